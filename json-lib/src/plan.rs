@@ -1,0 +1,223 @@
+//! What may leave, as an immutable trie over paths.
+//!
+//! Promise: finding the child for a key costs the same in a plan of ten paths
+//! and of ten thousand. A hash only finds a candidate; the key's text decides.
+
+use std::ops::Range;
+
+use crate::builder::Step;
+use crate::node::{Key, Kind, Node};
+
+/// A node of a [`Plan`]: one declared path, or an ancestor of one. Ids run
+/// from 0 (the root) to [`Plan::len`], so a caller's table by id is a `Vec`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PlanNodeId(pub(crate) u32);
+
+impl PlanNodeId {
+    /// The node of the whole document.
+    pub const ROOT: Self = Self(0);
+
+    /// The place of this node in a table.
+    #[must_use]
+    #[inline]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// No child.
+pub(crate) const ABSENT: u32 = u32::MAX;
+
+/// What is declared about the value at a node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Verb<A> {
+    /// Nothing: an ancestor of declared paths, or a declared container.
+    Unnamed,
+    /// A scalar is copied.
+    Keep,
+    /// A scalar goes through an action.
+    Edit(A),
+    /// Anything is copied.
+    Whole,
+    /// Anything is written by the caller.
+    Splice(u32),
+}
+
+/// A place in a key table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    pub(crate) hash: u32,
+    pub(crate) child: u32,
+}
+
+impl Slot {
+    pub(crate) const EMPTY: Self = Self { hash: 0, child: ABSENT };
+}
+
+/// A condition on elements, and the node of those that meet it.
+#[derive(Debug)]
+pub(crate) struct Selector {
+    pub(crate) hash: u32,
+    pub(crate) key: Box<str>,
+    pub(crate) test: Test,
+    pub(crate) child: u32,
+}
+
+#[derive(Debug)]
+pub(crate) enum Test {
+    Equals(Box<str>),
+    Starts(Box<str>),
+}
+
+impl Selector {
+    fn takes(&self, member: Node<'_>) -> bool {
+        match &self.test {
+            Test::Equals(text) => member.is_text(text),
+            Test::Starts(text) => member.text_starts_with(text),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct PlanNode<A> {
+    pub(crate) verb: Verb<A>,
+    /// Whether a container here leaves.
+    pub(crate) opens: bool,
+    pub(crate) key_action: Option<A>,
+    /// The node's table of keys in the plan's slots; its size less one.
+    pub(crate) slots_start: u32,
+    pub(crate) slots_mask: u32,
+    pub(crate) any_key: u32,
+    pub(crate) element: u32,
+    pub(crate) selectors: Range<u32>,
+}
+
+/// What happens to a value.
+#[derive(Clone, Copy)]
+pub(crate) enum Course<A> {
+    Drop,
+    Copy,
+    Enter,
+    Edit(A),
+    Splice(u32),
+}
+
+impl<A: Copy> PlanNode<A> {
+    /// Decides about a value of `kind` here. Never looks at what a container
+    /// holds, so the shape of the output tells nothing about the values.
+    #[inline]
+    pub(crate) const fn course(&self, kind: Kind) -> Course<A> {
+        match (self.verb, kind) {
+            (Verb::Whole, _) => Course::Copy,
+            (Verb::Splice(tag), _) => Course::Splice(tag),
+            (_, Kind::Array | Kind::Object) if self.opens => Course::Enter,
+            (_, Kind::Array | Kind::Object) => Course::Drop,
+            (Verb::Edit(action), _) => Course::Edit(action),
+            (Verb::Keep, _) => Course::Copy,
+            (Verb::Unnamed, Kind::Null) if self.opens => Course::Copy,
+            (Verb::Unnamed, _) => Course::Drop,
+        }
+    }
+}
+
+/// The child that a member or an element falls under.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) child: u32,
+    /// Whether it was found under `*`, where keys may have an action.
+    pub(crate) any: bool,
+}
+
+/// A compiled set of declarations; made by
+/// [`PlanBuilder::build`](crate::PlanBuilder::build).
+#[derive(Debug)]
+pub struct Plan<A> {
+    pub(crate) nodes: Box<[PlanNode<A>]>,
+    pub(crate) parents: Box<[Option<(PlanNodeId, Step)>]>,
+    pub(crate) slots: Box<[Slot]>,
+    /// By node: the key it is found under.
+    pub(crate) names: Box<[Box<str>]>,
+    pub(crate) selectors: Box<[Selector]>,
+}
+
+impl<A: Copy> Plan<A> {
+    /// How many nodes there are; never 0.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a plan always has its root")]
+    pub const fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The parent of a node and the step from it; `None` for the root and for
+    /// an id of another plan.
+    #[must_use]
+    pub fn parent(&self, id: PlanNodeId) -> Option<(PlanNodeId, &Step)> {
+        let (parent, step) = self.parents.get(id.index())?.as_ref()?;
+        Some((*parent, step))
+    }
+
+    /// The path of a node from the root, to name it to the policy's author.
+    #[must_use]
+    pub fn steps(&self, id: PlanNodeId) -> Vec<&Step> {
+        let mut steps = Vec::new();
+        let mut below = id;
+        while let Some((parent, step)) = self.parent(below) {
+            steps.push(step);
+            below = parent;
+        }
+        steps.reverse();
+        steps
+    }
+
+    #[inline]
+    pub(crate) fn node(&self, id: u32) -> &PlanNode<A> {
+        self.nodes.get(id as usize).expect("a plan's links stay within it")
+    }
+
+    /// The child for a member: the exact key if there is one, else `*`.
+    #[inline]
+    pub(crate) fn member(&self, at: &PlanNode<A>, key: Key<'_>) -> Option<Found> {
+        let mut probe = key.hash() & at.slots_mask;
+        loop {
+            let slot = self.slots.get((at.slots_start + probe) as usize)?;
+            if slot.child == ABSENT {
+                break;
+            }
+            if slot.hash == key.hash() && self.is_named(slot.child, key) {
+                return Some(Found { child: slot.child, any: false });
+            }
+            probe = (probe + 1) & at.slots_mask;
+        }
+        (at.any_key != ABSENT).then_some(Found { child: at.any_key, any: true })
+    }
+
+    #[inline]
+    fn is_named(&self, child: u32, key: Key<'_>) -> bool {
+        self.names.get(child as usize).is_some_and(|name| key.is(name))
+    }
+
+    /// The child for an element: the first selector that takes it, else `[]`.
+    #[inline]
+    pub(crate) fn element(&self, at: &PlanNode<A>, element: Node<'_>) -> Option<Found> {
+        let child = self.selected(at, element).unwrap_or(at.element);
+        (child != ABSENT).then_some(Found { child, any: false })
+    }
+
+    fn selected(&self, at: &PlanNode<A>, element: Node<'_>) -> Option<u32> {
+        let range = at.selectors.start as usize..at.selectors.end as usize;
+        let selectors = self.selectors.get(range)?;
+        // Neighbouring selectors mostly ask for one member.
+        let mut last: Option<(&str, Option<Node<'_>>)> = None;
+        for selector in selectors {
+            let member = match last {
+                Some((key, member)) if key == &*selector.key => member,
+                _ => element.get_hashed(&selector.key, selector.hash),
+            };
+            last = Some((&selector.key, member));
+            if member.is_some_and(|member| selector.takes(member)) {
+                return Some(selector.child);
+            }
+        }
+        None
+    }
+}
