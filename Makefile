@@ -1,0 +1,59 @@
+# privet: `make demo` shows it, `make test` proves it. What either needs and finds missing, it installs, saying so.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+STEP := tools/step
+
+.PHONY: help demo test bench lint fmt-check clippy deny binaries unit tree helm clients needs-build needs-test
+
+help: ## what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 14
+
+demo: needs-build ## build privet and show its main job on real sample traffic, in demo/
+	@$(STEP) "release build" cargo build --locked --release -p privet -p privet-audit
+	@rm -rf demo
+	@$(TARGET)/release/privet demo --once --dir demo/
+
+# Cheap before dear: a wrong comma should not cost a compile.
+test: ## everything: format, supply chain, lints, unit and end-to-end tests, chart, real clients
+	@start=$$SECONDS; \
+	$(MAKE) --no-print-directory lint binaries unit tree helm clients; \
+	printf '\nmake test: every step passed, %s s\n' $$((SECONDS - start))
+
+bench: needs-build ## microbenchmarks and the load run, release build
+	@$(STEP) "benches" cargo bench --locked -p privet-benches
+
+lint: fmt-check deny clippy ## format, supply chain and clippy alone
+
+fmt-check: needs-test
+	@$(STEP) "format" cargo fmt --all --check
+
+clippy: needs-test
+	@$(STEP) "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
+
+deny: needs-test
+	@$(STEP) "licences, bans, sources" tools/deny
+
+binaries: needs-build
+	@$(STEP) "debug build" cargo build --locked -p privet -p privet-audit
+
+unit: needs-test
+	@$(STEP) "cargo test, with doctests" cargo test --locked --workspace
+
+tree: binaries
+	@$(STEP) "what is linked" tools/tree $(TARGET)
+
+helm: binaries needs-test
+	@$(STEP) "chart" tools/helm-tests $(TARGET)/debug/privet
+
+clients: binaries needs-test
+	@$(STEP) "real clients" tools/client-tests $(TARGET)/debug/privet $(TARGET)/debug/privet-audit
+
+needs-build:
+	@tools/needs build
+
+needs-test:
+	@tools/needs test

@@ -1,0 +1,84 @@
+{{- /* privet's configuration file: docs/configuration.md. */ -}}
+{{- define "privet.config" -}}
+apiVersion: privet.dev/v1alpha1
+kind: Config
+listeners:
+  - name: events
+    address: {{ printf "%s:%d" .Values.privet.bindAddress (int .Values.privet.ports.events) | quote }}
+    formats: {{ toJson .Values.formats }}
+    {{- with .Values.jurisdiction }}
+    {{- if or .is .header }}
+    jurisdiction:
+      {{- with .is }}
+      is: {{ quote . }}
+      {{- end }}
+      {{- with .header }}
+      header: {{ quote . }}
+      {{- end }}
+      {{- with .trustedPeers }}
+      trusted_peers: {{ toJson . }}
+      {{- end }}
+    {{- end }}
+    {{- end }}
+    {{- if .Values.tls.secretName }}
+    tls:
+      certificate: /etc/privet/tls/tls.crt
+      key: /etc/privet/tls/tls.key
+      {{- if .Values.tls.clientCaSecretName }}
+      client_ca: /etc/privet/client-ca/ca.crt
+      {{- end }}
+    {{- end }}
+    {{- with .Values.json }}
+    {{- if or .eventType .consent .subjects .time }}
+    json:
+      {{- with .eventType }}
+      event_type: {{ quote . }}
+      {{- end }}
+      {{- with .consent }}
+      consent: {{ quote . }}
+      {{- end }}
+      {{- with .subjects }}
+      subjects: {{ toJson . }}
+      {{- end }}
+      {{- with .time }}
+      time: {{ quote . }}
+      {{- end }}
+    {{- end }}
+    {{- end }}
+admin:
+  address: {{ printf "%s:%d" .Values.privet.bindAddress (int .Values.privet.ports.admin) | quote }}
+metrics:
+  address: {{ printf "%s:%d" .Values.privet.bindAddress (int .Values.privet.ports.metrics) | quote }}
+policies: /etc/privet/policies
+keyring: /etc/privet/keyring
+log:
+  directory: /var/lib/privet/log
+  anchor_dir: /var/lib/privet/anchor
+  origin: {{ default (printf "privet.local/%s/%s" .Release.Namespace (include "privet.name" .)) .Values.log.origin | quote }}
+  durability: {{ .Values.log.durability }}
+  {{- if eq .Values.log.durability "lease" }}
+  lease_events: {{ int64 .Values.log.leaseEvents }}
+  {{- end }}
+exports:
+  directory: /var/lib/privet/exports
+{{- if or .Values.upstream.caSecretName .Values.upstream.clientSecretName }}
+upstream:
+  {{- if .Values.upstream.caSecretName }}
+  ca: /etc/privet/upstream-ca/ca.crt
+  {{- end }}
+  {{- if .Values.upstream.clientSecretName }}
+  certificate: /etc/privet/upstream-client/tls.crt
+  key: /etc/privet/upstream-client/tls.key
+  {{- end }}
+{{- end }}
+limits:
+  body_bytes_max: {{ int64 .Values.limits.bodyBytesMax }}
+  decoded_bytes_max: {{ int64 .Values.limits.decodedBytesMax }}
+  in_flight_bytes_max: {{ mul .Values.limits.inFlightMiB 1048576 }}
+  connections_max: {{ int64 .Values.limits.connectionsMax }}
+  upstream_timeout_secs: {{ int .Values.limits.upstreamTimeoutSeconds }}
+drain:
+  # The hook's sleep has passed by then, so nothing new arrives.
+  delay_secs: 0
+  grace_secs: {{ int .Values.drain.graceSeconds }}
+{{- end -}}
