@@ -55,6 +55,7 @@ mod node;
 mod plan;
 mod rewrite;
 mod scan;
+mod visit;
 
 pub use builder::{PlanBuilder, PlanConflict, Step};
 pub use escape::write_string;
@@ -63,3 +64,4 @@ pub use malformed::{Limits, Malformed, MalformedKind};
 pub use node::{Elements, Key, Kind, Members, Node};
 pub use plan::{Plan, PlanNodeId};
 pub use rewrite::{Edit, Edits, Emitted, rewrite};
+pub use visit::{Visit, visit};

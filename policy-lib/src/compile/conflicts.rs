@@ -1,0 +1,144 @@
+//! What only shows when rules meet: forms without an order, and fields that a
+//! collector needs and nobody lets leave.
+
+use std::collections::BTreeSet;
+
+use super::Compiler;
+use crate::action::Action;
+use crate::diagnostic::Diagnostic;
+use crate::envelope;
+use crate::path::Path;
+use crate::policy::{AgeClass, ContractNo, Field, PlaceNo, Policy, PurposeNo};
+use crate::source::{PolicySource, nowhere};
+use crate::span::Span;
+use crate::verdict::{Because, Circumstances, Conflict};
+
+impl Compiler {
+    /// Every field, for every destination and circumstance: does one form win?
+    pub(super) fn check_forms(&mut self, source: &PolicySource, policy: &Policy) {
+        let mut found = BTreeSet::new();
+        for at in circumstances(policy) {
+            for field in &policy.contract(at.contract).fields {
+                for conflict in conflicts(policy, field, at) {
+                    let places = [conflict.first, conflict.second].map(|because| place_of(source, because));
+                    if found.insert((places.clone().map(|place| (place.file, place.bytes.start)), at.destination)) {
+                        self.report(incomparable(policy, field, at, conflict, &places));
+                    }
+                }
+            }
+        }
+    }
+
+    /// For every purpose alone: does a field leave that the collector refuses to be without?
+    pub(super) fn check_requirements(&mut self, source: &PolicySource, policy: &Policy) {
+        let mut reported = BTreeSet::new();
+        for (destination, written) in policy.destination_numbers().zip(&source.destinations) {
+            for (number, contract) in policy.contracts.iter().enumerate() {
+                let wants: Vec<Vec<Path>> = match &written.requires {
+                    Some(own) => own.iter().map(|paths| paths.iter().map(|path| path.value.clone()).collect()).collect(),
+                    None => envelope::of(contract.format).requires,
+                };
+                let at = Circumstances {
+                    contract: ContractNo(u16::try_from(number).unwrap_or(u16::MAX)),
+                    destination,
+                    place: PlaceNo::default(),
+                    age: AgeClass::Adult,
+                };
+                for purpose in policy.destination(destination).purposes.iter() {
+                    for want in wants.iter().filter(|want| !any_leaves(policy, want, purpose, at)) {
+                        if reported.insert((destination, purpose, want.clone())) {
+                            let at = written.purposes.iter().find(|name| crate::taxonomy::covers(&name.value, policy.purpose_name(purpose)));
+                            self.report(needed(policy, want, purpose, at.map_or(&written.name.at, |name| &name.at), number));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn circumstances(policy: &Policy) -> Vec<Circumstances> {
+    let ages: &[AgeClass] =
+        if policy.rules.iter().any(|rule| rule.ages.is_some()) { &[AgeClass::Adult, AgeClass::Child, AgeClass::Unknown] } else { &[AgeClass::Adult] };
+    let by_place = policy.rules.iter().any(|rule| rule.places.is_some());
+    let places = if by_place { policy.places.len() } else { 1 };
+    let mut all = Vec::new();
+    for contract in 0..policy.contracts.len() {
+        for destination in policy.destination_numbers() {
+            for place in 0..places {
+                for age in ages {
+                    let contract = ContractNo(u16::try_from(contract).unwrap_or(u16::MAX));
+                    let place = PlaceNo(u8::try_from(place).unwrap_or(0));
+                    all.push(Circumstances { contract, destination, place, age: *age });
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Conflicts within each purpose, then between each two purposes.
+fn conflicts(policy: &Policy, field: &Field, at: Circumstances) -> Vec<Conflict> {
+    let mut found = Vec::new();
+    let mut results = Vec::new();
+    for purpose in policy.destination(at.destination).purposes.iter() {
+        match policy.within(purpose, field.category.as_deref(), field.role, at) {
+            Ok(result) => results.extend(result),
+            Err(conflict) => found.push(conflict),
+        }
+    }
+    for (number, first) in results.iter().enumerate() {
+        for second in results.iter().skip(number + 1) {
+            let ordered = first.action.compare(&second.action).is_some();
+            let preferred = || policy.destination(at.destination).prefer.choose(&first.action, &second.action).is_some();
+            if !ordered && !preferred() {
+                found.push(Conflict { first: first.because, second: second.because });
+            }
+        }
+    }
+    found
+}
+
+fn place_of(source: &PolicySource, because: Because) -> Span {
+    match because {
+        Because::Rule(number) => source.rules.get(usize::from(number)).map_or_else(nowhere, |rule| rule.at.clone()),
+        _ => nowhere(),
+    }
+}
+
+fn incomparable(policy: &Policy, field: &Field, at: Circumstances, conflict: Conflict, [first, second]: &[Span; 2]) -> Diagnostic {
+    let form = |because: Because| match because {
+        Because::Rule(number) => policy.rules.get(usize::from(number)).map_or("", |rule| rule.action.kind().name()),
+        _ => "keep",
+    };
+    let destination = &policy.destination(at.destination).name;
+    let message = format!("`{}` would reach `{destination}` in two forms that cannot be ordered", field.path);
+    Diagnostic::error("P016", second, message)
+        .label(format!("`{}` here", form(conflict.second)))
+        .other(first, format!("`{}` here", form(conflict.first)))
+        .help(format!("say which comes first: `prefer: [{}, {}]` at the destination `{destination}`", form(conflict.second), form(conflict.first)))
+        .note("neither form can be made from the other, so neither is the stricter one")
+}
+
+fn any_leaves(policy: &Policy, want: &[Path], purpose: PurposeNo, at: Circumstances) -> bool {
+    let contract = policy.contract(at.contract);
+    want.iter().any(|path| {
+        let field = contract.fields.iter().find(|field| field.path == *path);
+        let ruling = field.and_then(|field| policy.within(purpose, field.category.as_deref(), field.role, at).ok().flatten());
+        ruling.is_some_and(|ruling| ruling.action != Action::Drop)
+    })
+}
+
+fn needed(policy: &Policy, want: &[Path], purpose: PurposeNo, at: &Span, contract: usize) -> Diagnostic {
+    let names = want.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(" or ");
+    let fields = policy.contracts.get(contract).map(|contract| contract.fields.as_slice()).unwrap_or_default();
+    let category = want.iter().find_map(|path| fields.iter().find(|field| field.path == *path)?.category.clone());
+    let purpose = policy.purpose_name(purpose);
+    let error = Diagnostic::error("P017", at, format!("the collector needs {names}, but nothing lets it leave for `{purpose}`"))
+        .label("events for this purpose would be refused")
+        .note("`requires: [...]` at the destination says what its collector really needs; `requires: []` is nothing");
+    match category {
+        Some(category) => error.help(format!("add a rule with `data: [{category}]`, `for: [{purpose}]` and `action: pseudonymize`")),
+        None => error,
+    }
+}

@@ -1,0 +1,113 @@
+//! Contracts: envelope and author's fields made one, and told apart from each other.
+
+use super::Compiler;
+use crate::diagnostic::Diagnostic;
+use crate::envelope;
+use crate::matching::{Matcher, Overlap};
+use crate::path::{Origin, Path, Step};
+use crate::policy::{Contract, Field, FieldTypes};
+use crate::shape::Shape;
+use crate::source::{ContractSource, FieldSource, PolicySource};
+
+impl Compiler {
+    pub(super) fn contract(&mut self, source: &ContractSource) -> Contract {
+        for field in &source.fields {
+            field.category.iter().for_each(|category| self.check_category(category));
+            field.key_category.iter().for_each(|category| self.check_category(category));
+            field.may_contain.iter().for_each(|category| self.check_category(category));
+        }
+        let mut fields: Vec<Field> = Vec::new();
+        let envelope = envelope::of(source.format);
+        for field in envelope.fields.iter().chain(&source.fields) {
+            for path in expanded(field) {
+                merge(&mut fields, path, field);
+            }
+        }
+        let conditions: Vec<_> = source.conditions.iter().map(|(path, values)| (path.value.clone(), values.clone())).collect();
+        self.check_conditions(source);
+        let shape = Shape::of(&fields);
+        Contract { name: source.name.value.clone(), version: source.version.clone(), format: source.format, conditions, fields, shape }
+    }
+
+    /// A condition is a plain member path with at least one value.
+    fn check_conditions(&mut self, source: &ContractSource) {
+        for (path, values) in &source.conditions {
+            let plain = path.value.origin == Origin::Event && path.value.steps.iter().all(|step| matches!(step, Step::Key(_)));
+            if !plain {
+                let message = format!("`{}` cannot decide which contract an event follows", path.value);
+                self.report(Diagnostic::error("P008", &path.at, message).label("want plain members, such as `event` or `properties.kind`"));
+            }
+            if values.is_empty() {
+                self.report(Diagnostic::error("P005", &path.at, "a condition needs at least one value"));
+            }
+        }
+    }
+
+    /// The matcher over all contracts; two that could claim one event are an error.
+    pub(super) fn matcher(&mut self, source: &PolicySource, contracts: &[Contract]) -> Matcher {
+        let (matcher, overlaps) = Matcher::of(contracts);
+        for Overlap { first, second } in overlaps {
+            let (Some(first), Some(second)) = (source.contracts.get(first), source.contracts.get(second)) else { continue };
+            let message = format!("`{}` and `{}` can match the same event", first.name.value, second.name.value);
+            let ambiguous = Diagnostic::error("P020", &second.at, message)
+                .label("equally specific")
+                .other(&first.at, "matches it too")
+                .help("give one of them a further condition: the contract with more conditions wins");
+            self.report(ambiguous);
+        }
+        matcher
+    }
+}
+
+/// A path with `*` and listed keys stands for one path a key.
+fn expanded(field: &FieldSource) -> Vec<Path> {
+    let path = &field.path.value;
+    if field.keys.is_empty() {
+        return vec![path.clone()];
+    }
+    let with_key = |key: &String| Path {
+        origin: path.origin,
+        steps: path.steps.iter().map(|step| if *step == Step::AnyKey { Step::Key(key.clone()) } else { step.clone() }).collect(),
+    };
+    field.keys.iter().map(with_key).collect()
+}
+
+/// Says more about a field that is there, or adds it.
+fn merge(fields: &mut Vec<Field>, path: Path, source: &FieldSource) {
+    let category = source.category.as_ref().map(|category| category.value.clone());
+    let key_category = source.key_category.as_ref().map(|category| category.value.clone());
+    let may_contain: Vec<String> = source.may_contain.iter().map(|category| category.value.clone()).collect();
+    if let Some(known) = fields.iter_mut().find(|known| known.path == path) {
+        if source.types != FieldTypes::NONE {
+            known.types = source.types;
+        }
+        // A category of the author's own takes the field out of what leaves by role.
+        if category.is_some() && category != known.category {
+            known.category = category;
+            known.role = source.role.or(known.role.filter(|role| !role.leaves()));
+        }
+        known.role = source.role.or(known.role);
+        known.required |= source.required;
+        known.values = source.values.clone().or(known.values.take());
+        known.max_length = source.max_length.or(known.max_length);
+        known.free_text |= source.free_text;
+        known.key_category = key_category.or(known.key_category.take());
+        if !may_contain.is_empty() {
+            known.may_contain = may_contain;
+        }
+        return;
+    }
+    let any_key = path.steps.contains(&Step::AnyKey);
+    fields.push(Field {
+        path,
+        types: source.types,
+        category,
+        required: source.required,
+        values: source.values.clone(),
+        max_length: source.max_length,
+        free_text: source.free_text,
+        role: source.role,
+        key_category: key_category.filter(|_| any_key),
+        may_contain: if may_contain.is_empty() { vec!["user".to_owned()] } else { may_contain },
+    });
+}

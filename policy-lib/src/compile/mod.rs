@@ -1,0 +1,240 @@
+//! From what authors wrote to what it means, with every mistake at once.
+
+mod actions;
+mod contracts;
+mod conflicts;
+mod exports;
+mod rules;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::diagnostic::{Diagnostic, Severity, SourceFile};
+use crate::policy::{Contract, Destination, Digest, Policy, Purpose, PurposeSet};
+use crate::source::{self, PolicySource};
+use crate::shared::SharedCache;
+use crate::span::{Span, Spanned};
+use crate::taxonomy::{self, Taxonomy};
+use crate::verdict::VerdictCache;
+
+/// What came of compiling: warnings may stand beside a policy.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The policy, unless an error stands in its way.
+    pub policy: Option<Policy>,
+    /// Every error and warning, in the order of their places.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Compiles the files of a policy directory.
+///
+/// Files are told apart by `kind`, never by name; their order changes nothing.
+#[must_use]
+pub fn compile(files: &[SourceFile]) -> Compiled {
+    let (source, diagnostics) = source::read(files);
+    let mut compiler = Compiler { taxonomy: Taxonomy::default(), diagnostics };
+    let policy = compiler.compile(&source);
+    let mut diagnostics = compiler.diagnostics;
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.at.file, diagnostic.at.bytes.start, diagnostic.code));
+    diagnostics.dedup();
+    let broken = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    Compiled { policy: policy.filter(|_| !broken), diagnostics }
+}
+
+/// The taxonomy that ships inside.
+#[must_use]
+pub fn shipped_taxonomy() -> Taxonomy {
+    let mut compiler = Compiler { taxonomy: Taxonomy::default(), diagnostics: Vec::new() };
+    compiler.add_shipped_taxonomy();
+    compiler.taxonomy
+}
+
+/// Names known so far, and mistakes found so far.
+struct Compiler {
+    taxonomy: Taxonomy,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Compiler {
+    fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    fn compile(&mut self, source: &PolicySource) -> Option<Policy> {
+        self.add_shipped_taxonomy();
+        source.taxonomies.iter().for_each(|extension| self.extend_taxonomy(extension));
+        self.check_names("contract", source.contracts.iter().map(|contract| &contract.name));
+        self.check_names("purpose", source.purposes.iter().map(|purpose| &purpose.name));
+        self.check_names("destination", source.destinations.iter().map(|destination| &destination.name));
+        self.check_names("rule", source.rules.iter().map(|rule| &rule.name));
+        self.check_names("export", source.exports.iter().map(|export| &export.name));
+
+        let places = places(source);
+        let purposes = self.purposes(source, &places);
+        let contracts: Vec<Contract> = source.contracts.iter().map(|contract| self.contract(contract)).collect();
+        let destinations: Vec<Destination> =
+            source.destinations.iter().map(|destination| self.destination(destination, &purposes)).collect();
+        self.check_primary(source);
+        let rules = self.rules(source, &contracts, &destinations, &places);
+        let exports = source.exports.iter().filter_map(|export| self.export(export, &contracts, &purposes)).collect();
+        let matcher = self.matcher(source, &contracts);
+        let policy = Policy {
+            digest: digest(source),
+            contracts,
+            purposes,
+            destinations,
+            rules,
+            exports,
+            places,
+            matcher,
+            verdicts: VerdictCache::default(),
+            shared: SharedCache::default(),
+        };
+        self.check_forms(source, &policy);
+        self.check_requirements(source, &policy);
+        self.warn(source, &policy);
+        Some(policy)
+    }
+
+    fn add_shipped_taxonomy(&mut self) {
+        let shipped = [("fideslang.yaml", taxonomy::FIDESLANG), ("privet.yaml", taxonomy::ADDITIONS)];
+        let files = shipped.map(|(name, text)| SourceFile { name: name.to_owned(), text: text.to_owned() });
+        let (source, errors) = source::read(&files);
+        debug_assert!(errors.is_empty(), "the shipped taxonomy does not read");
+        source.taxonomies.iter().for_each(|shipped| self.extend_taxonomy(shipped));
+    }
+
+    fn extend_taxonomy(&mut self, extension: &source::TaxonomySource) {
+        for (tree, additions) in
+            [(&mut self.taxonomy.categories, &extension.categories), (&mut self.taxonomy.uses, &extension.uses)]
+        {
+            let mut sorted: Vec<_> = additions.iter().collect();
+            sorted.sort_by(|(a, _), (b, _)| a.value.cmp(&b.value));
+            for (key, meaning) in sorted {
+                if !tree.add(&key.value, meaning) {
+                    let parent = key.value.rsplit_once('.').map_or("", |(parent, _)| parent);
+                    self.diagnostics.push(
+                        Diagnostic::error("P027", &key.at, format!("`{}` has no parent in the taxonomy", key.value))
+                            .help(format!("add `{parent}` first")),
+                    );
+                }
+            }
+        }
+    }
+
+    /// A name of one kind may stand once.
+    fn check_names<'a>(&mut self, kind: &str, names: impl Iterator<Item = &'a Spanned<String>>) {
+        let mut seen: Vec<&Spanned<String>> = Vec::new();
+        for name in names {
+            if let Some(first) = seen.iter().find(|first| first.value == name.value) {
+                let twice = Diagnostic::error("P007", &name.at, format!("there are two documents for the {kind} `{}`", name.value))
+                    .label("again here")
+                    .other(&first.at, "first here")
+                    .help("rename one of them, or merge them");
+                self.report(twice);
+            }
+            seen.push(name);
+        }
+    }
+
+    /// Reports a data category that does not exist.
+    fn check_category(&mut self, category: &Spanned<String>) {
+        if !self.taxonomy.categories.contains(&category.value) {
+            let unknown = Diagnostic::error("P009", &category.at, format!("the data category `{}` is not in the taxonomy", category.value))
+                .label("unknown data category")
+                .suggest(self.taxonomy.categories.nearest(&category.value))
+                .note("a data category must exist in the taxonomy before it may be used; `kind: Taxonomy` adds one");
+            self.report(unknown);
+        }
+    }
+
+    /// Reports a purpose that does not exist.
+    fn check_use(&mut self, purpose: &Spanned<String>) {
+        if !self.taxonomy.uses.contains(&purpose.value) {
+            let unknown = Diagnostic::error("P012", &purpose.at, format!("the purpose `{}` is not in the taxonomy", purpose.value))
+                .label("unknown purpose")
+                .suggest(self.taxonomy.uses.nearest(&purpose.value))
+                .note("a purpose must exist in the taxonomy before it may be used; `kind: Taxonomy` adds one");
+            self.report(unknown);
+        }
+    }
+
+    fn warn(&mut self, source: &PolicySource, policy: &Policy) {
+        for (purpose, written) in policy.purposes.iter().zip(&source.purposes) {
+            if purpose.needs_memory() {
+                let forgetful = Diagnostic::warning("W001", &written.name.at, format!("`{}` permits without an answer, so refusals must be remembered", purpose.name))
+                    .label("opt_out or legitimate interests")
+                    .help("configure a consent store that every pod shares; until then `privet run` treats it as opt_in");
+                self.report(forgetful);
+            }
+        }
+        for contract in &source.contracts {
+            for field in contract.fields.iter().filter(|field| field.category.is_none() && field.role.is_none()) {
+                let inherited = policy.contracts.iter().any(|compiled| {
+                    compiled.name == contract.name.value
+                        && compiled.fields.iter().any(|known| known.path == field.path.value && known.category.is_some())
+                });
+                let container = field.types.allows(crate::policy::FieldTypes::OBJECT) || field.types.allows(crate::policy::FieldTypes::ARRAY);
+                if !inherited && !(container && field.types != crate::policy::FieldTypes::NONE) {
+                    let silent = Diagnostic::warning("W003", &field.path.at, format!("`{}` has no category, so it never leaves", field.path.value))
+                        .help("give it a `category`");
+                    self.report(silent);
+                }
+            }
+        }
+    }
+
+    /// Exactly one destination answers the client.
+    fn check_primary(&mut self, source: &PolicySource) {
+        let primaries: Vec<_> = source.destinations.iter().filter(|destination| destination.primary).collect();
+        match (primaries.as_slice(), source.destinations.first()) {
+            ([_], _) => {}
+            ([], None) => self.report(Diagnostic::error("P018", &source::nowhere(), "there is no destination").help("add a `kind: Destination`")),
+            ([], Some(first)) => self.report(
+                Diagnostic::error("P018", &first.name.at, "no destination is primary")
+                    .help("write `primary: true` at the one whose answer is the client's"),
+            ),
+            ([first, second, ..], _) => self.report(
+                Diagnostic::error("P018", &second.name.at, "two destinations are primary")
+                    .label("second here")
+                    .other(&first.name.at, "first here")
+                    .help("only one destination's answer can be the client's"),
+            ),
+        }
+    }
+}
+
+/// Every jurisdiction that is named, `default` first, the rest sorted.
+fn places(source: &PolicySource) -> Vec<String> {
+    let in_purposes = source.purposes.iter().flat_map(|purpose| purpose.jurisdictions.iter().map(|(place, _)| place));
+    let in_rules = source.rules.iter().flat_map(|rule| &rule.jurisdictions);
+    let mut places: Vec<String> = in_purposes.chain(in_rules).map(|place| place.value.clone()).collect();
+    places.sort();
+    places.dedup();
+    places.retain(|place| place != "default");
+    places.insert(0, "default".to_owned());
+    places
+}
+
+/// SHA-256 over the sorted canonical documents, each ended by a newline.
+fn digest(source: &PolicySource) -> Digest {
+    let mut documents: Vec<&str> = source.canonical.iter().map(String::as_str).collect();
+    documents.sort_unstable();
+    let mut hash = Sha256::new();
+    hash.update(b"privet policy v1\n");
+    for document in documents {
+        hash.update(document.as_bytes());
+        hash.update(b"\n");
+    }
+    Digest(hash.finalize().into())
+}
+
+/// The declared purposes that a written name covers.
+fn declared(purposes: &[Purpose], written: &str) -> PurposeSet {
+    let covered = purposes.iter().enumerate().filter(|(_, purpose)| taxonomy::covers(written, &purpose.name));
+    covered.fold(PurposeSet::default(), |set, (number, _)| set.with(crate::policy::PurposeNo(u8::try_from(number).unwrap_or(u8::MAX))))
+}
+
+/// Where to point when a name is missing.
+fn spot(name: &Spanned<String>) -> &Span {
+    &name.at
+}

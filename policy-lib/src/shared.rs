@@ -1,0 +1,128 @@
+//! What the events of one request share: its headers, and what a batch says once.
+//!
+//! A shared fact leaves only as far as every matched event would let it: it
+//! takes the coarsest ruling over all of them, and an event that is withheld
+//! from a destination counts as dropping all that is about a person.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use privet_json::Plan;
+
+use crate::plan;
+use crate::policy::{DestinationNo, Field, Policy};
+use crate::taxonomy::covers;
+use crate::verdict::{Because, Edit, Ruling, Verdict};
+
+/// What leaves of a request's shared facts for one destination.
+#[derive(Debug)]
+pub struct SharedTreatment {
+    /// The fields that every matched contract declares.
+    pub fields: Vec<Field>,
+    /// One ruling a field.
+    pub rulings: Vec<Ruling>,
+    /// For fields with a key category, the ruling on the member names.
+    pub key_rulings: Vec<Option<Ruling>>,
+    /// The rewrite of the object around a batch's events.
+    pub plan: Plan<Edit>,
+}
+
+/// The verdicts of a request's matched events, each once.
+#[derive(Debug, Default)]
+pub struct Matched {
+    verdicts: Vec<Arc<Verdict>>,
+}
+
+impl Matched {
+    /// Takes one more event's verdict into account.
+    pub fn add(&mut self, verdict: &Arc<Verdict>) {
+        if let Err(place) = self.verdicts.binary_search_by_key(&verdict.number, |known| known.number) {
+            self.verdicts.insert(place, verdict.clone());
+        }
+    }
+
+    /// Whether any of these events may go to the destination.
+    #[must_use]
+    pub fn any_leaves(&self, destination: DestinationNo) -> bool {
+        self.verdicts.iter().any(|verdict| verdict.treatment(destination).is_some())
+    }
+}
+
+impl Policy {
+    /// What leaves of the shared facts of these events for one destination.
+    /// `member` is where a batch's events stand in the object around them.
+    #[must_use]
+    pub fn shared(&self, matched: &Matched, destination: DestinationNo, member: Option<&'static str>) -> Arc<SharedTreatment> {
+        let key = SharedKey { verdicts: matched.verdicts.iter().map(|verdict| verdict.number).collect(), destination, member };
+        self.shared.find(&key).unwrap_or_else(|| {
+            let treatment = Arc::new(self.compile_shared(matched, destination, member));
+            self.shared.keep(key, treatment)
+        })
+    }
+
+    fn compile_shared(&self, matched: &Matched, destination: DestinationNo, member: Option<&str>) -> SharedTreatment {
+        let mut fields = Vec::new();
+        let mut rulings = Vec::new();
+        let mut key_rulings = Vec::new();
+        let declared = matched.verdicts.first().map(|first| self.contract(first.key.contract).fields.as_slice()).unwrap_or_default();
+        for field in declared {
+            let each = matched.verdicts.iter().map(|verdict| self.facts_of(verdict, destination, field));
+            let coarsest = each.reduce(|a, b| match (a, b) {
+                (Some(a), Some(b)) => Some((a.0.coarser(b.0), a.1.zip(b.1).map(|(a, b)| a.coarser(b)))),
+                _ => None,
+            });
+            if let Some((ruling, key_ruling)) = coarsest.flatten() {
+                fields.push(field.clone());
+                rulings.push(ruling);
+                key_rulings.push(key_ruling);
+            }
+        }
+        let plan = match member {
+            Some(member) => plan::of_batch(member, &fields, &rulings, &key_rulings),
+            None => plan::of_event(&fields, &rulings, &key_rulings),
+        };
+        SharedTreatment { fields, rulings, key_rulings, plan }
+    }
+
+    /// One event's ruling on a field that others declare too; `None` where its contract does not.
+    fn facts_of(&self, verdict: &Verdict, destination: DestinationNo, field: &Field) -> Option<(Ruling, Option<Ruling>)> {
+        let fields = &self.contract(verdict.key.contract).fields;
+        let number = fields.iter().position(|known| known.path == field.path)?;
+        let category = fields.get(number)?.category.as_deref();
+        let Some(treatment) = verdict.treatment(destination) else {
+            // What is not about a person is not the withheld person's to keep.
+            let personal = category.is_none_or(|category| covers("user", category));
+            let because = Ruling { action: crate::action::Action::Drop, because: Because::Withheld, purpose: None };
+            let silent = Ruling { action: crate::action::Action::Keep, because: Because::Withheld, purpose: None };
+            return Some(if personal { (because.clone(), Some(because)) } else { (silent.clone(), Some(silent)) });
+        };
+        Some((treatment.rulings.get(number)?.clone(), treatment.key_rulings.get(number)?.clone()))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct SharedKey {
+    verdicts: Vec<u32>,
+    destination: DestinationNo,
+    member: Option<&'static str>,
+}
+
+/// Treatments compiled so far; past the bound they are compiled again each time.
+#[derive(Debug, Default)]
+pub(crate) struct SharedCache(RwLock<HashMap<SharedKey, Arc<SharedTreatment>>>);
+
+impl SharedCache {
+    const MAX: usize = 4_096;
+
+    fn find(&self, key: &SharedKey) -> Option<Arc<SharedTreatment>> {
+        self.0.read().ok()?.get(key).cloned()
+    }
+
+    fn keep(&self, key: SharedKey, treatment: Arc<SharedTreatment>) -> Arc<SharedTreatment> {
+        let Ok(mut known) = self.0.write() else { return treatment };
+        if known.len() >= Self::MAX {
+            return treatment;
+        }
+        known.entry(key).or_insert(treatment).clone()
+    }
+}

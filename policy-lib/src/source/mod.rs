@@ -1,0 +1,137 @@
+//! What policy authors wrote: every kind of document, every value with its place.
+//!
+//! Promise: reading never stops at the first mistake; what can be read is read
+//! and the rest is reported. Not here: whether names exist and rules agree;
+//! [`crate::compile`] asks that.
+
+mod contract;
+mod read;
+mod rules;
+
+pub use contract::{ContractSource, FieldSource};
+pub use read::Reader;
+pub use rules::{ActionSource, DestinationSource, ExportSource, GrantSource, KeySource, PurposeSource, RuleSource};
+
+use crate::diagnostic::{Diagnostic, SourceFile};
+use crate::span::{Span, Spanned};
+use crate::taxonomy::nearest;
+use crate::yaml::{self, Node, Value};
+
+/// The version every document states.
+pub const API_VERSION: &str = "privet.dev/v1alpha1";
+
+const KINDS: [&str; 7] = ["Contract", "Destination", "Export", "Purpose", "Rule", "Suite", "Taxonomy"];
+
+/// All documents of a policy directory, by kind.
+#[derive(Debug, Default)]
+pub struct PolicySource {
+    /// `kind: Contract`
+    pub contracts: Vec<ContractSource>,
+    /// `kind: Purpose`
+    pub purposes: Vec<PurposeSource>,
+    /// `kind: Destination`
+    pub destinations: Vec<DestinationSource>,
+    /// `kind: Rule`
+    pub rules: Vec<RuleSource>,
+    /// `kind: Export`
+    pub exports: Vec<ExportSource>,
+    /// `kind: Taxonomy`
+    pub taxonomies: Vec<TaxonomySource>,
+    /// Canonical JSON of every document that has a meaning of its own, for the digest.
+    pub canonical: Vec<String>,
+}
+
+/// One `kind: Taxonomy`: keys to add to the two trees.
+#[derive(Debug, Default)]
+pub struct TaxonomySource {
+    /// Data categories and what they mean.
+    pub categories: Vec<(Spanned<String>, String)>,
+    /// Data uses and what they mean.
+    pub uses: Vec<(Spanned<String>, String)>,
+}
+
+/// Reads every file.
+#[must_use]
+pub fn read(files: &[SourceFile]) -> (PolicySource, Vec<Diagnostic>) {
+    let mut source = PolicySource::default();
+    let mut reader = Reader::default();
+    for (number, file) in files.iter().enumerate() {
+        match yaml::documents(&file.text, number) {
+            Ok(documents) => documents.iter().for_each(|document| source.take(document, &mut reader)),
+            Err(error) => reader.report(Diagnostic::error("P001", &error.at, format!("not readable as YAML: {}", error.message))),
+        }
+    }
+    (source, reader.into_diagnostics())
+}
+
+impl PolicySource {
+    /// Reads one document into the list of its kind.
+    fn take(&mut self, document: &Node, reader: &mut Reader) {
+        if document.value == Value::Null {
+            return;
+        }
+        let Value::Map(_) = document.value else {
+            reader.wrong_type(document, "a document with `apiVersion`, `kind` and `metadata`");
+            return;
+        };
+        check_version(document, reader);
+        let Some(kind) = reader.required(document, "kind") else { return };
+        match kind.scalar() {
+            Some("Contract") => self.contracts.extend(ContractSource::read(document, reader)),
+            Some("Purpose") => self.purposes.extend(PurposeSource::read(document, reader)),
+            Some("Destination") => self.destinations.extend(DestinationSource::read(document, reader)),
+            Some("Rule") => self.rules.extend(RuleSource::read(document, reader)),
+            Some("Export") => self.exports.extend(ExportSource::read(document, reader)),
+            Some("Taxonomy") => self.taxonomies.push(TaxonomySource::read(document, reader)),
+            // Authors' tests say nothing about what leaves.
+            Some("Suite") => return,
+            written => {
+                let written = written.unwrap_or_default();
+                let unknown = Diagnostic::error("P002", &kind.at, format!("there is no kind `{written}`"))
+                    .label("unknown kind")
+                    .suggest(nearest(written, KINDS.into_iter()))
+                    .note(format!("the kinds are {}", KINDS.join(", ")));
+                reader.report(unknown);
+                return;
+            }
+        }
+        let mut canonical = String::new();
+        document.canonical(&mut canonical);
+        self.canonical.push(canonical);
+    }
+}
+
+fn check_version(document: &Node, reader: &mut Reader) {
+    let Some(version) = reader.required(document, "apiVersion") else { return };
+    if version.scalar() != Some(API_VERSION) {
+        let wrong = Diagnostic::error("P006", &version.at, "this apiVersion is not known").help(format!("write `apiVersion: {API_VERSION}`"));
+        reader.report(wrong);
+    }
+}
+
+impl TaxonomySource {
+    fn read(document: &Node, reader: &mut Reader) -> Self {
+        reader.allow(document, &["apiVersion", "kind", "metadata", "categories", "uses"]);
+        Self { categories: meanings(document, "categories", reader), uses: meanings(document, "uses", reader) }
+    }
+}
+
+/// A map of keys to sentences.
+fn meanings(document: &Node, member: &str, reader: &mut Reader) -> Vec<(Spanned<String>, String)> {
+    let Some(node) = document.get(member) else { return Vec::new() };
+    reader.members(node).iter().filter_map(|(key, meaning)| Some((key.clone(), reader.text(meaning)?.value))).collect()
+}
+
+/// `metadata.name`, which every named document has.
+fn name_of(document: &Node, reader: &mut Reader) -> Option<Spanned<String>> {
+    let metadata = reader.required(document, "metadata")?;
+    reader.allow(metadata, &["name", "version", "owner", "description", "labels"]);
+    let name = reader.required(metadata, "name")?;
+    reader.text(name)
+}
+
+/// A place for values that nobody wrote.
+#[must_use]
+pub const fn nowhere() -> Span {
+    Span { file: usize::MAX, bytes: 0..0 }
+}

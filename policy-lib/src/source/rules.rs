@@ -1,0 +1,397 @@
+//! `kind: Purpose`, `Destination`, `Rule` and `Export` as they were written.
+
+use super::{Reader, name_of};
+use crate::diagnostic::Diagnostic;
+use crate::path::Path;
+use crate::policy::{AgeClass, Basis, OptOut, Recipient, Regime};
+use crate::span::{Span, Spanned};
+use crate::yaml::{Node, Value};
+
+/// Why data is processed, and what may permit it.
+#[derive(Debug)]
+pub struct PurposeSource {
+    /// A data use of the taxonomy.
+    pub name: Spanned<String>,
+    /// The legal basis.
+    pub basis: Basis,
+    /// Signals that grant it.
+    pub granted_by: Vec<GrantSource>,
+    /// Signals that refuse it.
+    pub opted_out_by: Vec<OptOut>,
+    /// Whether opt-out signals bind every recipient, not third parties only.
+    pub everywhere: bool,
+    /// Which regime holds where; `default` first.
+    pub jurisdictions: Vec<(Spanned<String>, Regime)>,
+    /// How an unknown age is treated.
+    pub unknown_age: AgeClass,
+}
+
+/// One signal that can grant a purpose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GrantSource {
+    /// TCF purposes, all of them.
+    Tcf(Vec<u8>),
+    /// A category of Segment's `categoryPreferences`.
+    Segment(String),
+    /// A member of the event.
+    Field {
+        /// Where it stands.
+        path: Path,
+        /// The values that grant; anything else that is present refuses.
+        given: Vec<String>,
+    },
+}
+
+/// Where events go.
+#[derive(Debug)]
+pub struct DestinationSource {
+    /// `metadata.name`.
+    pub name: Spanned<String>,
+    /// The base URL.
+    pub url: Spanned<String>,
+    /// Whether its answer is the client's.
+    pub primary: bool,
+    /// Who it is.
+    pub recipient: Recipient,
+    /// Its vendor number in the TCF.
+    pub tcf_vendor: Option<u16>,
+    /// What it may use data for.
+    pub purposes: Vec<Spanned<String>>,
+    /// Request paths that pass as they are.
+    pub paths: Vec<String>,
+    /// What its collector needs, in place of the envelope's own list.
+    pub requires: Option<Vec<Vec<Spanned<Path>>>>,
+    /// How it orders forms that coarseness cannot.
+    pub prefer: Vec<Spanned<String>>,
+}
+
+/// What happens to data of some categories for some purposes.
+#[derive(Debug)]
+pub struct RuleSource {
+    /// `metadata.name`.
+    pub name: Spanned<String>,
+    /// Data categories; each covers its descendants.
+    pub data: Vec<Spanned<String>>,
+    /// Purposes; each covers its descendants.
+    pub purposes: Vec<Spanned<String>>,
+    /// Destinations; none means all.
+    pub to: Vec<Spanned<String>>,
+    /// Contracts; none means all.
+    pub contracts: Vec<Spanned<String>>,
+    /// Jurisdictions; none means all.
+    pub jurisdictions: Vec<Spanned<String>>,
+    /// Age classes; none means all.
+    pub ages: Vec<AgeClass>,
+    /// What to do.
+    pub action: ActionSource,
+    /// Why.
+    pub because: Option<String>,
+    /// Where the action stands.
+    pub at: Span,
+}
+
+/// An action and its options, not yet given a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionSource {
+    /// The action's word.
+    pub kind: Spanned<String>,
+    /// Its options, as written.
+    pub options: Option<Node>,
+}
+
+/// A declared export, names not yet resolved.
+#[derive(Debug)]
+pub struct ExportSource {
+    /// `metadata.name`.
+    pub name: Spanned<String>,
+    /// The purpose that must be permitted.
+    pub purpose: Spanned<String>,
+    /// The contract whose events are counted.
+    pub contract: Spanned<String>,
+    /// The privacy unit's path.
+    pub unit: Spanned<Path>,
+    /// The grouping columns.
+    pub keys: Vec<KeySource>,
+    /// The rest, as written.
+    pub window_length: Spanned<String>,
+    /// L0.
+    pub keys_per_unit: Spanned<u64>,
+    /// Linf.
+    pub rows_per_key: Spanned<u64>,
+    /// The noise's name.
+    pub noise: Spanned<String>,
+    /// Pure loss of a window.
+    pub epsilon: Option<Spanned<String>>,
+    /// zCDP loss of a window.
+    pub rho: Option<Spanned<String>>,
+    /// How long the budget lasts.
+    pub horizon: Spanned<String>,
+    /// Pure budget.
+    pub budget_epsilon: Option<Spanned<String>>,
+    /// zCDP budget.
+    pub budget_rho: Option<Spanned<String>>,
+    /// Identifiers per person.
+    pub ids_per_person: Option<Spanned<u64>>,
+    /// `log_readers`.
+    pub log_readers: Option<Spanned<String>>,
+}
+
+/// One grouping column.
+#[derive(Debug)]
+pub struct KeySource {
+    /// Where the value stands.
+    pub path: Spanned<Path>,
+    /// Every value it may take.
+    pub values: Vec<String>,
+}
+
+const BASES: [(&str, Basis); 6] = [
+    ("consent", Basis::Consent),
+    ("legitimate_interests", Basis::LegitimateInterests),
+    ("contract", Basis::Contract),
+    ("legal_obligation", Basis::LegalObligation),
+    ("vital_interests", Basis::VitalInterests),
+    ("public_interest", Basis::PublicInterest),
+];
+const REGIMES: [(&str, Regime); 2] = [("opt_in", Regime::OptIn), ("opt_out", Regime::OptOut)];
+const RECIPIENTS: [(&str, Recipient); 3] =
+    [("self", Recipient::Own), ("processor", Recipient::Processor), ("third_party", Recipient::ThirdParty)];
+const AGES: [(&str, AgeClass); 3] = [("adult", AgeClass::Adult), ("child", AgeClass::Child), ("unknown", AgeClass::Unknown)];
+
+impl PurposeSource {
+    pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
+        reader.allow(
+            document,
+            &["apiVersion", "kind", "metadata", "basis", "granted_by", "opted_out_by", "everywhere", "jurisdictions", "age"],
+        );
+        let name = name_of(document, reader);
+        let basis = reader.required_text(document, "basis").and_then(|written| reader.word(&written, "legal basis", &BASES));
+        let granted_by = list(document, "granted_by").iter().filter_map(|node| GrantSource::read(node, reader)).collect();
+        let opted_out_by = list(document, "opted_out_by").iter().flat_map(|node| read_opt_out(node, reader)).collect();
+        let jurisdictions = document.get("jurisdictions").map(|node| read_regimes(node, reader)).unwrap_or_default();
+        let unknown_age = document.get("age").and_then(|age| {
+            reader.allow(age, &["unknown"]);
+            let written = reader.optional_text(age, "unknown")?;
+            reader.word(&written, "age class", &[("adult", AgeClass::Adult), ("child", AgeClass::Child)])
+        });
+        Some(Self {
+            name: name?,
+            basis: basis?,
+            granted_by,
+            opted_out_by,
+            everywhere: reader.flag(document, "everywhere"),
+            jurisdictions,
+            unknown_age: unknown_age.unwrap_or(AgeClass::Adult),
+        })
+    }
+}
+
+/// The nodes of a list member; a single value counts as a list of one.
+fn list<'a>(node: &'a Node, name: &str) -> &'a [Node] {
+    match node.get(name) {
+        None => &[],
+        Some(Node { value: Value::List(nodes), .. }) => nodes,
+        Some(single) => std::slice::from_ref(single),
+    }
+}
+
+fn read_regimes(node: &Node, reader: &mut Reader) -> Vec<(Spanned<String>, Regime)> {
+    let mut regimes = Vec::new();
+    for (place, regime) in reader.members(node) {
+        let regime = reader.text(regime).and_then(|written| reader.word(&written, "regime", &REGIMES));
+        let place = Spanned::new(place.value.to_ascii_lowercase(), place.at.clone());
+        regimes.extend(regime.map(|regime| (place, regime)));
+    }
+    regimes
+}
+
+impl GrantSource {
+    fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
+        reader.allow(node, &["tcf", "segment", "field"]);
+        if let Some(tcf) = node.get("tcf") {
+            reader.allow(tcf, &["purposes"]);
+            let purposes = reader.optional_texts(tcf, "purposes");
+            return Some(Self::Tcf(purposes.iter().filter_map(|purpose| small_number(purpose, 24, reader)).collect()));
+        }
+        if let Some(segment) = node.get("segment") {
+            reader.allow(segment, &["category"]);
+            return reader.required_text(segment, "category").map(|category| Self::Segment(category.value));
+        }
+        let field = reader.required(node, "field")?;
+        reader.allow(field, &["path", "given"]);
+        let written = reader.required_text(field, "path")?;
+        let path = reader.path(&written)?.value;
+        let given: Vec<_> = reader.optional_texts(field, "given").into_iter().map(|value| value.value).collect();
+        Some(Self::Field { path, given: if given.is_empty() { vec!["true".to_owned()] } else { given } })
+    }
+}
+
+fn small_number(written: &Spanned<String>, max: u8, reader: &mut Reader) -> Option<u8> {
+    let number = written.value.parse().ok().filter(|number| (1..=max).contains(number));
+    if number.is_none() {
+        reader.report(Diagnostic::error("P025", &written.at, format!("wanted a number from 1 to {max}")));
+    }
+    number
+}
+
+fn read_opt_out(node: &Node, reader: &mut Reader) -> Vec<OptOut> {
+    let fields = [("sale", OptOut::GppSale), ("sharing", OptOut::GppSharing), ("targeted_advertising", OptOut::GppTargeted)];
+    match &node.value {
+        Value::Map(_) => {
+            reader.allow(node, &["gpp"]);
+            reader.optional_texts(node, "gpp").iter().filter_map(|written| reader.word(written, "GPP opt-out", &fields)).collect()
+        }
+        _ => reader.text(node).and_then(|written| reader.word(&written, "opt-out signal", &[("gpc", OptOut::Gpc)])).into_iter().collect(),
+    }
+}
+
+impl DestinationSource {
+    pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
+        const KNOWN: [&str; 11] = [
+            "apiVersion", "kind", "metadata", "url", "primary", "recipient", "tcf_vendor", "purposes", "paths", "requires", "prefer",
+        ];
+        reader.allow(document, &KNOWN);
+        let name = name_of(document, reader);
+        let url = reader.required_text(document, "url");
+        let recipient = reader.required_text(document, "recipient").and_then(|written| reader.word(&written, "recipient", &RECIPIENTS));
+        let purposes = reader.required(document, "purposes").map(|node| reader.texts(node)).unwrap_or_default();
+        let requires = document.get("requires").map(|node| read_requires(node, reader));
+        let tcf_vendor = reader.optional_count(document, "tcf_vendor").and_then(|vendor| u16::try_from(vendor.value).ok());
+        Some(Self {
+            name: name?,
+            url: url?,
+            primary: reader.flag(document, "primary"),
+            recipient: recipient?,
+            tcf_vendor,
+            purposes,
+            paths: reader.optional_texts(document, "paths").into_iter().map(|path| path.value).collect(),
+            requires,
+            prefer: reader.optional_texts(document, "prefer"),
+        })
+    }
+}
+
+/// Each entry is a path, or `one_of: [paths]`.
+fn read_requires(node: &Node, reader: &mut Reader) -> Vec<Vec<Spanned<Path>>> {
+    let nodes = match &node.value {
+        Value::List(nodes) => nodes.as_slice(),
+        Value::Null => &[],
+        _ => std::slice::from_ref(node),
+    };
+    let mut wants = Vec::new();
+    for node in nodes {
+        let written = match &node.value {
+            Value::Map(_) => {
+                reader.allow(node, &["one_of"]);
+                reader.optional_texts(node, "one_of")
+            }
+            _ => reader.texts(node),
+        };
+        wants.push(written.iter().filter_map(|path| reader.path(path)).collect());
+    }
+    wants
+}
+
+impl RuleSource {
+    pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
+        const KNOWN: [&str; 11] =
+            ["apiVersion", "kind", "metadata", "data", "for", "to", "contracts", "jurisdictions", "ages", "action", "because"];
+        reader.allow(document, &KNOWN);
+        let name = name_of(document, reader);
+        let data = reader.required(document, "data").map(|node| reader.texts(node)).unwrap_or_default();
+        let purposes = reader.required(document, "for").map(|node| reader.texts(node)).unwrap_or_default();
+        let ages = reader.optional_texts(document, "ages");
+        let ages = ages.iter().filter_map(|written| reader.word(written, "age class", &AGES)).collect();
+        let jurisdictions = reader.optional_texts(document, "jurisdictions");
+        let action = reader.required(document, "action")?;
+        Some(Self {
+            name: name?,
+            data,
+            purposes,
+            to: reader.optional_texts(document, "to"),
+            contracts: reader.optional_texts(document, "contracts"),
+            jurisdictions: jurisdictions.into_iter().map(|place| Spanned::new(place.value.to_ascii_lowercase(), place.at)).collect(),
+            ages,
+            at: action.at.clone(),
+            action: ActionSource::read(action, reader)?,
+            because: reader.optional_text(document, "because").map(|text| text.value),
+        })
+    }
+}
+
+impl ActionSource {
+    /// `keep`, or `{scrub: {detectors: [...]}}`.
+    fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
+        match &node.value {
+            Value::Map(members) => match members.as_slice() {
+                [(kind, options)] => Some(Self { kind: kind.clone(), options: Some(options.clone()) }),
+                _ => {
+                    reader.wrong_type(node, "exactly one action");
+                    None
+                }
+            },
+            _ => reader.text(node).map(|kind| Self { kind, options: None }),
+        }
+    }
+}
+
+impl ExportSource {
+    pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
+        const KNOWN: [&str; 13] = [
+            "apiVersion", "kind", "metadata", "purpose", "from", "unit", "window", "keys", "bounds", "count", "budget", "ids_per_person",
+            "log_readers",
+        ];
+        reader.allow(document, &KNOWN);
+        let name = name_of(document, reader);
+        let purpose = reader.required_text(document, "purpose");
+        let contract = part(document, "from", &["contract"], reader).and_then(|from| reader.required_text(from, "contract"));
+        let unit = reader.required_text(document, "unit").and_then(|written| reader.path(&written));
+        let window = part(document, "window", &["length"], reader).and_then(|window| reader.required_text(window, "length"));
+        let keys = reader.required(document, "keys").map(|keys| read_keys(keys, reader)).unwrap_or_default();
+        let bounds = part(document, "bounds", &["keys_per_unit", "rows_per_key"], reader)?;
+        let (keys_per_unit, rows_per_key) = (count(bounds, "keys_per_unit", reader), count(bounds, "rows_per_key", reader));
+        let counted = part(document, "count", &["noise", "epsilon", "rho"], reader)?;
+        let budget = part(document, "budget", &["horizon", "epsilon", "rho"], reader)?;
+        let horizon = reader.required_text(budget, "horizon");
+        let noise = reader.required_text(counted, "noise");
+        Some(Self {
+            name: name?,
+            purpose: purpose?,
+            contract: contract?,
+            unit: unit?,
+            keys,
+            window_length: window?,
+            keys_per_unit: keys_per_unit?,
+            rows_per_key: rows_per_key?,
+            noise: noise?,
+            epsilon: reader.optional_text(counted, "epsilon"),
+            rho: reader.optional_text(counted, "rho"),
+            horizon: horizon?,
+            budget_epsilon: reader.optional_text(budget, "epsilon"),
+            budget_rho: reader.optional_text(budget, "rho"),
+            ids_per_person: reader.optional_count(document, "ids_per_person"),
+            log_readers: reader.optional_text(document, "log_readers"),
+        })
+    }
+}
+
+/// A member that is a map with these members.
+fn part<'a>(document: &'a Node, name: &str, known: &[&str], reader: &mut Reader) -> Option<&'a Node> {
+    let node = reader.required(document, name)?;
+    reader.allow(node, known);
+    Some(node)
+}
+
+fn count(node: &Node, name: &str, reader: &mut Reader) -> Option<Spanned<u64>> {
+    reader.required(node, name)?;
+    reader.optional_count(node, name)
+}
+
+fn read_keys(keys: &Node, reader: &mut Reader) -> Vec<KeySource> {
+    let mut columns = Vec::new();
+    for (key, values) in reader.members(keys) {
+        let values = reader.texts(values).into_iter().map(|value| value.value).collect();
+        columns.extend(reader.path(key).map(|path| KeySource { path, values }));
+    }
+    columns
+}

@@ -1,0 +1,318 @@
+//! What leaves, for one contract and everything an event's verdict depends on.
+//!
+//! A verdict is a *class* of the enforcement log: the full decision vector, the
+//! same for every event with the same facts. There are finitely many, so each is
+//! compiled once, with a plan for the rewriter, and kept.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering as AtomicOrdering};
+use std::sync::{Arc, RwLock};
+
+use privet_json::Plan;
+
+use crate::action::Action;
+use crate::plan;
+use crate::policy::{AgeClass, ContractNo, DestinationNo, Field, PlaceNo, Policy, PurposeNo, PurposeSet, Role, Rule};
+use crate::taxonomy::covers;
+
+/// Everything a verdict depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VerdictKey {
+    /// The contract the event follows.
+    pub contract: ContractNo,
+    /// Where the person is.
+    pub place: PlaceNo,
+    /// How old the person is.
+    pub age: AgeClass,
+    /// For each destination, the purposes that are permitted there.
+    pub permitted: Vec<PurposeSet>,
+}
+
+/// The decision on one contract for every destination.
+#[derive(Debug)]
+pub struct Verdict {
+    /// Tells verdicts of one policy apart for as long as the process runs.
+    pub number: u32,
+    /// What it depends on.
+    pub key: VerdictKey,
+    /// For each destination, what leaves; `None` where nothing does.
+    pub treatments: Vec<Option<Treatment>>,
+}
+
+impl Verdict {
+    /// What leaves for a destination; `None` where nothing does.
+    #[must_use]
+    pub fn treatment(&self, destination: DestinationNo) -> Option<&Treatment> {
+        self.treatments.get(usize::from(destination.0))?.as_ref()
+    }
+}
+
+/// What leaves for one destination.
+#[derive(Debug)]
+pub struct Treatment {
+    /// The permitted purposes of this destination.
+    pub purposes: PurposeSet,
+    /// One ruling a field of the contract, in the contract's order.
+    pub rulings: Vec<Ruling>,
+    /// For fields with a key category, the ruling on the member names.
+    pub key_rulings: Vec<Option<Ruling>>,
+    /// The rewrite of an event's own part.
+    pub plan: Plan<Edit>,
+}
+
+/// Which ruling an edit carries out: an index into [`Treatment::rulings`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The field.
+    pub field: u16,
+    /// Whether it is about the member's name instead of its value.
+    pub key: bool,
+}
+
+/// The decision on one field, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    /// What happens to the field.
+    pub action: Action,
+    /// What decided it.
+    pub because: Because,
+    /// The purpose it may leave for.
+    pub purpose: Option<PurposeNo>,
+}
+
+/// What stands behind a ruling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// A rule, by its place in [`Policy::rules`].
+    Rule(u16),
+    /// The built-in rule for fields of this role.
+    Role(Role),
+    /// No rule of a permitted purpose mentions it: dropped by default.
+    NoRule,
+    /// Two forms that cannot be ordered met: dropped.
+    Incomparable,
+    /// An event of the request is withheld from this destination.
+    Withheld,
+}
+
+impl Ruling {
+    /// What happens where nothing says otherwise.
+    pub const DEFAULT_DROP: Self = Self { action: Action::Drop, because: Because::NoRule, purpose: None };
+
+    /// The finer of two; where coarseness and preference are silent, neither.
+    fn finer(self, other: Self, policy: &Policy, destination: DestinationNo) -> Self {
+        match self.action.compare(&other.action) {
+            Some(Ordering::Less) => other,
+            Some(Ordering::Equal | Ordering::Greater) => self,
+            None => self.preferred(other, policy, destination),
+        }
+    }
+
+    /// The coarser of two, as shared facts need it; incomparable forms are dropped.
+    pub(crate) fn coarser(self, other: Self) -> Self {
+        match self.action.compare(&other.action) {
+            Some(Ordering::Less | Ordering::Equal) => self,
+            Some(Ordering::Greater) => other,
+            None => Self { action: Action::Drop, because: Because::Incomparable, purpose: None },
+        }
+    }
+
+    fn preferred(self, other: Self, policy: &Policy, destination: DestinationNo) -> Self {
+        match policy.destination(destination).prefer.choose(&self.action, &other.action) {
+            Some(chosen) if *chosen == self.action => self,
+            Some(_) => other,
+            None => Self { action: Action::Drop, because: Because::Incomparable, purpose: None },
+        }
+    }
+}
+
+/// Two rules whose forms cannot be ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// What stands behind the one.
+    pub first: Because,
+    /// What stands behind the other.
+    pub second: Because,
+}
+
+/// Where a field is judged: all that a rule may ask about besides the field.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances {
+    /// The contract.
+    pub contract: ContractNo,
+    /// The destination.
+    pub destination: DestinationNo,
+    /// The jurisdiction.
+    pub place: PlaceNo,
+    /// The age class.
+    pub age: AgeClass,
+}
+
+impl Policy {
+    /// One destination.
+    ///
+    /// # Panics
+    /// If the number is not one of this policy's.
+    #[must_use]
+    pub fn destination(&self, number: DestinationNo) -> &crate::policy::Destination {
+        self.destinations.get(usize::from(number.0)).expect("destination numbers come from this policy")
+    }
+
+    /// The destinations by number.
+    pub fn destination_numbers(&self) -> impl Iterator<Item = DestinationNo> + use<> {
+        (0..u8::try_from(self.destinations.len()).unwrap_or(u8::MAX)).map(DestinationNo)
+    }
+
+    /// Decides one field for one destination. Within a purpose the strictest rule
+    /// wins, so the order of rules never matters; across the permitted purposes
+    /// the finest result leaves. A field that no permitted purpose has a rule for
+    /// is dropped.
+    #[must_use]
+    pub fn ruling_on(&self, category: Option<&str>, role: Option<Role>, permitted: PurposeSet, at: Circumstances) -> Ruling {
+        permitted
+            .iter()
+            .filter_map(|purpose| self.within(purpose, category, role, at).unwrap_or_else(|_| Some(Ruling {
+                action: Action::Drop,
+                because: Because::Incomparable,
+                purpose: None,
+            })))
+            .reduce(|a, b| a.finer(b, self, at.destination))
+            .unwrap_or(Ruling::DEFAULT_DROP)
+    }
+
+    /// The strictest of all that one purpose says about a field.
+    ///
+    /// # Errors
+    /// [`Conflict`] where two forms cannot be ordered, not even by preference.
+    pub(crate) fn within(
+        &self,
+        purpose: PurposeNo,
+        category: Option<&str>,
+        role: Option<Role>,
+        at: Circumstances,
+    ) -> Result<Option<Ruling>, Conflict> {
+        let ruled = self.rules.iter().enumerate().filter_map(|(number, rule)| {
+            let domain = rule.covering(category?, self.purpose_name(purpose), at)?;
+            let because = Because::Rule(u16::try_from(number).unwrap_or(u16::MAX));
+            Some(Ruling { action: rule.action_in(domain), because, purpose: Some(purpose) })
+        });
+        let mut all: Vec<Ruling> = ruled.collect();
+        if let Some(role) = role.filter(|role| self.leaves_by_role(*role, at.destination)) {
+            all.push(Ruling { action: Action::Keep, because: Because::Role(role), purpose: Some(purpose) });
+        }
+        self.strictest(all, at.destination)
+    }
+
+    /// Auth goes only where it was sent: to the destination whose answer the client gets.
+    fn leaves_by_role(&self, role: Role, destination: DestinationNo) -> bool {
+        role.leaves() && (role != Role::Auth || self.destination(destination).primary)
+    }
+
+    /// The one that is at least as coarse as all others, or the preferred one of
+    /// those that nothing is coarser than.
+    fn strictest(&self, all: Vec<Ruling>, destination: DestinationNo) -> Result<Option<Ruling>, Conflict> {
+        let coarser_exists = |ruling: &Ruling| all.iter().any(|other| other.action.compare(&ruling.action) == Some(Ordering::Less));
+        let mut chosen: Option<Ruling> = None;
+        for ruling in all.iter().filter(|ruling| !coarser_exists(ruling)) {
+            chosen = match chosen {
+                None => Some(ruling.clone()),
+                Some(first) if first.action == ruling.action => Some(first),
+                Some(first) => match self.destination(destination).prefer.choose(&first.action, &ruling.action) {
+                    Some(preferred) if *preferred == first.action => Some(first),
+                    Some(_) => Some(ruling.clone()),
+                    None => return Err(Conflict { first: first.because, second: ruling.because }),
+                },
+            };
+        }
+        Ok(chosen)
+    }
+
+    /// The name of a purpose.
+    #[must_use]
+    pub fn purpose_name(&self, purpose: PurposeNo) -> &str {
+        self.purposes.get(usize::from(purpose.0)).map_or("", |purpose| purpose.name.as_str())
+    }
+
+    /// The verdict for these facts, compiled on first use.
+    #[must_use]
+    pub fn verdict(&self, key: &VerdictKey) -> Arc<Verdict> {
+        self.verdicts.find(key).unwrap_or_else(|| self.verdicts.keep(Arc::new(self.compile_verdict(key.clone()))))
+    }
+
+    fn compile_verdict(&self, key: VerdictKey) -> Verdict {
+        let treatments = self.destination_numbers().map(|destination| self.treatment(&key, destination)).collect();
+        Verdict { number: self.verdicts.next_number(), key, treatments }
+    }
+
+    fn treatment(&self, key: &VerdictKey, destination: DestinationNo) -> Option<Treatment> {
+        let permitted = key.permitted.get(usize::from(destination.0)).copied().unwrap_or_default();
+        let purposes = permitted.and(self.destination(destination).purposes);
+        if purposes.is_empty() {
+            return None;
+        }
+        let at = Circumstances { contract: key.contract, destination, place: key.place, age: key.age };
+        let fields = &self.contract(key.contract).fields;
+        let rulings: Vec<_> = fields.iter().map(|field| self.ruling_on(field.category.as_deref(), field.role, purposes, at)).collect();
+        let key_rulings: Vec<_> = fields.iter().map(|field| self.key_ruling(field, purposes, at)).collect();
+        let plan = plan::of_event(fields, &rulings, &key_rulings);
+        Some(Treatment { purposes, rulings, key_rulings, plan })
+    }
+
+    /// The ruling on the member names that a `*` covers.
+    fn key_ruling(&self, field: &Field, purposes: PurposeSet, at: Circumstances) -> Option<Ruling> {
+        let category = field.key_category.as_deref()?;
+        Some(self.ruling_on(Some(category), field.role, purposes, at))
+    }
+}
+
+impl Rule {
+    /// The entry of `for` under which this rule covers the field, if it does: the longest.
+    fn covering(&self, category: &str, purpose: &str, at: Circumstances) -> Option<&str> {
+        let all_or = |hit: Option<bool>| hit.unwrap_or(true);
+        let here = self.data.iter().any(|data| covers(data, category))
+            && all_or(self.to.as_ref().map(|to| to.contains(&at.destination)))
+            && all_or(self.contracts.as_ref().map(|contracts| contracts.contains(&at.contract)))
+            && all_or(self.places.as_ref().map(|places| places.contains(&at.place)))
+            && all_or(self.ages.as_ref().map(|ages| ages.contains(&at.age) || (at.age == AgeClass::Unknown && ages.contains(&AgeClass::Adult))));
+        let written = self.purposes.iter().filter(|written| here && covers(written, purpose));
+        written.max_by_key(|written| written.len()).map(String::as_str)
+    }
+
+    fn action_in(&self, domain: &str) -> Action {
+        match &self.action {
+            Action::Pseudonymize { .. } => Action::Pseudonymize { domain: domain.to_owned() },
+            other => other.clone(),
+        }
+    }
+}
+
+/// Verdicts compiled so far.
+///
+/// There are finitely many keys, but not necessarily few; past the bound a
+/// verdict is compiled again each time, which is slow and never wrong.
+#[derive(Debug, Default)]
+pub(crate) struct VerdictCache {
+    known: RwLock<HashMap<VerdictKey, Arc<Verdict>>>,
+    numbers: AtomicU32,
+}
+
+impl VerdictCache {
+    const MAX: usize = 16_384;
+
+    fn next_number(&self) -> u32 {
+        self.numbers.fetch_add(1, AtomicOrdering::Relaxed)
+    }
+
+    fn find(&self, key: &VerdictKey) -> Option<Arc<Verdict>> {
+        self.known.read().ok()?.get(key).cloned()
+    }
+
+    fn keep(&self, verdict: Arc<Verdict>) -> Arc<Verdict> {
+        let Ok(mut known) = self.known.write() else { return verdict };
+        if known.len() >= Self::MAX {
+            return verdict;
+        }
+        known.entry(verdict.key.clone()).or_insert(verdict).clone()
+    }
+}
