@@ -1,0 +1,144 @@
+//! What a budget allows.
+//!
+//! Promise: releases compose sequentially, for the person who is in every
+//! window; in no horizon does the sum of losses pass the limit. A horizon
+//! slides: every span of its length is one. A release belongs to the horizons
+//! that its window's first second falls into. So a span of 30 days holds 720
+//! hourly windows exactly, and the guarantee is for 720 windows in a row; a span
+//! that begins inside a window touches one window more.
+//!
+//! Not here: remembering what was spent ([`crate::ledger`]).
+
+use crate::loss::Loss;
+use crate::window::Span;
+
+/// How much a person may lose, in every span of the horizon's length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// The limit, in the measure that the ledger counts it in.
+    pub limit: Loss,
+    /// The length of time it is for.
+    pub horizon: Span,
+}
+
+impl Budget {
+    /// How many windows of this length begin within one horizon, at most.
+    #[must_use]
+    pub const fn windows(&self, window_length: Span) -> u64 {
+        self.horizon.secs().div_ceil(window_length.secs())
+    }
+
+    /// What the windows of one horizon cost together, at `loss` each.
+    #[must_use]
+    pub fn cost_of_horizon(&self, loss: Loss, window_length: Span) -> Option<Loss> {
+        loss.times(std::num::NonZeroU64::new(self.windows(window_length))?)
+    }
+}
+
+/// A loss that was spent on a window, in billionths of the budget's measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Spend {
+    pub(crate) start_secs: i64,
+    pub(crate) nano: u64,
+}
+
+/// The largest sum of `spends` over any horizon that `start_secs` falls into.
+///
+/// Looks both ways: after a clock went back, later windows may already be paid.
+pub(crate) fn spent_around(spends: &[Spend], start_secs: i64, horizon: Span) -> u128 {
+    let mut near: Vec<Spend> =
+        spends.iter().copied().filter(|spend| spend.start_secs.abs_diff(start_secs) < horizon.secs()).collect();
+    near.sort_unstable();
+    // A horizon of the largest sum may be slid until it begins with one of its spends, or with this window.
+    let firsts = near.iter().map(|spend| spend.start_secs).filter(|first| *first <= start_secs).chain([start_secs]);
+    firsts.map(|first| sum_from(&near, first, horizon)).max().unwrap_or(0)
+}
+
+fn sum_from(sorted: &[Spend], first: i64, horizon: Span) -> u128 {
+    let end = first.saturating_add(horizon.secs_i64());
+    let from = sorted.partition_point(|spend| spend.start_secs < first);
+    sorted.iter().skip(from).take_while(|spend| spend.start_secs < end).map(|spend| u128::from(spend.nano)).sum()
+}
+
+/// The first time after `start_secs`, on the grid of `step_secs`, at which a
+/// window that costs `nano` fits under `limit_nano`; `None` if it never does.
+pub(crate) fn fits_from(
+    spends: &[Spend],
+    start_secs: i64,
+    nano: u64,
+    limit_nano: u64,
+    horizon: Span,
+    step_secs: u64,
+) -> Option<i64> {
+    if nano > limit_nano {
+        return None;
+    }
+    // A sum falls only where a spend leaves the horizon.
+    let mut leaving: Vec<i64> = spends
+        .iter()
+        .map(|spend| spend.start_secs.saturating_add(horizon.secs_i64()))
+        .filter(|at| *at > start_secs)
+        .collect();
+    leaving.sort_unstable();
+    let step = i64::try_from(step_secs.max(1)).unwrap_or(i64::MAX);
+    leaving
+        .into_iter()
+        .map(|at| at + (step - at.rem_euclid(step)) % step)
+        .find(|at| spent_around(spends, *at, horizon) + u128::from(nano) <= u128::from(limit_nano))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn span(secs: u64) -> Span {
+        Span::from_secs(secs).unwrap()
+    }
+
+    fn spends(list: &[(i64, u64)]) -> Vec<Spend> {
+        list.iter().map(|(start_secs, nano)| Spend { start_secs: *start_secs, nano: *nano }).collect()
+    }
+
+    /// By definition: try every horizon that holds the window.
+    fn brute(spends: &[Spend], at: i64, horizon: i64) -> u128 {
+        (at - horizon + 1..=at)
+            .map(|first| {
+                spends
+                    .iter()
+                    .filter(|spend| (first..first + horizon).contains(&spend.start_secs))
+                    .map(|spend| u128::from(spend.nano))
+                    .sum()
+            })
+            .max()
+            .unwrap()
+    }
+
+    #[test]
+    fn thirty_days_of_hours_fit_exactly() {
+        let budget = crate::query::tests::query("q", 1, 1).budget;
+        assert_eq!(budget.windows(span(3600)), 720);
+        let loss = Loss::from_nano(crate::loss::Measure::Pure, 100_000_000).unwrap();
+        assert_eq!(budget.cost_of_horizon(loss, span(3600)), Some(budget.limit));
+        assert_eq!(budget.windows(span(7000)), 371);
+    }
+
+    #[test]
+    fn a_window_fits_again_when_the_oldest_leaves() {
+        let spent = spends(&[(0, 5), (10, 5), (20, 5)]);
+        assert_eq!(fits_from(&spent, 30, 5, 15, span(40), 10), Some(40));
+        assert_eq!(fits_from(&spent, 30, 11, 15, span(40), 10), Some(60));
+        assert_eq!(fits_from(&spent, 30, 16, 15, span(40), 10), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn the_sum_is_the_worst_of_all_horizons(list in prop::collection::vec((0_i64..60, 1_u64..100), 0..20), at in 0_i64..60, horizon in 1_u64..40) {
+            let list = spends(&list);
+            prop_assert_eq!(spent_around(&list, at, span(horizon)), brute(&list, at, horizon as i64));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Why the ledger says no.
+
+use thiserror::Error;
+
+use crate::accountant::Budget;
+use crate::loss::{Measure, decimal_of};
+
+/// Why the ledger gave no [`Paid`].
+#[derive(Debug, Error)]
+pub enum CannotSpend {
+    /// There is not enough left.
+    #[error(
+        "the budget `{budget_name}` has {spent} of {limit} {measure} spent within {horizon}, and this window asks for {asked}{hint}",
+        spent = decimal_of(*.spent_nano, 9), limit = decimal_of(.budget.limit.nano(), 9), measure = .budget.limit.measure().symbol(),
+        horizon = .budget.horizon, asked = decimal_of(*.asked_nano, 9),
+        hint = .fits_from_secs.map_or_else(|| ": it never fits".to_owned(), |at| format!(": a window fits again from {}", shown(at))),
+    )]
+    OverBudget {
+        /// The budget's identity.
+        budget_name: String,
+        /// What is spent in the worst horizon around the window.
+        spent_nano: u64,
+        /// What was asked for.
+        asked_nano: u64,
+        /// The limit.
+        budget: Budget,
+        /// When a window of this cost fits again, if nothing else is spent.
+        fits_from_secs: Option<i64>,
+    },
+    /// Something within the horizon was spent in a measure that has no
+    /// equivalent in the budget's.
+    #[error("the budget `{budget_name}` is in {limit}, but within its horizon {spent} was spent, which has no bound in it: keep the old measure until the horizon has passed", limit = .limit.symbol(), spent = .spent.symbol())]
+    Measures {
+        /// The budget's identity.
+        budget_name: String,
+        /// The budget's measure.
+        limit: Measure,
+        /// The measure of what was spent.
+        spent: Measure,
+    },
+    /// The ledger itself failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+fn shown(secs: i64) -> String {
+    jiff::Timestamp::from_second(secs).map_or_else(|_| "a time beyond the calendar".to_owned(), |at| at.to_string())
+}
+
+/// The ledger could not do its work. Nothing was published on its account.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    /// The file could not be read or written.
+    #[error("cannot {doing} in the budget ledger")]
+    Storage {
+        /// What was being done.
+        doing: &'static str,
+        /// What the store said.
+        #[source]
+        source: Box<redb::Error>,
+    },
+    /// The directory entry of a new ledger could not be made durable.
+    #[error("cannot make the new budget ledger durable")]
+    Directory(#[source] std::io::Error),
+    /// A record does not read back.
+    #[error(
+        "the budget ledger holds a record that cannot be read: restore it from a copy, or start a new ledger and count the old budget as spent"
+    )]
+    Damaged,
+    /// A step that the state of the release does not allow.
+    #[error("the release is {found}, so it cannot be {asked}")]
+    WrongState {
+        /// What was asked for.
+        asked: &'static str,
+        /// Where the release is.
+        found: &'static str,
+    },
+    /// The receipt names another release, or another receipt before it.
+    #[error("the receipt does not continue this ledger's chain")]
+    ChainBroken,
+}

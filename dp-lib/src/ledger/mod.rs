@@ -1,0 +1,460 @@
+//! The budget ledger: how much more privacy loss a person may suffer.
+//!
+//! Promise: a release walks one way, RESERVED, COMMITTED, ACKNOWLEDGED, and
+//! each step is on disk before the call that made it returns. The budget is
+//! charged at the first step, before any noise; so killed at any write, the
+//! ledger reopens with no less spent than was published. Noise is drawn at most
+//! once for a release: only the reservation makes a [`Paid`], a second one for
+//! the same release returns its old state, and a release that was reserved but
+//! not committed when the process died is *forfeited*, not drawn again. What
+//! was committed is sent again byte for byte until it is acknowledged.
+//!
+//! There is no refund, whatever happens after a reservation.
+//!
+//! The budget belongs to a population, not to a policy: its identity is the
+//! export's name and the privacy unit, so that a changed policy goes on
+//! spending where the old one stopped. It lasts as long as the file does.
+//!
+//! A payment cannot be copied:
+//! ```compile_fail
+//! fn twice(paid: privet_dp::ledger::Paid) -> (privet_dp::ledger::Paid, privet_dp::ledger::Paid) {
+//!     (paid.clone(), paid)
+//! }
+//! ```
+//! nor made:
+//! ```compile_fail
+//! # use privet_dp::{ledger::{Paid, ReleaseId}, loss::Loss};
+//! fn forged(release: ReleaseId, covers: Loss) -> Paid {
+//!     Paid { release, covers }
+//! }
+//! ```
+
+mod error;
+mod store;
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::accountant::{Budget, fits_from, spent_around};
+use crate::digest::Digest;
+use crate::loss::Loss;
+use crate::mechanism::Noised;
+use crate::query::Query;
+use crate::receipt::Receipt;
+use crate::window::{PolicyDigest, Span, Window};
+pub use error::{CannotSpend, LedgerError};
+use store::{Charge, Record, Store};
+
+/// The name of a release: the same inputs, the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReleaseId(Digest);
+
+impl ReleaseId {
+    /// Names the release of one window of a query, under a policy, by one shard.
+    #[must_use]
+    pub fn of(policy: &PolicyDigest, query: &str, window: Window, shard: Shard) -> Self {
+        let (start, end) = (window.start_secs().to_be_bytes(), window.end().as_second().to_be_bytes());
+        Self(Digest::of_fields(&[
+            b"privet-dp release v1",
+            policy,
+            query.as_bytes(),
+            &start,
+            &end,
+            shard.to_string().as_bytes(),
+        ]))
+    }
+
+    /// The digest that the name is.
+    #[must_use]
+    pub const fn digest(self) -> Digest {
+        self.0
+    }
+}
+
+impl fmt::Display for ReleaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Whose part of a window a release is: this pod's, since its ledger was last
+/// opened, and the how-manieth part where a window is closed early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// How often the ledger had been opened.
+    pub incarnation: u64,
+    /// The part of the window.
+    pub part: u32,
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.incarnation, self.part)
+    }
+}
+
+/// What a release asks the ledger for.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    release: ReleaseId,
+    budget_name: String,
+    window: Window,
+    window_length: Span,
+    per_unit: Loss,
+    charge: Loss,
+    budget: Budget,
+}
+
+impl Claim {
+    /// The claim of one window of a query: its mechanism's loss, for a person
+    /// with the declared number of identifiers.
+    ///
+    /// # Errors
+    /// A loss too large to count.
+    pub fn of(query: &Query, policy: &PolicyDigest, window: Window, shard: Shard) -> Result<Self, LossOverflow> {
+        let per_unit = query.mechanism.loss();
+        Ok(Self {
+            release: ReleaseId::of(policy, &query.name, window, shard),
+            budget_name: budget_name(&query.name, &query.unit),
+            window,
+            window_length: query.window_length,
+            per_unit,
+            charge: per_unit.for_person(query.ids_per_person).ok_or(LossOverflow)?,
+            budget: query.budget,
+        })
+    }
+
+    /// The release it is for.
+    #[must_use]
+    pub const fn release(&self) -> ReleaseId {
+        self.release
+    }
+
+    /// What the budget is charged.
+    #[must_use]
+    pub const fn charge(&self) -> Loss {
+        self.charge
+    }
+
+    /// The budget's identity.
+    #[must_use]
+    pub fn budget_name(&self) -> &str {
+        &self.budget_name
+    }
+}
+
+/// The identity of a budget: the export and the privacy unit, and no more.
+#[must_use]
+pub fn budget_name(query: &str, unit: &str) -> String {
+    format!("{query} by {unit}")
+}
+
+/// A person's loss does not fit the integers that count it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the loss of a person with that many identifiers is too large to count")]
+pub struct LossOverflow;
+
+/// Proof that a release is paid for. Only [`Ledger::spend`] makes one, it
+/// cannot be cloned, and a mechanism consumes it: one payment, one draw.
+#[derive(Debug)]
+pub struct Paid {
+    release: ReleaseId,
+    covers: Loss,
+}
+
+impl Paid {
+    /// The release that was paid for.
+    #[must_use]
+    pub const fn release(&self) -> ReleaseId {
+        self.release
+    }
+
+    pub(crate) fn covers(&self, loss: Loss) -> bool {
+        self.covers.measure() == loss.measure() && self.covers.nano() >= loss.nano()
+    }
+}
+
+/// A budget after a charge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charged {
+    /// What was charged.
+    pub charge: Loss,
+    /// The largest sum of any horizon that the window falls into, with this
+    /// charge, in billionths of the budget's measure.
+    pub spent_nano: u64,
+    /// The limit and its horizon.
+    pub budget: Budget,
+}
+
+/// What a claim was answered.
+#[derive(Debug)]
+pub enum Spent {
+    /// The reservation is on disk: draw once.
+    Paid(Paid, Charged),
+    /// The release had been reserved before: nothing may be drawn for it again.
+    Already(ReleaseState),
+}
+
+/// How far a release has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state", content = "receipt")]
+pub enum ReleaseState {
+    /// Paid for; nothing drawn that outlived the process.
+    Reserved,
+    /// Its bytes, of this digest, are on disk and wait to be sent.
+    Committed(Digest),
+    /// Its bytes, of this digest, arrived.
+    Acknowledged(Digest),
+    /// Paid for and lost. Not refunded.
+    Forfeited,
+}
+
+/// A committed release that was not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsent {
+    /// Its name.
+    pub release: ReleaseId,
+    /// The very bytes to send.
+    pub receipt: Vec<u8>,
+}
+
+/// The ledger, in a file of its own. One process has it open at a time.
+pub struct Ledger {
+    store: Store,
+    incarnation: u64,
+    forfeited: u64,
+}
+
+impl Ledger {
+    /// Opens the ledger in this file, or begins one. Forfeits what an earlier
+    /// process had reserved and not committed.
+    ///
+    /// # Errors
+    /// A file that cannot be opened, is open elsewhere, or holds something else.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        Self::recover(Store::open(path)?)
+    }
+
+    fn recover(store: Store) -> Result<Self, LedgerError> {
+        let (incarnation, forfeited) = store.begin_incarnation()?;
+        Ok(Self { store, incarnation, forfeited })
+    }
+
+    /// How often this ledger has been opened, this time included.
+    #[must_use]
+    pub const fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// How many releases were forfeited when it was opened.
+    #[must_use]
+    pub const fn forfeited(&self) -> u64 {
+        self.forfeited
+    }
+
+    /// Charges the budget for a release. On disk before it returns.
+    ///
+    /// # Errors
+    /// A budget without room, or a ledger that cannot be written. Nothing may
+    /// be drawn then.
+    pub fn spend(&self, claim: &Claim) -> Result<Spent, CannotSpend> {
+        let transaction = self.store.begin()?;
+        if let Some(record) = transaction.record(claim.release)? {
+            return Ok(Spent::Already(record.state));
+        }
+        let charged = room(claim, &transaction.charges(&claim.budget_name)?)?;
+        transaction.put_charge(&claim.budget_name, claim.window.start_secs(), claim.release, claim.charge)?;
+        transaction.put_record(
+            claim.release,
+            &Record {
+                state: ReleaseState::Reserved,
+                budget: claim.budget_name.clone(),
+                window_start: claim.window.start_secs(),
+            },
+        )?;
+        transaction.commit("reserve a release")?;
+        Ok(Spent::Paid(Paid { release: claim.release, covers: claim.per_unit }, charged))
+    }
+
+    /// The digest of the last receipt of a query, for the next one to name.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub fn chain_head(&self, query: &str) -> Result<Digest, LedgerError> {
+        self.store.begin()?.chain_head(query)
+    }
+
+    /// Stores the receipt of a drawn release, and moves the chain on to it. On
+    /// disk before it returns; from here on these bytes are the release.
+    ///
+    /// # Errors
+    /// A release that is not reserved, a receipt of another release or not
+    /// next in the chain, or a ledger that cannot be written.
+    pub fn commit(&self, noised: Noised, receipt: &Receipt) -> Result<Unsent, LedgerError> {
+        let release = noised.release();
+        let transaction = self.store.begin()?;
+        let record =
+            transaction.record(release)?.ok_or(LedgerError::WrongState { asked: "committed", found: "unknown" })?;
+        if record.state != ReleaseState::Reserved {
+            return Err(LedgerError::WrongState { asked: "committed", found: record.state.name() });
+        }
+        let continues = receipt.release_id == release
+            && receipt.publishes(&noised)
+            && receipt.prev_receipt == transaction.chain_head(&receipt.query)?;
+        if !continues {
+            return Err(LedgerError::ChainBroken);
+        }
+        let bytes = receipt.to_bytes();
+        let digest = Digest::of(&bytes);
+        transaction.put_record(release, &Record { state: ReleaseState::Committed(digest), ..record })?;
+        transaction.put_outbox(release, &bytes)?;
+        transaction.put_chain_head(&receipt.query, digest)?;
+        transaction.commit("commit a release")?;
+        Ok(Unsent { release, receipt: bytes })
+    }
+
+    /// Notes that a committed release arrived, and lets go of its bytes.
+    ///
+    /// # Errors
+    /// A release that was not committed, or a ledger that cannot be written.
+    pub fn acknowledge(&self, release: ReleaseId) -> Result<(), LedgerError> {
+        let transaction = self.store.begin()?;
+        match transaction.record(release)? {
+            Some(Record { state: ReleaseState::Acknowledged(_), .. }) => Ok(()),
+            Some(Record { state: ReleaseState::Committed(digest), budget, window_start }) => {
+                transaction
+                    .put_record(release, &Record { state: ReleaseState::Acknowledged(digest), budget, window_start })?;
+                transaction.remove_outbox(release)?;
+                transaction.commit("acknowledge a release")
+            }
+            other => Err(LedgerError::WrongState {
+                asked: "acknowledged",
+                found: other.map_or("unknown", |record| record.state.name()),
+            }),
+        }
+    }
+
+    /// Gives a reserved release up: it will never be drawn, and stays paid for.
+    ///
+    /// # Errors
+    /// A release that is not reserved, or a ledger that cannot be written.
+    pub fn forfeit(&self, release: ReleaseId) -> Result<(), LedgerError> {
+        let transaction = self.store.begin()?;
+        match transaction.record(release)? {
+            Some(record) if record.state == ReleaseState::Reserved => {
+                transaction.put_record(release, &Record { state: ReleaseState::Forfeited, ..record })?;
+                transaction.commit("forfeit a release")
+            }
+            other => Err(LedgerError::WrongState {
+                asked: "forfeited",
+                found: other.map_or("unknown", |record| record.state.name()),
+            }),
+        }
+    }
+
+    /// How far a release has come; `None` if it was never reserved.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub fn state(&self, release: ReleaseId) -> Result<Option<ReleaseState>, LedgerError> {
+        Ok(self.store.begin()?.record(release)?.map(|record| record.state))
+    }
+
+    /// Every release that was committed and not acknowledged, to be sent again.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub fn unsent(&self) -> Result<Vec<Unsent>, LedgerError> {
+        self.store.begin()?.outbox()
+    }
+
+    /// The largest sum that a budget has spent in a horizon around this time,
+    /// in billionths of the limit's measure.
+    ///
+    /// # Errors
+    /// As [`Ledger::spend`], but never for a budget without room.
+    pub fn spent(&self, budget_name: &str, at_secs: i64, budget: Budget) -> Result<u64, CannotSpend> {
+        let charges = self.store.begin()?.charges(budget_name)?;
+        Ok(narrow(spent_around(&in_measure(budget_name, &charges, at_secs, budget)?, at_secs, budget.horizon)))
+    }
+}
+
+impl ReleaseState {
+    /// The state's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Committed(_) => "committed",
+            Self::Acknowledged(_) => "acknowledged",
+            Self::Forfeited => "forfeited",
+        }
+    }
+}
+
+/// Whether the claim fits, and what is spent with it.
+fn room(claim: &Claim, charges: &[Charge]) -> Result<Charged, CannotSpend> {
+    let (budget, start_secs) = (claim.budget, claim.window.start_secs());
+    let mismatch = || CannotSpend::Measures {
+        budget_name: claim.budget_name.clone(),
+        limit: budget.limit.measure(),
+        spent: claim.charge.measure(),
+    };
+    let asked_nano = claim.charge.in_measure(budget.limit.measure()).ok_or_else(mismatch)?.nano();
+    let spends = in_measure(&claim.budget_name, charges, start_secs, budget)?;
+    let before = spent_around(&spends, start_secs, budget.horizon);
+    let after = before + u128::from(asked_nano);
+    if after > u128::from(budget.limit.nano()) {
+        let fits_from_secs =
+            fits_from(&spends, start_secs, asked_nano, budget.limit.nano(), budget.horizon, claim.window_length.secs());
+        return Err(CannotSpend::OverBudget {
+            budget_name: claim.budget_name.clone(),
+            spent_nano: narrow(before),
+            asked_nano,
+            budget,
+            fits_from_secs,
+        });
+    }
+    Ok(Charged { charge: claim.charge, spent_nano: narrow(after), budget })
+}
+
+/// The charges of the horizons around a window, in the budget's measure.
+fn in_measure(
+    budget_name: &str,
+    charges: &[Charge],
+    start_secs: i64,
+    budget: Budget,
+) -> Result<Vec<crate::accountant::Spend>, CannotSpend> {
+    charges
+        .iter()
+        .filter(|charge| charge.start_secs.abs_diff(start_secs) < budget.horizon.secs())
+        .map(|charge| {
+            let limit = budget.limit.measure();
+            let loss = charge.loss.in_measure(limit).ok_or_else(|| CannotSpend::Measures {
+                budget_name: budget_name.to_owned(),
+                limit,
+                spent: charge.loss.measure(),
+            })?;
+            Ok(crate::accountant::Spend { start_secs: charge.start_secs, nano: loss.nano() })
+        })
+        .collect()
+}
+
+/// Sums above 64 bits are above every limit; they read as the largest number.
+fn narrow(nano: u128) -> u64 {
+    u64::try_from(nano).unwrap_or(u64::MAX)
+}
+
+/// How many identifiers a person may hold, as policies write it.
+#[must_use]
+pub fn ids_per_person(written: u64) -> Option<NonZeroU64> {
+    NonZeroU64::new(written).filter(|ids| ids.get() <= 1000)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::ledger::{Claim, Ledger, Spent};
+use crate::query::tests::query;
+use crate::window::OpenWindow;
+use verify::Wrong;
+
+const NOON: i64 = 1_795_262_400;
+const POLICY: PolicyDigest = [7; 32];
+
+/// The receipts of `windows` hours in a row, through a real ledger.
+pub(crate) fn chain(ledger: &Ledger, query: &Arc<Query>, windows: i64) -> Vec<Vec<u8>> {
+    (0..windows).map(|hour| release(ledger, query, NOON + hour * 3600)).collect()
+}
+
+fn release(ledger: &Ledger, query: &Arc<Query>, start_secs: i64) -> Vec<u8> {
+    let window = Window::at(start_secs, query.window_length);
+    let mut open = OpenWindow::open(Arc::clone(query), window, POLICY, window.start(), 0).unwrap();
+    for unit in 0_u32..500 {
+        open.observe(&unit.to_le_bytes(), unit as usize % 3, &POLICY);
+    }
+    let closed = open.close(window.end()).unwrap();
+    let shard = Shard { incarnation: ledger.incarnation(), part: 0 };
+    let claim = Claim::of(query, &POLICY, window, shard).unwrap();
+    let Spent::Paid(paid, charged) = ledger.spend(&claim).unwrap() else { panic!("reserved before") };
+    let noised = query.mechanism.release(paid, closed.counts).unwrap();
+    let prev_receipt = ledger.chain_head(&query.name).unwrap();
+    let receipt = Receipt::new(
+        Facts { query, policy: &POLICY, window, circumstances: closed.circumstances, shard, charged, prev_receipt },
+        &noised,
+    );
+    let unsent = ledger.commit(noised, &receipt).unwrap();
+    ledger.acknowledge(unsent.release).unwrap();
+    unsent.receipt
+}
+
+fn three() -> Vec<Vec<u8>> {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&directory.path().join("ledger.redb")).unwrap();
+    chain(&ledger, &Arc::new(query("searches", 2, 3)), 3)
+}
+
+#[test]
+fn a_receipt_reads_back_and_its_bytes_are_canonical() {
+    let bytes = three().remove(0);
+    let receipt = Receipt::from_bytes(&bytes).unwrap();
+    assert_eq!(receipt.to_bytes(), bytes);
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(text.starts_with(r#"{"accuracy":{"ci":"0.95","covers":"noise_only","half_width":180},"columns":["properties.section"],"engine":{"opendp":"0.16.0","#), "{text}");
+    for part in [
+        r#""scale":"60.00000095367431640625","sensitivity":{"l1":6}"#,
+        r#""this_release":{"epsilon_nano":100000000}"#,
+        r#""limit":{"epsilon_nano":72000000000},"renewal":"sliding","spent":{"epsilon_nano":100000000}"#,
+        r#""contribution":{"l0":2,"linf":3,"stability":1},"covers_withholding":false"#,
+        r#""fleet":{"composition":"sequential","shard":"1/0","topology":"per_pod"}"#,
+        r#""side_information":["enforcement_log"]"#,
+        r#""status":"complete""#,
+    ] {
+        assert!(text.contains(part), "{part} not in {text}");
+    }
+}
+
+#[test]
+fn an_honest_chain_verifies() {
+    let chain = three();
+    let report = verify(&chain).unwrap();
+    assert_eq!((report.receipts, report.from_the_start, report.head), (3, true, Digest::of(&chain[2])));
+    assert!(!verify(&chain[1..]).unwrap().from_the_start);
+}
+
+#[test]
+fn a_receipt_of_gaussian_noise_verifies() {
+    use crate::loss::Measure;
+    use crate::mechanism::Mechanism;
+    let mut query = query("searches", 2, 3);
+    let rho = |written| Loss::from_decimal(Measure::Zcdp, written).unwrap();
+    query.mechanism = Mechanism::calibrate(Noise::DiscreteGaussian, query.bounds, rho("0.0005")).unwrap();
+    query.budget.limit = rho("0.36");
+    query.ids_per_person = std::num::NonZeroU64::new(3).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&directory.path().join("ledger.redb")).unwrap();
+    let chain = chain(&ledger, &Arc::new(query), 2);
+    assert!(verify(&chain).is_ok());
+    let text = String::from_utf8(chain[1].clone()).unwrap();
+    // Three identifiers: nine times the rho, and two releases of it.
+    for part in [
+        r#""this_release":{"rho_nano":4500000}"#,
+        r#""per_identifier":{"rho_nano":500000}"#,
+        r#""spent":{"rho_nano":9000000}"#,
+        r#""delta":"0.000000001""#,
+    ] {
+        assert!(text.contains(part), "{part} not in {text}");
+    }
+}
+
+/// Each way of changing the middle receipt, and what must be found in it. The
+/// changed receipt is written canonically, so that nothing shows but the change.
+#[test]
+fn every_tampering_shows() {
+    type Change = fn(&mut Receipt);
+    let changes: [(Change, Wrong); 17] = [
+        (|receipt| receipt.receipt_version = 2, Wrong::Form),
+        (|receipt| receipt.policy_digest = Digest::ZERO, Wrong::ReleaseId),
+        (|receipt| receipt.privacy.fleet.shard = "1/1".to_owned(), Wrong::ReleaseId),
+        (|receipt| receipt.query = "other".to_owned(), Wrong::ReleaseId),
+        (|receipt| receipt.values[0].value += 1, Wrong::Payload),
+        (
+            |receipt| {
+                receipt.values.pop();
+            },
+            Wrong::Payload,
+        ),
+        (
+            |receipt| {
+                let row = receipt.values[0].clone();
+                receipt.values.push(row);
+                receipt.payload_sha256 = payload_digest(&receipt.values);
+            },
+            Wrong::Keys,
+        ),
+        (|receipt| receipt.window.status = WindowStatus::ClosedEarly, Wrong::Window),
+        (|receipt| receipt.privacy.per_identifier = LossReceipt::EpsilonNano(99_000_000), Wrong::Loss),
+        (|receipt| receipt.mechanism.scale = "30".to_owned(), Wrong::Loss),
+        (|receipt| receipt.privacy.contribution.l0 = 3, Wrong::Loss),
+        (|receipt| receipt.privacy.ids_per_person = 2, Wrong::Charge),
+        (|receipt| receipt.mechanism.sensitivity = Sensitivity::L1(1), Wrong::Sensitivity),
+        (|receipt| receipt.accuracy.half_width = 10, Wrong::Interval),
+        (|receipt| receipt.privacy.horizon.spent = LossReceipt::EpsilonNano(100_000_000), Wrong::Budget),
+        (|receipt| receipt.privacy.horizon.epsilon_at_delta.epsilon = "0.01".to_owned(), Wrong::EpsilonAtDelta),
+        (|receipt| receipt.privacy.covers_withholding = true, Wrong::Overclaim),
+    ];
+    let honest = three();
+    for (change, wrong) in changes {
+        let mut chain = honest.clone();
+        let mut receipt = Receipt::from_bytes(&chain[1]).unwrap();
+        change(&mut receipt);
+        chain[1] = receipt.to_bytes();
+        let findings = verify(&chain).unwrap_err();
+        assert!(findings.contains(&Finding { at: 1, what: wrong }), "{wrong:?} not among {findings:?}");
+        assert!(
+            findings.contains(&Finding { at: 2, what: Wrong::Chain }),
+            "the change must break the chain: {findings:?}"
+        );
+    }
+}
+
+#[test]
+fn receipts_that_are_missing_swapped_or_repeated_show() {
+    let honest = three();
+    let without = [honest[0].clone(), honest[2].clone()];
+    assert_eq!(verify(&without).unwrap_err(), [Finding { at: 1, what: Wrong::Chain }]);
+    let swapped = [honest[1].clone(), honest[0].clone(), honest[2].clone()];
+    assert!(verify(&swapped).is_err());
+    let repeated = [honest[0].clone(), honest[1].clone(), honest[1].clone()];
+    assert!(verify(&repeated).unwrap_err().contains(&Finding { at: 2, what: Wrong::Repeated }));
+    let mut spaced = honest.clone();
+    spaced[2].push(b' ');
+    assert_eq!(verify(&spaced).unwrap_err(), [Finding { at: 2, what: Wrong::NotCanonical }]);
+    let cut = [&honest[0][..honest[0].len() - 1]];
+    assert_eq!(verify(&cut).unwrap_err(), [Finding { at: 0, what: Wrong::Form }]);
+}

@@ -1,0 +1,257 @@
+//! Re-deriving what receipts claim, from the receipts alone.
+//!
+//! Promise: no ledger, no policy, no OpenDP and no float decides here whether a
+//! loss is kept: the loss follows from scale and bounds in exact integers.
+//!
+//! Not checked: that the noise was drawn at that scale (see the statistical
+//! tests and the canaries to come), and that no receipt after the last is missing.
+
+use std::collections::HashSet;
+
+use thiserror::Error;
+
+use super::{EpsilonAtDelta, Receipt, Sensitivity, WindowStatus, interval, payload_digest};
+use crate::accountant::{Spend, spent_around};
+use crate::accuracy::half_width_95;
+use crate::bound::ContributionBounds;
+use crate::digest::Digest;
+use crate::ledger::{ReleaseId, Shard, ids_per_person};
+use crate::loss::Loss;
+use crate::mechanism::{Noise, Scale, loss_of};
+use crate::window::Window;
+
+/// What verified receipts add up to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainReport {
+    /// How many there are.
+    pub receipts: usize,
+    /// Whether the first one begins its chain; if not, that earlier ones were in order is assumed.
+    pub from_the_start: bool,
+    /// The digest of the last, for whoever holds a later one.
+    pub head: Digest,
+}
+
+/// Something that a receipt claims and that does not follow.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("receipt {at}: {what}")]
+pub struct Finding {
+    /// Which receipt, counted from 0.
+    pub at: usize,
+    /// What is wrong with it.
+    pub what: Wrong,
+}
+
+/// What may be wrong with a receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Wrong {
+    /// It has other members than a receipt.
+    #[error("it is no receipt of version 1")]
+    Form,
+    /// It reads the same but is written differently.
+    #[error("its bytes are not canonical")]
+    NotCanonical,
+    /// One is missing, changed or out of place.
+    #[error("it does not name the receipt before it")]
+    Chain,
+    /// Two chains are mixed.
+    #[error("it belongs to another query than the receipt before it")]
+    OtherQuery,
+    /// Policy, query, window and shard give another name.
+    #[error("its release id does not follow from what it names")]
+    ReleaseId,
+    /// One release, published twice.
+    #[error("its release was published before")]
+    Repeated,
+    /// The values are not the ones that were committed.
+    #[error("its values have another digest")]
+    Payload,
+    /// The table has the wrong shape.
+    #[error("its keys are not one of each")]
+    Keys,
+    /// The window's times contradict each other.
+    #[error("its window's times contradict each other")]
+    Window,
+    /// The noise does not keep the loss.
+    #[error("its noise does not keep the loss it claims")]
+    Loss,
+    /// The charge is not the loss of a person.
+    #[error("its charge is not the loss of a person with that many identifiers")]
+    Charge,
+    /// The sensitivity is not that of the bounds.
+    #[error("its sensitivity does not follow from its bounds")]
+    Sensitivity,
+    /// The intervals are not those of the noise.
+    #[error("its intervals do not follow from its noise")]
+    Interval,
+    /// The budget's sums do not hold.
+    #[error("its budget does not add up")]
+    Budget,
+    /// A reported epsilon is not that of the loss.
+    #[error("its epsilon at delta does not follow from its loss")]
+    EpsilonAtDelta,
+    /// It claims a guarantee that is not given.
+    #[error("it claims more than is guaranteed")]
+    Overclaim,
+}
+
+/// Checks receipts of one query, in order, each by its bytes.
+///
+/// # Errors
+/// Every finding of every receipt.
+pub fn verify<B: AsRef<[u8]>>(receipts: &[B]) -> Result<ChainReport, Vec<Finding>> {
+    let mut chain = Chain::default();
+    for (at, bytes) in receipts.iter().enumerate() {
+        chain.take(at, bytes.as_ref());
+    }
+    if chain.findings.is_empty() { Ok(chain.report(receipts.len())) } else { Err(chain.findings) }
+}
+
+#[derive(Default)]
+struct Chain {
+    from_the_start: bool,
+    last: Option<(Digest, String)>,
+    seen: HashSet<ReleaseId>,
+    spends: Vec<Spend>,
+    findings: Vec<Finding>,
+}
+
+impl Chain {
+    fn report(self, receipts: usize) -> ChainReport {
+        ChainReport {
+            receipts,
+            from_the_start: self.from_the_start,
+            head: self.last.map_or(Digest::ZERO, |(head, _)| head),
+        }
+    }
+
+    fn take(&mut self, at: usize, bytes: &[u8]) {
+        let digest = Digest::of(bytes);
+        let Ok(receipt) = Receipt::from_bytes(bytes) else {
+            self.findings.push(Finding { at, what: Wrong::Form });
+            self.last = self.last.take().map(|(_, query)| (digest, query));
+            return;
+        };
+        let mut wrong = alone(&receipt, bytes);
+        wrong.extend(self.in_place(&receipt));
+        self.findings.extend(wrong.into_iter().map(|what| Finding { at, what }));
+        self.last = Some((digest, receipt.query));
+    }
+
+    /// What a receipt claims about those before it.
+    fn in_place(&mut self, receipt: &Receipt) -> Vec<Wrong> {
+        let mut wrong = Vec::new();
+        match &self.last {
+            None => self.from_the_start = receipt.prev_receipt == Digest::ZERO,
+            Some((digest, query)) => {
+                wrong.extend((receipt.prev_receipt != *digest).then_some(Wrong::Chain));
+                wrong.extend((receipt.query != *query).then_some(Wrong::OtherQuery));
+            }
+        }
+        wrong.extend((!self.seen.insert(receipt.release_id)).then_some(Wrong::Repeated));
+        wrong.extend(self.budget(receipt).is_none().then_some(Wrong::Budget));
+        wrong
+    }
+
+    /// The claimed sum holds at least what the chain shows, and is within the limit.
+    fn budget(&mut self, receipt: &Receipt) -> Option<()> {
+        let horizon = &receipt.privacy.horizon;
+        let (spent, limit, span) = (horizon.spent.loss()?, horizon.limit.loss()?, horizon.span()?);
+        let charge = receipt.privacy.this_release.loss()?.in_measure(limit.measure())?;
+        let start_secs = receipt.window.start.as_second();
+        self.spends.push(Spend { start_secs, nano: charge.nano() });
+        let shown = spent_around(&self.spends, start_secs, span);
+        let holds =
+            spent.measure() == limit.measure() && spent.nano() <= limit.nano() && shown <= u128::from(spent.nano());
+        holds.then_some(())
+    }
+}
+
+/// What a receipt claims about itself.
+fn alone(receipt: &Receipt, bytes: &[u8]) -> Vec<Wrong> {
+    let checks = [
+        (receipt.receipt_version == 1, Wrong::Form),
+        (receipt.to_bytes() == bytes, Wrong::NotCanonical),
+        (named(receipt).is_some_and(|release| release == receipt.release_id), Wrong::ReleaseId),
+        (payload_digest(&receipt.values) == receipt.payload_sha256, Wrong::Payload),
+        (keys_are_one_of_each(receipt), Wrong::Keys),
+        (times_agree(receipt), Wrong::Window),
+        (loss_is_kept(receipt).is_some(), Wrong::Loss),
+        (charge_follows(receipt).is_some(), Wrong::Charge),
+        (sensitivity_follows(receipt).is_some(), Wrong::Sensitivity),
+        (intervals_follow(receipt).is_some(), Wrong::Interval),
+        (epsilon_follows(receipt).is_some(), Wrong::EpsilonAtDelta),
+        (claims_no_more(receipt), Wrong::Overclaim),
+    ];
+    checks.into_iter().filter(|(holds, _)| !holds).map(|(_, what)| what).collect()
+}
+
+fn named(receipt: &Receipt) -> Option<ReleaseId> {
+    let (incarnation, part) = receipt.privacy.fleet.shard.split_once('/')?;
+    let shard = Shard { incarnation: incarnation.parse().ok()?, part: part.parse().ok()? };
+    let window = Window::between(receipt.window.start, receipt.window.end)?;
+    Some(ReleaseId::of(&receipt.policy_digest.0, &receipt.query, window, shard))
+}
+
+fn keys_are_one_of_each(receipt: &Receipt) -> bool {
+    let mut seen = HashSet::new();
+    !receipt.values.is_empty()
+        && receipt.values.iter().all(|row| row.key.len() == receipt.columns.len() && seen.insert(&row.key))
+}
+
+fn times_agree(receipt: &Receipt) -> bool {
+    let window = &receipt.window;
+    let in_order = window.start <= window.observed_from
+        && window.observed_from <= window.observed_until
+        && window.observed_until <= window.end;
+    let status = WindowStatus::of(window.observed_from > window.start, window.observed_until < window.end);
+    window.start < window.end && in_order && status == window.status
+}
+
+fn bounds(receipt: &Receipt) -> Option<ContributionBounds> {
+    ContributionBounds::new(receipt.privacy.contribution.l0, receipt.privacy.contribution.linf).ok()
+}
+
+fn scale(receipt: &Receipt) -> Option<Scale> {
+    receipt.mechanism.scale.parse().ok()
+}
+
+fn loss_is_kept(receipt: &Receipt) -> Option<()> {
+    let claimed = receipt.privacy.per_identifier.loss()?;
+    let actual = loss_of(receipt.mechanism.name, scale(receipt)?, bounds(receipt)?)?;
+    let measured = claimed.measure() == receipt.privacy.measure && actual.measure() == claimed.measure();
+    (measured && actual.nano() <= claimed.nano()).then_some(())
+}
+
+fn charge_follows(receipt: &Receipt) -> Option<()> {
+    let ids = ids_per_person(receipt.privacy.ids_per_person)?;
+    let person = receipt.privacy.per_identifier.loss()?.for_person(ids)?;
+    (receipt.privacy.this_release.loss() == Some(person)).then_some(())
+}
+
+fn sensitivity_follows(receipt: &Receipt) -> Option<()> {
+    let bounds = bounds(receipt)?;
+    let sensitivity = match receipt.mechanism.name {
+        Noise::DiscreteLaplace => Sensitivity::L1(bounds.sensitivity_l1()),
+        Noise::DiscreteGaussian => Sensitivity::L2Squared(bounds.sensitivity_l2_squared()),
+    };
+    (receipt.mechanism.sensitivity == sensitivity).then_some(())
+}
+
+fn intervals_follow(receipt: &Receipt) -> Option<()> {
+    let half_width = half_width_95(receipt.mechanism.name, scale(receipt)?);
+    let rows_follow = receipt.values.iter().all(|row| row.ci95 == interval(row.value, half_width));
+    (receipt.accuracy.ci == "0.95" && receipt.accuracy.half_width == half_width && rows_follow).then_some(())
+}
+
+fn epsilon_follows(receipt: &Receipt) -> Option<()> {
+    let spent: Loss = receipt.privacy.horizon.spent.loss()?;
+    (receipt.privacy.horizon.epsilon_at_delta == EpsilonAtDelta::new(spent.measure(), spent.nano())).then_some(())
+}
+
+fn claims_no_more(receipt: &Receipt) -> bool {
+    let privacy = &receipt.privacy;
+    !privacy.covers_withholding
+        && privacy.contribution.stability == 1
+        && privacy.side_information.iter().any(|channel| channel == "enforcement_log")
+}

@@ -1,0 +1,128 @@
+//! The tag of a privacy unit within one window.
+//!
+//! Promise: a tag is HMAC-SHA-256 of the identifier under a key that is drawn
+//! for one window, never leaves memory and is overwritten when the window
+//! closes. Tags of two windows cannot be joined, and none can be undone.
+//!
+//! The construction is RFC 2104's, written out because a library's key object
+//! does not overwrite itself; the tests compare it with `ring`'s.
+
+use std::hash::{Hash, Hasher};
+
+use ring::rand::{SecureRandom, SystemRandom};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+const BLOCK_BYTES: usize = 64;
+
+/// The operating system gave no random bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the operating system gives no random bytes for a window key")]
+pub struct NoRandomness;
+
+/// The secret of one window.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub(crate) struct WindowKey {
+    inner_pad: [u8; BLOCK_BYTES],
+    outer_pad: [u8; BLOCK_BYTES],
+}
+
+/// A unit's tag and its place in the admission order.
+#[derive(Clone, Copy)]
+pub(crate) struct Tagged {
+    pub(crate) tag: Tag,
+    /// Uniform over all 64-bit numbers, independent of the tag.
+    pub(crate) lot: u64,
+}
+
+/// Sixteen bytes of an HMAC: two of a million units share one with
+/// probability below 2^-88.
+#[derive(Clone, Copy, PartialEq, Eq, Zeroize)]
+pub(crate) struct Tag([u8; 16]);
+
+impl Hash for Tag {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
+
+impl WindowKey {
+    pub(crate) fn random() -> Result<Self, NoRandomness> {
+        let mut secret = [0_u8; 32];
+        SystemRandom::new().fill(&mut secret).map_err(|_| NoRandomness)?;
+        let key = Self::from_secret(&secret);
+        secret.zeroize();
+        Ok(key)
+    }
+
+    fn from_secret(secret: &[u8; 32]) -> Self {
+        let mut key = Self { inner_pad: [0x36; BLOCK_BYTES], outer_pad: [0x5c; BLOCK_BYTES] };
+        for pad in [&mut key.inner_pad, &mut key.outer_pad] {
+            pad.iter_mut().zip(secret).for_each(|(pad, secret)| *pad ^= secret);
+        }
+        key
+    }
+
+    pub(crate) fn tag(&self, unit: &[u8]) -> Tagged {
+        let mac = self.mac(unit);
+        let (mut tag, mut lot) = ([0_u8; 16], [0_u8; 8]);
+        tag.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
+        lot.iter_mut().zip(mac.into_iter().skip(16)).for_each(|(to, from)| *to = from);
+        Tagged { tag: Tag(tag), lot: u64::from_le_bytes(lot) }
+    }
+
+    fn mac(&self, message: &[u8]) -> [u8; 32] {
+        let inner = Sha256::new().chain_update(self.inner_pad).chain_update(message).finalize();
+        Sha256::new().chain_update(self.outer_pad).chain_update(inner).finalize().into()
+    }
+}
+
+/// Hashes a [`Tag`] by taking it as it is: it is already uniform, under a key
+/// that no sender knows.
+#[derive(Default)]
+pub(crate) struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, tag: u64) {
+        self.0 = tag;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_tag_is_the_hmac_that_another_library_computes(secret: [u8; 32], unit: Vec<u8>) {
+            let ours = WindowKey::from_secret(&secret).mac(&unit);
+            let theirs = ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret), &unit);
+            prop_assert_eq!(&ours[..], theirs.as_ref());
+        }
+    }
+
+    #[test]
+    fn two_windows_tag_one_unit_differently() {
+        let tags = [WindowKey::random().unwrap(), WindowKey::random().unwrap()].map(|key| key.tag(b"u-1").tag.0);
+        assert_ne!(tags[0], tags[1]);
+    }
+
+    #[test]
+    fn a_key_overwrites_itself() {
+        let mut key = WindowKey::random().unwrap();
+        key.zeroize();
+        assert_eq!((key.inner_pad, key.outer_pad), ([0; BLOCK_BYTES], [0; BLOCK_BYTES]));
+    }
+}
