@@ -2,6 +2,8 @@
 //! the bodies of real client libraries. Where each comes from is told in
 //! `data/README.md`.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may fail loudly")]
+
 use base64::Engine;
 use privet_json::{
     Edit, Edits, Emitted, Index, Key, Limits, Malformed, Node, PlanBuilder, PlanNodeId, rewrite, write_string,

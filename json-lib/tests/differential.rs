@@ -2,6 +2,8 @@
 //! `serde_json` trees, plans as plain lists of declarations. Nothing of the
 //! crate's trie, index or copying is used on the other side.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may fail loudly")]
+
 mod tree;
 
 use std::fmt::Write;

@@ -1,5 +1,7 @@
 //! What pass one refuses and where it says so, its limits, and its views.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may fail loudly")]
+
 use privet_json::{Index, Kind, Limits, Malformed, MalformedKind as Kinds};
 
 fn read(body: impl AsRef<[u8]>) -> Result<(), Malformed> {

@@ -1,5 +1,7 @@
 //! The semantics of pass two, case by case.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may fail loudly")]
+
 use privet_json::{
     Edit, Edits, Emitted, Index, Key, Limits, Node, Plan, PlanBuilder, PlanConflict, PlanNodeId, Step, rewrite,
 };
