@@ -1,0 +1,85 @@
+//! Which format a request is in.
+//!
+//! A listener that names one format has decided. Otherwise path and headers
+//! decide where they are certain, and then the body does; content types lie, so a
+//! type is only asked where two formats read the same body.
+
+use http::HeaderMap;
+use privet_json::{Index, Kind};
+use privet_policy::format::Format;
+
+use super::media::Media;
+use super::{DecodeLimits, Decoded};
+use crate::formats::{Refusal, cloudevents, json, segment};
+use crate::request::RawRequest;
+
+/// The path of a request target, without its query.
+pub(crate) fn path(target: &str) -> &str {
+    target.split(['?', '#']).next().unwrap_or_default()
+}
+
+/// The format that a request has by its listener, path and headers alone: what an
+/// answer follows when there is nothing decoded to ask.
+#[must_use]
+pub fn format_hint(raw: &RawRequest) -> Option<Format> {
+    by_head(raw).ok().flatten()
+}
+
+/// `None` means that only the body can tell.
+pub(super) fn by_head(raw: &RawRequest) -> Result<Option<Format>, Refusal> {
+    let formats = raw.listener.formats.as_slice();
+    if let [format] = formats {
+        return Ok(Some(*format));
+    }
+    if takes(formats, Format::Segment) && segment::is_known(path(&raw.target)) {
+        return if is_rudderstack(&raw.headers) { Err(Refusal::UnknownFormat) } else { Ok(Some(Format::Segment)) };
+    }
+    if takes(formats, Format::CloudEvents) && cloudevents::is_announced(&raw.headers) {
+        return Ok(Some(Format::CloudEvents));
+    }
+    Ok(None)
+}
+
+/// Decides between the formats that have no path or header of their own.
+pub(super) fn by_body(
+    formats: &[Format],
+    media: &Media<'_>,
+    body: &[u8],
+    index: &mut Index,
+    limits: &DecodeLimits,
+) -> Result<Format, Refusal> {
+    let lines = takes(formats, Format::Ndjson);
+    match super::read(index, body, limits) {
+        Ok(root) if takes(formats, Format::CloudEvents) && cloudevents::is_document(index.node(body, root)) => {
+            Ok(Format::CloudEvents)
+        }
+        Ok(_) if lines && (media.is_lines() || !takes(formats, Format::Json)) => Ok(Format::Ndjson),
+        Ok(_) if takes(formats, Format::Json) => Ok(Format::Json),
+        Ok(_) => Err(Refusal::UnknownFormat),
+        Err(_) if lines && (media.is_lines() || json::starts_with_line(body, index, limits)) => Ok(Format::Ndjson),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Refuses events of RudderStack's SDKs on paths that both have: read as Segment
+/// they would lose what only RudderStack's gateway reads.
+pub(super) fn check_sender(decoded: &Decoded) -> Result<(), Refusal> {
+    let senders = decoded.shared.iter().chain(decoded.events.first());
+    for &node in senders.filter(|_| decoded.format == Format::Segment) {
+        let name = decoded.index.node(&decoded.body, node).get("context").and_then(|context| context.get("library"));
+        let name = name.filter(|library| library.kind() == Kind::Object).and_then(|library| library.get("name"));
+        let rudder = name.and_then(|name| name.text()).is_some_and(|name| name.to_ascii_lowercase().contains("rudder"));
+        if rudder {
+            return Err(Refusal::UnknownFormat);
+        }
+    }
+    Ok(())
+}
+
+fn takes(formats: &[Format], format: Format) -> bool {
+    formats.is_empty() || formats.contains(&format)
+}
+
+fn is_rudderstack(headers: &HeaderMap) -> bool {
+    headers.contains_key("anonymousid") || headers.keys().any(|name| name.as_str().starts_with("x-rudder-"))
+}

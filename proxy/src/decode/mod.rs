@@ -1,0 +1,243 @@
+//! Decode: one request's bytes become events, each with its place in the body.
+//!
+//! Promise: what comes out was read by the strict reader from first byte to last,
+//! in one format, within bounds; whatever two parsers could read in two ways is
+//! refused. Nothing is copied that need not be: events are places in one body.
+//!
+//! Not here: what an event means to a policy, and what leaves. A request that is
+//! no delivery of events (a preflight) is answered by
+//! [`preflight`](crate::formats::preflight) before this step.
+
+mod coding;
+mod detect;
+pub(crate) mod media;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bytes::Bytes;
+use http::Method;
+use privet_json::{Index, Kind, NodeId};
+use privet_policy::format::Format;
+
+pub use detect::format_hint;
+
+use crate::formats::{Bound, Fault, Refusal, cloudevents, json, segment};
+use crate::request::RawRequest;
+use media::Media;
+
+/// How the events of a request lie in its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// The body is one event.
+    Single,
+    /// The body is an object that holds its events in one member.
+    Batch {
+        /// The name of that member.
+        member: &'static str,
+    },
+    /// The body is an array of events.
+    Array,
+    /// The body is one event a line.
+    Lines,
+    /// The request is one event: attributes in headers, data in the body. What
+    /// [`Decoded::body`] holds is the structured document made from both;
+    /// [`to_binary`](crate::formats::cloudevents::to_binary) turns it back.
+    BinaryCloudEvent,
+}
+
+/// Bounds on one request, all checked before anything that grows with it is built.
+#[derive(Clone, Copy, Debug)]
+pub struct DecodeLimits {
+    /// Bytes of the body after its content coding was removed.
+    pub body_bytes_max: usize,
+    /// Events in one request. A format's own, lower bound goes first.
+    pub events_max: usize,
+    /// What the strict reader accepts.
+    pub json: privet_json::Limits,
+}
+
+impl Default for DecodeLimits {
+    fn default() -> Self {
+        Self { body_bytes_max: 4 * 1024 * 1024, events_max: 10_000, json: privet_json::Limits::default() }
+    }
+}
+
+/// Values whose index memory stays with a connection; a batch of 20 usual events.
+const NODES_KEPT: usize = 4_096;
+
+/// Memory that one request leaves to the next on the same connection.
+#[derive(Default)]
+pub struct Scratch {
+    index: Index,
+}
+
+impl Scratch {
+    /// Takes back the memory of a request that is done with; what an unusually
+    /// large one took is freed.
+    pub fn reclaim(&mut self, decoded: Decoded) {
+        self.index = decoded.index;
+        if self.index.len() > NODES_KEPT {
+            self.index.shrink_to(NODES_KEPT);
+        }
+    }
+}
+
+/// The events of one request.
+///
+/// `Debug` prints sizes and names of ours, never a value.
+pub struct Decoded {
+    /// The format it was read as.
+    pub format: Format,
+    /// How the events lie in the body.
+    pub layout: Layout,
+    /// The body without content coding; what every node's place refers to.
+    pub body: Bytes,
+    /// Where everything is in `body`.
+    pub index: Index,
+    /// The events in the order they were sent. In [`Layout::Batch`],
+    /// [`Layout::Array`] and [`Layout::Lines`] a node that is not an object is an
+    /// invalid event: counted and dropped alone.
+    pub events: Vec<NodeId>,
+    /// The object whose members, but for the one that holds the events, belong
+    /// to every event.
+    pub shared: Option<NodeId>,
+    /// The event type that the path implies; it holds where the event names none.
+    pub implied: Option<&'static str>,
+    /// The lines, counted from 1, that the strict reader refused. Each is one
+    /// invalid event, dropped alone.
+    pub malformed_lines: Vec<u32>,
+}
+
+impl Decoded {
+    /// How many events the sender sent, invalid ones included.
+    #[must_use]
+    pub fn event_count(&self) -> usize {
+        self.events.len() + self.malformed_lines.len()
+    }
+
+    /// Whether a member of [`Self::events`] is an object; if not it is invalid.
+    #[must_use]
+    pub fn is_object(&self, event: NodeId) -> bool {
+        self.index.node(&self.body, event).kind() == Kind::Object
+    }
+
+    /// The event's type as its format has it.
+    ///
+    /// Segment: `type`, else the older spelling `action`, else what the path
+    /// implies. CloudEvents: `type`. The other formats have none. A type that
+    /// stands there but is no string is no type: a contract must not match it by
+    /// another way.
+    #[must_use]
+    pub fn event_type(&self, event: NodeId) -> Option<Cow<'_, str>> {
+        let node = self.index.node(&self.body, event);
+        match self.format {
+            Format::Segment => match node.get("type").or_else(|| node.get("action")) {
+                Some(written) => written.text(),
+                None => self.implied.map(Cow::Borrowed),
+            },
+            Format::CloudEvents => node.get("type").and_then(|written| written.text()),
+            Format::Json | Format::Ndjson => None,
+        }
+    }
+}
+
+impl fmt::Debug for Decoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoded")
+            .field("format", &self.format)
+            .field("layout", &self.layout)
+            .field("body_bytes", &self.body.len())
+            .field("events", &self.events.len())
+            .field("malformed_lines", &self.malformed_lines.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a format found in a body.
+pub(crate) struct Found {
+    pub(crate) layout: Layout,
+    pub(crate) events: Vec<NodeId>,
+    pub(crate) shared: Option<NodeId>,
+    pub(crate) malformed_lines: Vec<u32>,
+    /// The document that was read in place of the body, where it is another.
+    pub(crate) document: Option<Bytes>,
+}
+
+impl Found {
+    /// Events in a layout, none of them shared or malformed.
+    pub(crate) fn of(layout: Layout, events: Vec<NodeId>) -> Self {
+        Self { layout, events, shared: None, malformed_lines: Vec::new(), document: None }
+    }
+
+    /// How many events the sender sent, invalid ones included.
+    pub(crate) fn event_count(&self) -> usize {
+        self.events.len() + self.malformed_lines.len()
+    }
+}
+
+/// Reads a request as events.
+///
+/// # Errors
+/// A [`Refusal`] when the request as a whole is no delivery of events in a format
+/// of its listener. A malformed NDJSON line is no such case while another line
+/// holds: see [`Decoded::malformed_lines`].
+pub fn decode(raw: &RawRequest, limits: &DecodeLimits, scratch: &mut Scratch) -> Result<Decoded, Refusal> {
+    let decoded = decode_with(raw, limits, &mut scratch.index);
+    if decoded.is_err() {
+        scratch.index.shrink_to(NODES_KEPT);
+    }
+    decoded
+}
+
+fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Result<Decoded, Refusal> {
+    let hint = detect::by_head(raw)?;
+    check_method(&raw.method, hint)?;
+    let route = (hint == Some(Format::Segment)).then(|| segment::route(detect::path(&raw.target))).transpose()?;
+    let media = Media::of(&raw.headers)?;
+    let body = coding::plain_body(&raw.headers, &raw.body, limits.body_bytes_max)?;
+    media.check_charset(&body)?;
+    let format = match hint {
+        Some(format) => format,
+        None => detect::by_body(&raw.listener.formats, &media, &body, index, limits)?,
+    };
+    let found = match (format, route) {
+        (Format::Segment, Some(route)) => segment::find(route, &body, index, limits)?,
+        // Segment is only ever found by its path.
+        (Format::Segment, None) => return Err(Refusal::NotAnEventPath),
+        (Format::CloudEvents, _) => cloudevents::find(&raw.headers, &media, &body, index, limits)?,
+        (Format::Json, _) => json::find(&body, index, limits)?,
+        (Format::Ndjson, _) => json::find_lines(&body, index, limits)?,
+    };
+    if found.event_count() > limits.events_max {
+        return Err(Refusal::TooLarge(Bound::Events));
+    }
+    let decoded = Decoded {
+        format,
+        layout: found.layout,
+        body: found.document.unwrap_or(body),
+        index: std::mem::take(index),
+        events: found.events,
+        shared: found.shared,
+        implied: route.and_then(segment::Route::implies),
+        malformed_lines: found.malformed_lines,
+    };
+    if raw.listener.formats.len() != 1 {
+        detect::check_sender(&decoded)?;
+    }
+    Ok(decoded)
+}
+
+/// Events come by POST; CloudEvents may also be put.
+fn check_method(method: &Method, format: Option<Format>) -> Result<(), Refusal> {
+    let put = *method == Method::PUT && matches!(format, Some(Format::CloudEvents));
+    if *method == Method::POST || put { Ok(()) } else { Err(Refusal::MethodNotAllowed) }
+}
+
+/// Reads a whole body as one document.
+pub(crate) fn read(index: &mut Index, body: &[u8], limits: &DecodeLimits) -> Result<NodeId, Refusal> {
+    if body.is_empty() {
+        return Err(Refusal::malformed(Fault::Empty, 0));
+    }
+    index.read(body, &limits.json).map_err(|malformed| Refusal::from_json(&malformed))
+}

@@ -1,0 +1,119 @@
+//! What the sender is told, in the manner of the collector it believes it talks to.
+//!
+//! Promise: no answer makes a client loop, exit or lose what it could send again.
+//! The measured behaviour of the SDKs decides: Segment's browser SDK reads
+//! `Retry-After` only on 429; a 5xx is retried a few times and then given up;
+//! other 4xx are dropped at once. An answer names what is wrong and where, and
+//! holds no value of the request.
+//!
+//! Not here: the primary destination's own answer, of which
+//! [`pass_response_headers`] lets the few headers through that a sender needs.
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use privet_policy::format::Format;
+use serde_json::json;
+
+use super::{Refusal, Unready, allow_origin};
+
+/// After a defect of ours, how long a sender should wait.
+const INTERNAL_RETRY_SECS: u32 = 5;
+
+/// The response headers of a collector that reach the sender.
+const PASSED: [HeaderName; 2] = [CONTENT_TYPE, RETRY_AFTER];
+
+/// The normal success of a format, for a request of which nothing was sent on:
+/// the sender cannot tell a policy's drop from a delivery.
+#[must_use]
+pub fn answer_success(format: Format, request: &HeaderMap) -> Response<Bytes> {
+    let (status, body) = match format {
+        // Never 204: some SDKs of this API take it for a failure and send again.
+        Format::Segment => (StatusCode::OK, r#"{"success": true}"#),
+        // "accepted and processed, but carries no payload": web hooks, 2.2.
+        Format::CloudEvents => (StatusCode::NO_CONTENT, ""),
+        Format::Json | Format::Ndjson => (StatusCode::OK, r#"{"accepted": true}"#),
+    };
+    respond(status, Bytes::from_static(body.as_bytes()), request)
+}
+
+/// The answer to a refused request. `format` is what is known of it:
+/// [`format_hint`](crate::decode::format_hint) where nothing was decoded.
+#[must_use]
+pub fn answer_refusal(format: Option<Format>, refusal: &Refusal, request: &HeaderMap) -> Response<Bytes> {
+    let (code, message) = (refusal.code(), refusal.to_string());
+    let body = match format {
+        Some(Format::Segment) => json!({"success": false, "code": code, "message": message}),
+        _ => json!({"error": code, "message": message}),
+    };
+    let mut response = respond(status(format, refusal), Bytes::from(body.to_string()), request);
+    let headers = response.headers_mut();
+    match refusal {
+        Refusal::Unavailable { retry_after_secs, .. } => {
+            headers.insert(RETRY_AFTER, HeaderValue::from((*retry_after_secs).max(1)));
+        }
+        Refusal::Internal => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(INTERNAL_RETRY_SECS));
+        }
+        Refusal::MethodNotAllowed => {
+            let methods = if format == Some(Format::CloudEvents) { "POST, PUT, OPTIONS" } else { "POST, OPTIONS" };
+            headers.insert(ALLOW, HeaderValue::from_static(methods));
+        }
+        Refusal::UnsupportedCoding => {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, identity"));
+        }
+        _ => {}
+    }
+    response
+}
+
+/// The status of a refusal.
+fn status(format: Option<Format>, refusal: &Refusal) -> StatusCode {
+    let segment = format == Some(Format::Segment);
+    match refusal {
+        // This API has one answer for whatever is wrong with a body.
+        Refusal::TooLarge(_) | Refusal::UnsupportedCoding | Refusal::UnsupportedCharset | Refusal::UnsupportedMedia
+            if segment =>
+        {
+            StatusCode::BAD_REQUEST
+        }
+        Refusal::Malformed { .. } => StatusCode::BAD_REQUEST,
+        Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::UnsupportedCoding
+        | Refusal::UnsupportedCharset
+        | Refusal::UnsupportedMedia
+        | Refusal::UnknownFormat => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Refusal::NotAnEventPath => StatusCode::NOT_FOUND,
+        Refusal::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Refusal::Aggregates => StatusCode::FORBIDDEN,
+        Refusal::Unavailable { because, .. } if segment || *because == Unready::Overload => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
+        // A defect may lie in the request itself. A 429 does not count as a try
+        // with Segment's SDKs, so it would come back for ever; a 503 does count.
+        Refusal::Unavailable { .. } | Refusal::Internal => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// Copies the headers of a collector's response that a sender may see, and lets
+/// the sending page read it. Everything else stays behind: a cookie, an entity tag
+/// or a redirect could follow a person.
+pub fn pass_response_headers(from: &HeaderMap, request: &HeaderMap, into: &mut HeaderMap) {
+    for name in &PASSED {
+        if let Some(value) = from.get(name) {
+            into.insert(name, value.clone());
+        }
+    }
+    allow_origin(request, into);
+}
+
+fn respond(status: StatusCode, body: Bytes, request: &HeaderMap) -> Response<Bytes> {
+    let typed = !body.is_empty();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    if typed {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    allow_origin(request, response.headers_mut());
+    response
+}

@@ -1,0 +1,19 @@
+//! The wire formats: where each has its events, and how each is answered.
+//!
+//! Promise: a client sees what its collector would have said, or an error in that
+//! collector's manner which makes it neither loop nor exit. No answer made here
+//! holds anything from a request but its `Origin`.
+//!
+//! Not here: which format a request is in ([`decode`](crate::decode)) and what
+//! may leave (the policy).
+
+pub mod answers;
+pub mod cloudevents;
+mod cors;
+pub(crate) mod json;
+mod refusal;
+pub(crate) mod segment;
+
+pub use answers::{answer_refusal, answer_success, pass_response_headers};
+pub use cors::{allow_origin, preflight};
+pub use refusal::{Bound, Fault, Refusal, Unready};
