@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer as createTcpServer } from "node:net";
@@ -71,7 +72,7 @@ export class Privet {
     const at = (name) => join(this.directory, name);
     await policiesFor(collector, at("policies"));
     await mkdir(at("keyring"));
-    await promisify(execFile)(binary("PRIVET_BIN"), ["keys", "init", at("keyring")]);
+    await writeFile(at("keyring/2026-11.key"), `${randomBytes(32).toString("base64")}\n`, { mode: 0o600 });
     // JSON is YAML.
     const config = {
       apiVersion: "privet.dev/v1alpha1",

@@ -16,7 +16,7 @@ const LEAVES_WHEN_REFUSED = [];
 const MATCHED = "Product Viewed";
 const UNMATCHED = "Zeppelin Wound Backwards";
 // The auditor's counts, from `privet-audit verify --json`.
-const totals = (report) => ({ events: report.events.in, kept: report.events.kept, dropped: report.events.dropped });
+const totals = ({ totals: { events, kept, dropped } }) => ({ events, kept, dropped });
 
 const people = {
   granted: {
@@ -74,12 +74,19 @@ describe("@segment/analytics-node through privet", { timeout: 120_000 }, () => {
 
   before(async () => {
     collector = await Collector.start();
-    privet = await Privet.start(collector.origin);
+    try {
+      privet = await Privet.start(collector.origin);
+    } catch (error) {
+      // A collector left listening would keep this process alive.
+      await collector.stop();
+      throw error;
+    }
   });
 
   after(async () => {
-    await privet?.remove();
-    await collector?.stop();
+    if (!privet) return;
+    await privet.remove();
+    await collector.stop();
   });
 
   /** Sends, expects success for each event, and returns what the collector got from it. */

@@ -4,7 +4,7 @@
 {{- if not (or .Values.collector.image.tag .Values.collector.image.digest) -}}
 {{- fail "collector.image needs a tag or a digest: without one a restart may run another collector" -}}
 {{- end -}}
-{{- $_ := required "keyring.secretName is empty: make a keyring with `privet keys init`, put its files into a Secret and name it here" .Values.keyring.secretName -}}
+{{- $_ := required "keyring.secretName is empty: put the keyring's EPOCH.key files into a Secret and name it here" .Values.keyring.secretName -}}
 {{- if not (or .Values.policies.configMaps .Values.policies.files) -}}
 {{- fail "no policies: name ConfigMaps in policies.configMaps or give the files in policies.files; without a policy nothing may leave" -}}
 {{- end -}}
