@@ -3,6 +3,8 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
+# Steps share one target directory and two cores.
+.NOTPARALLEL:
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 STEP := tools/step
