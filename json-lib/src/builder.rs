@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::hash::Seed;
-use crate::plan::{ABSENT, Plan, PlanNode, PlanNodeId, Selector, Slot, Test, Verb};
+use crate::hash::{Front, Seed};
+use crate::plan::{ABSENT, Plan, PlanNode, PlanNodeId, Selector, Slot, Table, Test, Verb};
 
 /// The longest path a plan takes. Pass two recurses on it, so it has a bound.
 const STEPS_MAX: usize = 64;
@@ -266,7 +266,7 @@ impl Compiler {
     }
 
     fn node<A: Copy>(&mut self, draft: &Draft<A>, opens: bool) -> PlanNode<A> {
-        let (slots_start, slots_mask) = self.table(&draft.keys);
+        let table = self.table(&draft.keys);
         let selectors_start = self.selectors.len() as u32;
         for (step, child) in &draft.selectors {
             let selector = self.selector(step, *child);
@@ -276,8 +276,7 @@ impl Compiler {
             verb: draft.verb,
             opens,
             key_action: draft.key_action,
-            slots_start,
-            slots_mask,
+            table,
             any_key: draft.any_key.map_or(ABSENT, |id| id.0),
             element: draft.element.map_or(ABSENT, |id| id.0),
             selectors: selectors_start..self.selectors.len() as u32,
@@ -293,25 +292,61 @@ impl Compiler {
         Some(Selector { hash: self.seed.of(key.as_bytes()), key: key.clone(), test, child: child.0 })
     }
 
-    /// An open-addressed table at most half full. A node without keys shares
-    /// the empty slot that the mask 0 leads to.
-    fn table(&mut self, keys: &BTreeMap<Box<str>, PlanNodeId>) -> (u32, u32) {
-        let start = self.slots.len();
-        let size = (2 * keys.len()).next_power_of_two();
-        let mut table = vec![Slot::EMPTY; size];
-        for (key, child) in keys {
-            let hash = self.seed.of(key.as_bytes());
-            let mut at = hash as usize & (size - 1);
-            while table.get(at).is_some_and(|slot| slot.child != ABSENT) {
-                at = (at + 1) & (size - 1);
-            }
-            if let Some(slot) = table.get_mut(at) {
-                *slot = Slot { hash, child: child.0 };
-            }
-        }
-        self.slots.append(&mut table);
-        (start as u32, size as u32 - 1)
+    /// Lays out the keys of one node. A node without keys has one empty slot.
+    fn table(&mut self, keys: &BTreeMap<Box<str>, PlanNodeId>) -> Table {
+        let slots: Vec<Slot> = keys.iter().map(|(key, child)| self.slot(key, *child)).collect();
+        let (mut table, mut laid) = best_layout(&slots);
+        table.start = self.slots.len() as u32;
+        self.slots.append(&mut laid);
+        table
     }
+
+    fn slot(&self, key: &str, child: PlanNodeId) -> Slot {
+        let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
+        let front = Front::of(key.as_bytes(), 0, length);
+        Slot { hash: self.seed.of(key.as_bytes()), child: child.0, front }
+    }
+}
+
+/// The layout in which the farthest key is nearest to its own place. Tables
+/// are between half and an eighth full; up to some forty keys, nearly always
+/// every key has its own place.
+fn best_layout(slots: &[Slot]) -> (Table, Vec<Slot>) {
+    let half = (2 * slots.len()).next_power_of_two() as u32;
+    // Beyond this many keys the search would be long and in vain.
+    let (sizes, shifts) = if slots.len() <= 64 { (3, 20) } else { (1, 1) };
+    let sizes = (0..sizes).map(|doubling| half << doubling);
+    let layouts = sizes.flat_map(|size| (0..shifts).map(move |shift| (size, shift)));
+    let mut best = None;
+    for (size, shift) in layouts {
+        let found = layout(slots, size, shift);
+        let (reach, least) = (found.0.reach, best.as_ref().map_or(u32::MAX, |(table, _): &(Table, _)| table.reach));
+        if reach < least {
+            best = Some(found);
+        }
+        if reach == 0 {
+            break;
+        }
+    }
+    best.unwrap_or_else(|| layout(slots, half, 0))
+}
+
+fn layout(slots: &[Slot], size: u32, shift: u32) -> (Table, Vec<Slot>) {
+    let mut table = Table { start: 0, mask: size - 1, shift, reach: 0 };
+    let mut laid = vec![Slot::EMPTY; size as usize];
+    for slot in slots {
+        let mut step = 0;
+        let free = loop {
+            let place = ((slot.hash >> shift) + step) & table.mask;
+            match laid.get_mut(place as usize) {
+                Some(taken) if taken.child != ABSENT => step += 1,
+                free => break free,
+            }
+        };
+        table.reach = table.reach.max(step);
+        *free.expect("a table has more places than keys") = *slot;
+    }
+    (table, laid)
 }
 
 /// The key a node is found under, empty where it is found another way.

@@ -59,6 +59,38 @@ impl Seed {
     }
 }
 
+/// The length of a key and its first sixteen bytes: enough to tell most keys
+/// apart, and to know most keys by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Front {
+    length: u32,
+    low: u64,
+    high: u64,
+}
+
+impl Front {
+    /// That of no key.
+    pub(crate) const NONE: Self = Self { length: u32::MAX, low: 0, high: 0 };
+
+    /// The front of the key that begins at `start`.
+    #[inline]
+    pub(crate) fn of(text: &[u8], start: usize, length: u32) -> Self {
+        let rest = text.get(start..).unwrap_or_default();
+        let wide = match rest.first_chunk::<16>() {
+            Some(bytes) => u128::from_le_bytes(*bytes),
+            None => rest.iter().rev().fold(0, |wide, byte| (wide << 8) | u128::from(*byte)),
+        };
+        let wide = if length < 16 { wide & ((1 << (8 * length)) - 1) } else { wide };
+        Self { length, low: wide as u64, high: (wide >> 64) as u64 }
+    }
+
+    /// Whether this is all of the key.
+    #[inline]
+    pub(crate) const fn is_whole(self) -> bool {
+        self.length <= 16
+    }
+}
+
 /// Multiplies to 128 bits and folds both halves together.
 #[inline]
 const fn fold(a: u64, b: u64) -> u64 {

@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use crate::hash::Seed;
-use crate::keys::Duplicates;
+use crate::keys::{Duplicates, Names};
 use crate::node::{Kind, Node};
 use crate::scan::{byte_at, key_end, number_end, skip_space, string_end, unexpected};
 use crate::{Limits, Malformed, MalformedKind};
@@ -38,8 +38,7 @@ pub(crate) struct Record {
     pub(crate) key_end: u32,
     /// Of the decoded key.
     pub(crate) hash: u32,
-    /// The record after the last descendant. While the container is open, its
-    /// parent: the stack of pass one lives in the records.
+    /// The record after the last descendant.
     pub(crate) next: u32,
     /// Members or elements.
     pub(crate) count: u32,
@@ -64,8 +63,16 @@ pub(crate) struct Record {
 pub struct Index {
     records: Vec<Record>,
     seed: Seed,
+    rooms: Rooms,
+}
+
+/// What pass one needs beside its records, kept for the next pass.
+#[derive(Default)]
+struct Rooms {
+    /// The containers around the innermost open one.
+    around: Vec<Open>,
     duplicates: Duplicates,
-    scratch: Vec<u8>,
+    key: Vec<u8>,
 }
 
 impl Default for Index {
@@ -89,7 +96,7 @@ impl Index {
     }
 
     pub(crate) fn seeded(seed: Seed) -> Self {
-        Self { records: Vec::new(), seed, duplicates: Duplicates::default(), scratch: Vec::new() }
+        Self { records: Vec::new(), seed, rooms: Rooms::default() }
     }
 
     /// Forgets every document and keeps the memory for the next.
@@ -102,8 +109,7 @@ impl Index {
     pub fn shrink_to(&mut self, nodes: usize) {
         self.clear();
         self.records.shrink_to(nodes);
-        self.duplicates.shrink_to(nodes);
-        self.scratch = Vec::new();
+        self.rooms = Rooms::default();
     }
 
     /// How many values are indexed, over all documents.
@@ -200,39 +206,36 @@ struct PendingKey {
 
 const NO_KEY: PendingKey = PendingKey { start: 0, end: 0, hash: 0, escaped: false };
 
+/// An open container.
+#[derive(Clone, Copy)]
+struct Open {
+    id: u32,
+    is_object: bool,
+    members: u32,
+    names: Names,
+}
+
+impl Open {
+    /// Not a container: what the outermost value stands in.
+    const NOTHING: Self = Self { id: NONE, is_object: false, members: 0, names: Names::NONE };
+}
+
 /// The state of pass one: a place in the text and the innermost open container.
 struct Pass<'a> {
     text: &'a [u8],
     at: usize,
-    limits: &'a Limits,
+    limits: Limits,
     seed: Seed,
     records: &'a mut Vec<Record>,
-    duplicates: &'a mut Duplicates,
-    scratch: &'a mut Vec<u8>,
-    /// The innermost open container, or [`NONE`].
-    open: u32,
-    in_object: bool,
-    /// Its members so far.
-    members: u32,
-    depth: u16,
+    rooms: &'a mut Rooms,
+    open: Open,
 }
 
 impl<'a> Pass<'a> {
-    fn new(index: &'a mut Index, text: &'a [u8], at: usize, limits: &'a Limits) -> Self {
-        let Index { records, seed, duplicates, scratch } = index;
-        Self {
-            text,
-            at,
-            limits,
-            seed: *seed,
-            records,
-            duplicates,
-            scratch,
-            open: NONE,
-            in_object: false,
-            members: 0,
-            depth: 0,
-        }
+    fn new(index: &'a mut Index, text: &'a [u8], at: usize, limits: &Limits) -> Self {
+        let Index { records, seed, rooms } = index;
+        rooms.around.clear();
+        Self { text, at, limits: *limits, seed: *seed, records, rooms, open: Open::NOTHING }
     }
 
     /// Reads one document and whatever white space is around it.
@@ -244,10 +247,10 @@ impl<'a> Pass<'a> {
             if !self.advance(opened)? {
                 break;
             }
-            key = if self.in_object { self.key()? } else { NO_KEY };
+            key = if self.open.is_object { self.key()? } else { NO_KEY };
         }
         self.space();
-        if self.at == self.text.len() { Ok(()) } else { Err(self.refuse(MalformedKind::TrailingData)) }
+        if self.at == self.text.len() { Ok(()) } else { Err(refusal(MalformedKind::TrailingData, self.at)) }
     }
 
     /// Closes what closes here and passes the comma before the next value.
@@ -255,7 +258,7 @@ impl<'a> Pass<'a> {
     #[inline]
     fn advance(&mut self, opened: bool) -> Result<bool, Malformed> {
         let mut fresh = opened;
-        while self.open != NONE {
+        while self.open.id != NONE {
             self.space();
             let byte = byte_at(self.text, self.at);
             if byte == b',' && !fresh {
@@ -263,7 +266,7 @@ impl<'a> Pass<'a> {
                 self.space();
                 return Ok(true);
             }
-            if byte == (if self.in_object { b'}' } else { b']' }) {
+            if byte == (if self.open.is_object { b'}' } else { b']' }) {
                 self.close()?;
                 fresh = false;
             } else if fresh {
@@ -281,10 +284,11 @@ impl<'a> Pass<'a> {
         if byte_at(self.text, start) != b'"' {
             return Err(unexpected(self.text, start));
         }
-        let key = key_end(self.text, start + 1, self.seed, self.scratch)?;
+        let key = key_end(self.text, start + 1, self.seed, &mut self.rooms.key)?;
         if key.end - start - 2 > self.limits.key_bytes_max as usize {
-            return Err(self.refuse(MalformedKind::KeyTooLong));
+            return Err(refusal(MalformedKind::KeyTooLong, start));
         }
+        self.open.names.add(key.hash);
         self.at = key.end;
         self.space();
         if byte_at(self.text, self.at) != b':' {
@@ -307,7 +311,7 @@ impl<'a> Pass<'a> {
             b'-' | b'0'..=b'9' => {
                 let end = number_end(self.text, start)?;
                 if end - start > self.limits.number_bytes_max as usize {
-                    return Err(self.refuse(MalformedKind::NumberTooLong));
+                    return Err(refusal(MalformedKind::NumberTooLong, start));
                 }
                 self.scalar(Kind::Number, end, key, false)
             }
@@ -321,62 +325,50 @@ impl<'a> Pass<'a> {
     }
 
     #[inline]
-    fn literal(&mut self, kind: Kind, word: &[u8], key: PendingKey) -> Result<bool, Malformed> {
-        let end = self.at + word.len();
-        if self.text.get(self.at..end) == Some(word) {
-            return self.scalar(kind, end, key, false);
-        }
+    fn literal<const N: usize>(&mut self, kind: Kind, word: &[u8; N], key: PendingKey) -> Result<bool, Malformed> {
         let rest = self.text.get(self.at..).unwrap_or_default();
+        if rest.first_chunk() == Some(word) {
+            return self.scalar(kind, self.at + N, key, false);
+        }
         let same = rest.iter().zip(word).take_while(|(a, b)| a == b).count();
         Err(unexpected(self.text, self.at + same))
     }
 
     #[inline]
     fn scalar(&mut self, kind: Kind, end: usize, key: PendingKey, escaped: bool) -> Result<bool, Malformed> {
-        let next = self.records.len() as u32 + 1;
-        self.push(kind, end, key, next, escaped)?;
+        self.push(kind, end, key, escaped)?;
         self.at = end;
         Ok(false)
     }
 
     #[inline]
     fn open(&mut self, kind: Kind, key: PendingKey) -> Result<bool, Malformed> {
-        if self.depth >= self.limits.depth_max {
-            return Err(self.refuse(MalformedKind::TooDeep));
+        if self.rooms.around.len() >= usize::from(self.limits.depth_max) {
+            return Err(refusal(MalformedKind::TooDeep, self.at));
         }
         let id = self.records.len() as u32;
-        self.push(kind, 0, key, self.open, false)?;
-        if self.open != NONE {
-            // Suspended until the container that opens here has closed.
-            let members = self.members;
-            self.record(self.open).count = members;
-        }
-        self.depth += 1;
+        self.push(kind, 0, key, false)?;
+        self.rooms.around.push(self.open);
+        self.open = Open { id, is_object: kind == Kind::Object, ..Open::NOTHING };
         self.at += 1;
-        (self.open, self.in_object, self.members) = (id, kind == Kind::Object, 0);
         Ok(true)
     }
 
+    /// Records a value; of a container, what is known when it opens.
     #[inline]
-    fn push(
-        &mut self,
-        kind: Kind,
-        end: usize,
-        key: PendingKey,
-        next: u32,
-        value_escaped: bool,
-    ) -> Result<(), Malformed> {
-        if self.records.len() >= self.limits.nodes_max as usize {
-            return Err(self.refuse(MalformedKind::TooManyNodes));
+    fn push(&mut self, kind: Kind, end: usize, key: PendingKey, value_escaped: bool) -> Result<(), Malformed> {
+        let id = self.records.len() as u32;
+        if id >= self.limits.nodes_max {
+            return Err(refusal(MalformedKind::TooManyNodes, self.at));
         }
-        self.members = self.members.wrapping_add(1);
+        self.open.members += 1;
         self.records.push(Record {
             start: self.at as u32,
             end: end as u32,
             key_start: key.start,
             key_end: key.end,
             hash: key.hash,
-            next,
+            next: id + 1,
             count: 0,
             kind,
             key_escaped: key.escaped,
@@ -387,39 +379,27 @@ impl<'a> Pass<'a> {
 
     #[inline]
     fn close(&mut self) -> Result<(), Malformed> {
-        let (id, count) = (self.open, self.members);
-        if self.in_object && count > 1 {
-            self.duplicates.refuse(self.text, self.records, id, count)?;
+        let closed = self.open;
+        if closed.names.may_repeat() {
+            self.rooms.duplicates.refuse(self.text, self.records, closed.id)?;
         }
         self.at += 1;
-        let (end, next) = (self.at as u32, self.records.len() as u32);
-        let record = self.record(id);
-        (record.end, record.count) = (end, count);
-        let parent = std::mem::replace(&mut record.next, next);
-        self.open = parent;
-        self.depth -= 1;
-        if parent != NONE {
-            let parent = self.record(parent);
-            let (in_object, members) = (parent.kind == Kind::Object, parent.count);
-            (self.in_object, self.members) = (in_object, members);
-        }
+        let next = self.records.len() as u32;
+        let record = self.records.get_mut(closed.id as usize).expect("an open container has a record");
+        (record.end, record.next, record.count) = (self.at as u32, next, closed.members);
+        self.open = self.rooms.around.pop().expect("an open container stands in another or in nothing");
         Ok(())
-    }
-
-    #[inline]
-    fn record(&mut self, id: u32) -> &mut Record {
-        self.records.get_mut(id as usize).expect("an open container has a record")
     }
 
     #[inline]
     fn space(&mut self) {
         self.at = skip_space(self.text, self.at);
     }
+}
 
-    #[cold]
-    fn refuse(&self, kind: MalformedKind) -> Malformed {
-        Malformed::new(kind, self.at)
-    }
+#[cold]
+const fn refusal(kind: MalformedKind, at: usize) -> Malformed {
+    Malformed::new(kind, at)
 }
 
 #[cfg(test)]
@@ -447,6 +427,30 @@ mod tests {
         let refused = index.read(body.as_bytes(), &Limits::default()).unwrap_err();
         assert_eq!(refused.kind, MalformedKind::DuplicateKey);
         assert_eq!(refused.at, body.rfind("\"k\\u0037").unwrap());
+    }
+
+    #[test]
+    fn an_index_that_is_used_again_allocates_nothing() {
+        let bodies: Vec<String> = (1..200).rev().map(busy_body).collect();
+        let mut index = Index::new();
+        let room = |index: &Index| {
+            let rooms = &index.rooms;
+            (index.records.capacity(), rooms.around.capacity(), rooms.key.capacity(), rooms.duplicates.capacity())
+        };
+        index.read(bodies[0].as_bytes(), &Limits::default()).unwrap();
+        let first = room(&index);
+        assert!(first.0 > 0 && first.1 > 0 && first.2 > 0 && first.3 > 0);
+        for body in &bodies {
+            index.read(body.as_bytes(), &Limits::default()).unwrap();
+            index.read(&body.as_bytes()[1..], &Limits::default()).unwrap_err();
+            assert_eq!(room(&index), first);
+        }
+    }
+
+    /// A body with nesting, escaped keys and an object of many members.
+    fn busy_body(members: usize) -> String {
+        let members: Vec<String> = (0..members).map(|n| format!("\"k\\u0065y {n}\":[{{\"n\":{n}}}]")).collect();
+        format!("{{{}}}", members.join(","))
     }
 
     #[test]

@@ -8,9 +8,33 @@ use std::cmp::Ordering;
 use crate::index::Record;
 use crate::{Malformed, MalformedKind, escape};
 
-/// Objects up to this size compare all pairs of hashes, which fit in a few
-/// registers' worth of vector work.
-const FEW: usize = 32;
+/// What an open object remembers of its keys: two bits of each, in two sets.
+/// Most objects have so few keys that this alone tells they all differ.
+#[derive(Clone, Copy)]
+pub(crate) struct Names {
+    low: u64,
+    high: u64,
+    repeats: u64,
+}
+
+impl Names {
+    pub(crate) const NONE: Self = Self { low: 0, high: 0, repeats: 0 };
+
+    #[inline]
+    pub(crate) const fn add(&mut self, hash: u32) {
+        let (low, high) = (1 << (hash & 63), 1 << (hash >> 26));
+        // A repeated key finds both its bits set.
+        self.repeats |= (((self.low & low) != 0) & ((self.high & high) != 0)) as u64;
+        self.low |= low;
+        self.high |= high;
+    }
+
+    /// False only if no key stands twice.
+    #[inline]
+    pub(crate) const fn may_repeat(self) -> bool {
+        self.repeats != 0
+    }
+}
 
 /// Room to sort the keys of one large object in, kept between objects.
 #[derive(Default)]
@@ -19,21 +43,15 @@ pub(crate) struct Duplicates {
 }
 
 impl Duplicates {
-    pub(crate) fn shrink_to(&mut self, keys: usize) {
-        self.order.clear();
-        self.order.shrink_to(keys);
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.order.capacity()
     }
 
-    /// Refuses the object `object` of `count` members when a key stands twice
-    /// in it; names the later of the two.
-    #[inline]
-    pub(crate) fn refuse(&mut self, text: &[u8], records: &[Record], object: u32, count: u32) -> Result<(), Malformed> {
-        let few = count as usize <= FEW && all_differ(records, object);
-        if few { Ok(()) } else { self.refuse_sorted(text, records, object) }
-    }
-
+    /// Refuses an object in which a key stands twice; names the later of the
+    /// first two. The object's descendants are the last in `records`.
     #[inline(never)]
-    fn refuse_sorted(&mut self, text: &[u8], records: &[Record], object: u32) -> Result<(), Malformed> {
+    pub(crate) fn refuse(&mut self, text: &[u8], records: &[Record], object: u32) -> Result<(), Malformed> {
         self.order.clear();
         self.order.extend(members(records, object).map(|(id, record)| (record.hash, id)));
         self.order.sort_unstable();
@@ -51,22 +69,6 @@ impl Duplicates {
         }
         if again == usize::MAX { Ok(()) } else { Err(Malformed::new(MalformedKind::DuplicateKey, again)) }
     }
-}
-
-/// Whether the hashes of an object of at most [`FEW`] members all differ.
-#[inline]
-fn all_differ(records: &[Record], object: u32) -> bool {
-    let mut hashes = [0_u32; FEW];
-    for (seen, (_, record)) in members(records, object).enumerate() {
-        let Some((room, before)) = hashes.get_mut(..=seen).and_then(<[u32]>::split_last_mut) else {
-            return false;
-        };
-        if before.iter().fold(false, |any, hash| any | (*hash == record.hash)) {
-            return false;
-        }
-        *room = record.hash;
-    }
-    true
 }
 
 /// The members of a container whose descendants are the last in `records`.

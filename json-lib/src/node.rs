@@ -10,6 +10,7 @@ use std::iter::FusedIterator;
 use std::ops::Range;
 
 use crate::escape;
+use crate::hash::Front;
 use crate::index::{Index, NodeId, Record};
 
 /// The kinds of JSON value.
@@ -181,6 +182,12 @@ impl<'a> Node<'a> {
         self.members().find(|(found, _)| found.hash() == hash && found.is(key)).map(|(_, node)| node)
     }
 
+    /// The members of an object, the elements of an array.
+    #[inline]
+    pub(crate) const fn all(&self) -> Children<'a> {
+        Children { index: self.index, body: self.body, id: self.id + 1, left: self.record.count }
+    }
+
     #[inline]
     fn children(&self, of: Kind) -> Children<'a> {
         let left = if self.record.kind == of { self.record.count } else { 0 };
@@ -250,6 +257,13 @@ impl<'a> Key<'a> {
         self.record.hash
     }
 
+    /// The key's front, or `None` where it must be decoded first.
+    #[inline]
+    pub(crate) fn front(&self) -> Option<Front> {
+        let (start, end) = (self.record.key_start, self.record.key_end);
+        (!self.record.key_escaped).then(|| Front::of(self.body, start as usize + 1, end - start - 2))
+    }
+
     #[inline]
     fn inner(&self) -> &'a [u8] {
         let span = self.span();
@@ -265,7 +279,7 @@ impl fmt::Debug for Key<'_> {
 
 /// The children of a container, by the links of the index.
 #[derive(Clone)]
-struct Children<'a> {
+pub(crate) struct Children<'a> {
     index: &'a Index,
     body: &'a [u8],
     id: u32,

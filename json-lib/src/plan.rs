@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use crate::builder::Step;
+use crate::hash::Front;
 use crate::node::{Key, Kind, Node};
 
 /// A node of a [`Plan`]: one declared path, or an ancestor of one. Ids run
@@ -43,15 +44,28 @@ pub(crate) enum Verb<A> {
     Splice(u32),
 }
 
-/// A place in a key table.
+/// A place in a key table: a key, as much of it as fits, and its node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
     pub(crate) hash: u32,
     pub(crate) child: u32,
+    pub(crate) front: Front,
 }
 
 impl Slot {
-    pub(crate) const EMPTY: Self = Self { hash: 0, child: ABSENT };
+    pub(crate) const EMPTY: Self = Self { hash: 0, child: ABSENT, front: Front::NONE };
+}
+
+/// Where a node's keys are: an open-addressed table, at most half full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Table {
+    pub(crate) start: u32,
+    /// Its size, a power of two, less one.
+    pub(crate) mask: u32,
+    /// Which bits of a hash choose the place.
+    pub(crate) shift: u32,
+    /// How many places after its own a key may stand; mostly 0.
+    pub(crate) reach: u32,
 }
 
 /// A condition on elements, and the node of those that meet it.
@@ -84,9 +98,7 @@ pub(crate) struct PlanNode<A> {
     /// Whether a container here leaves.
     pub(crate) opens: bool,
     pub(crate) key_action: Option<A>,
-    /// The node's table of keys in the plan's slots; its size less one.
-    pub(crate) slots_start: u32,
-    pub(crate) slots_mask: u32,
+    pub(crate) table: Table,
     pub(crate) any_key: u32,
     pub(crate) element: u32,
     pub(crate) selectors: Range<u32>,
@@ -175,25 +187,26 @@ impl<A: Copy> Plan<A> {
     }
 
     /// The child for a member: the exact key if there is one, else `*`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn member(&self, at: &PlanNode<A>, key: Key<'_>) -> Option<Found> {
-        let mut probe = key.hash() & at.slots_mask;
-        loop {
-            let slot = self.slots.get((at.slots_start + probe) as usize)?;
-            if slot.child == ABSENT {
-                break;
-            }
-            if slot.hash == key.hash() && self.is_named(slot.child, key) {
+        let table = at.table;
+        let place = key.hash() >> table.shift;
+        for step in 0..=table.reach {
+            let slot = self.slots.get((table.start + ((place + step) & table.mask)) as usize)?;
+            if slot.hash == key.hash() && self.is_named(slot, key) {
                 return Some(Found { child: slot.child, any: false });
             }
-            probe = (probe + 1) & at.slots_mask;
         }
         (at.any_key != ABSENT).then_some(Found { child: at.any_key, any: true })
     }
 
     #[inline]
-    fn is_named(&self, child: u32, key: Key<'_>) -> bool {
-        self.names.get(child as usize).is_some_and(|name| key.is(name))
+    fn is_named(&self, slot: &Slot, key: Key<'_>) -> bool {
+        match key.front() {
+            Some(front) if front.is_whole() => front == slot.front,
+            Some(front) if front != slot.front => false,
+            _ => self.names.get(slot.child as usize).is_some_and(|name| key.is(name)),
+        }
     }
 
     /// The child for an element: the first selector that takes it, else `[]`.

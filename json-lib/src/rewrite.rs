@@ -9,7 +9,7 @@
 //! Recursion follows the plan's paths (at most 64 steps), never the body.
 
 use crate::node::{Key, Kind, Node};
-use crate::plan::{Course, Found, Plan, PlanNode, PlanNodeId};
+use crate::plan::{Course, Found, Plan, PlanNodeId};
 
 /// What becomes of a value or a key that [`Edits`] was asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,14 @@ struct Seam {
     filled: bool,
 }
 
+impl Seam {
+    /// Moves past a value that leaves.
+    #[inline]
+    const fn pass(&mut self, value: Node<'_>) {
+        (self.tail, self.gap, self.filled) = (value.span().end, false, true);
+    }
+}
+
 /// The state of pass two. The body up to `copied` is dealt with; from there to
 /// where the pass stands, everything leaves as it is and waits to be copied.
 struct Pass<'a, A, E> {
@@ -96,27 +104,21 @@ struct Pass<'a, A, E> {
 
 impl<A: Copy, E: Edits<A>> Pass<'_, A, E> {
     /// Passes through a container that leaves.
+    #[inline(never)]
     fn enter(&mut self, container: Node<'_>, id: u32) {
         let plan = self.plan;
         let at = plan.node(id);
         let span = container.span();
+        let is_object = container.kind() == Kind::Object;
         let mut seam = Seam { tail: span.start + 1, gap: false, filled: false };
-        if container.kind() == Kind::Object {
-            for (key, value) in container.members() {
-                match plan.member(at, key) {
-                    Some(found) => {
-                        let action = at.key_action.filter(|_| found.any);
-                        self.member(&mut seam, found, action.map(|action| (action, key)), value);
-                    }
-                    None => self.undeclared(&mut seam, id),
-                }
-            }
-        } else {
-            for element in container.elements() {
-                match plan.element(at, element) {
-                    Some(found) => self.member(&mut seam, found, None, element),
-                    None => self.undeclared(&mut seam, id),
-                }
+        for child in container.all() {
+            let found = match child.key() {
+                Some(key) if is_object => plan.member(at, key),
+                _ => plan.element(at, child),
+            };
+            match found {
+                Some(found) => self.member(&mut seam, found, at.key_action.filter(|_| found.any), child),
+                None => self.undeclared(&mut seam, id),
             }
         }
         if seam.gap {
@@ -132,18 +134,30 @@ impl<A: Copy, E: Edits<A>> Pass<'_, A, E> {
     }
 
     /// Deals with one member or element that the plan names.
-    #[inline]
-    fn member(&mut self, seam: &mut Seam, found: Found, key: Option<(A, Key<'_>)>, value: Node<'_>) {
+    #[inline(always)]
+    fn member(&mut self, seam: &mut Seam, found: Found, key_action: Option<A>, value: Node<'_>) {
         let plan = self.plan;
-        let at: &PlanNode<A> = plan.node(found.child);
-        let course = at.course(value.kind());
-        if matches!(course, Course::Drop) {
-            return self.undeclared(seam, found.child);
+        let course = plan.node(found.child).course(value.kind());
+        match course {
+            Course::Drop => self.undeclared(seam, found.child),
+            Course::Copy if key_action.is_none() => {
+                if seam.gap {
+                    self.join(seam, value);
+                }
+                seam.pass(value);
+            }
+            _ => self.deal(seam, found, key_action, value),
         }
+    }
+
+    /// Deals with one whose key or value is not simply copied.
+    #[inline(never)]
+    fn deal(&mut self, seam: &mut Seam, found: Found, key_action: Option<A>, value: Node<'_>) {
+        let plan = self.plan;
+        let course = plan.node(found.child).course(value.kind());
         let mark = self.join(seam, value);
-        let leaves = self.key(key) && self.value(course, found.child, value);
-        if leaves {
-            (seam.tail, seam.gap, seam.filled) = (value.span().end, false, true);
+        if self.key(key_action, value) && self.value(course, found.child, value) {
+            seam.pass(value);
         } else {
             self.out.truncate(mark);
             (self.copied, seam.gap) = (seam.tail, true);
@@ -168,8 +182,8 @@ impl<A: Copy, E: Edits<A>> Pass<'_, A, E> {
 
     /// Passes a key under `*` through its action; false when it may not leave.
     #[inline]
-    fn key(&mut self, key: Option<(A, Key<'_>)>) -> bool {
-        let Some((action, key)) = key else { return true };
+    fn key(&mut self, action: Option<A>, value: Node<'_>) -> bool {
+        let (Some(action), Some(key)) = (action, value.key()) else { return true };
         let span = key.span();
         self.copy_to(span.start);
         let before = self.out.len();

@@ -222,7 +222,7 @@ impl Tree {
         }
     }
 
-    fn any(&self, bad: &dyn Fn(&[(String, Tree)]) -> bool) -> bool {
+    fn any(&self, bad: &impl Fn(&[(String, Tree)]) -> bool) -> bool {
         let here = if let Self::Object(members) = self { bad(members) } else { false };
         here || self.children().iter().any(|child| child.any(bad))
     }
