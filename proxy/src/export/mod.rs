@@ -1,0 +1,241 @@
+//! The export line: observe, bound, aggregate, spend, noise, publish.
+//!
+//! Promise: what leaves here is a differentially private table inside its
+//! receipt, and nothing else. It was charged to a durable budget, and the charge
+//! is in the enforcement log, before any noise was drawn; its bytes were on disk
+//! before they were sent, and are the same however often they are sent.
+//!
+//! A window is published whether or not anything was counted in it, at a time
+//! that does not depend on what was counted. No metric, log line, file size or
+//! error here depends on an exact count or on which keys occurred; a window
+//! that had to be withheld is named with its reason, and every receipt says
+//! that epsilon does not cover that.
+//!
+//! Not here: which events may be counted. [`ExportLine::observe`] is called
+//! after a permitting verdict for the export's purpose, and not otherwise.
+//!
+//! Threads: requests call [`ExportLine::observe`], which takes one short lock
+//! per export; one thread of its own closes windows, pays, draws and publishes,
+//! so that the time a draw takes is in nobody's answer.
+
+mod evidence;
+mod noise;
+mod observe;
+pub mod plan;
+mod publish;
+mod spend;
+
+use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{Builder, JoinHandle};
+
+use arc_swap::ArcSwap;
+use privet_dp::NoRandomness;
+use privet_dp::digest::Digest;
+use privet_dp::ledger::{CannotSpend, Ledger, LedgerError, LossOverflow};
+use privet_dp::mechanism::CannotDraw;
+use privet_dp::window::{PolicyDigest, Window};
+use thiserror::Error;
+
+use crate::clock::Clock;
+pub use evidence::{CannotRecord, ChargeEvidence, DpEvidence, ReleaseEvidence};
+use noise::{Command, Releaser};
+use observe::{Draining, Generation};
+pub use plan::Plan;
+pub use publish::CannotPublish;
+
+/// Where the line keeps what it must not lose, and puts what it publishes.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The budget ledger's file. Its directory has to outlive the pod if budgets shall.
+    pub ledger: PathBuf,
+    /// The directory that receipts are published into, one directory per export.
+    pub output: PathBuf,
+}
+
+/// How a new policy compares with the one it replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyChange {
+    /// Something may leave no more, or that is not known: open windows are
+    /// given up, for they hold what the new policy might not have let in.
+    Tightens,
+    /// Nothing leaves less: what was counted so far is published when its window ends.
+    Loosens,
+}
+
+/// What became of one closed window.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The export's name.
+    pub export: String,
+    /// The window.
+    pub window: Window,
+    /// Its receipt, or why there is none.
+    pub result: Result<Published, Withheld>,
+}
+
+/// A receipt that is out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The file.
+    pub path: PathBuf,
+    /// The digest of its bytes.
+    pub receipt_sha256: Digest,
+}
+
+/// Why a window was not published. What was charged for it stays charged.
+#[derive(Debug, Error)]
+pub enum Withheld {
+    /// More units came than the window may hold in memory.
+    #[error("more privacy units came than this window may hold, so it was given up")]
+    TooManyUnits,
+    /// Windows wait to be published, and memory is bounded.
+    #[error("earlier windows of this export still wait, so this one was given up")]
+    Backlog,
+    /// The loss is beyond counting.
+    #[error("cannot claim this window's privacy loss")]
+    Claim(#[source] LossOverflow),
+    /// The budget has no room, or the ledger cannot be written.
+    #[error("cannot charge the budget for this window")]
+    Unpaid(#[source] CannotSpend),
+    /// The release has been through the ledger before.
+    #[error("this release is {0} in the ledger, and nothing is drawn twice")]
+    Before(&'static str),
+    /// The enforcement log does not take the charge.
+    #[error("cannot record the charge in the enforcement log, so nothing was drawn")]
+    Unrecorded(#[source] CannotRecord),
+    /// No noise could be drawn.
+    #[error("cannot draw noise for this window")]
+    Undrawn(#[source] CannotDraw),
+    /// The receipt could not be committed, so it was discarded.
+    #[error("cannot commit this window's receipt, so it was discarded")]
+    Uncommitted(#[source] LedgerError),
+    /// Committed, and not yet out: it will be tried again with the same bytes.
+    #[error("cannot publish this window's receipt yet")]
+    Unpublished(#[source] CannotPublish),
+}
+
+/// Why the line does not start.
+#[derive(Debug, Error)]
+pub enum CannotStart {
+    /// The ledger is damaged, open elsewhere or not writable.
+    #[error("cannot open the budget ledger")]
+    Ledger(#[source] LedgerError),
+    /// The output directory is not writable.
+    #[error("cannot make the directory for published receipts")]
+    Output(#[source] std::io::Error),
+    /// No window key.
+    #[error("cannot open the first windows")]
+    Windows(#[source] NoRandomness),
+    /// No thread.
+    #[error("cannot start the noise thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The running line.
+pub struct ExportLine {
+    shared: Arc<Shared>,
+    commands: SyncSender<Command>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What requests and the noise thread share.
+struct Shared {
+    clock: Arc<dyn Clock>,
+    /// The exports of the policy in force. Swapped whole by [`ExportLine::adopt`].
+    generation: ArcSwap<Generation>,
+    /// Windows of earlier policies that wait for their end. Locked by `adopt`
+    /// and by the noise thread, never by a request.
+    draining: Mutex<Draining>,
+}
+
+impl ExportLine {
+    /// Opens the ledger, publishes again what was committed and not
+    /// acknowledged, opens a window for each plan and starts the noise thread.
+    ///
+    /// # Errors
+    /// A ledger or an output directory that cannot be used. Receipts that cannot
+    /// be published yet are tried again later.
+    pub fn start(
+        plans: &[Plan],
+        policy: PolicyDigest,
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        evidence: Arc<dyn DpEvidence>,
+    ) -> Result<Self, CannotStart> {
+        let ledger = Ledger::open(&settings.ledger).map_err(CannotStart::Ledger)?;
+        std::fs::create_dir_all(&settings.output).map_err(CannotStart::Output)?;
+        let generation = Generation::open(plans, policy, clock.now()).map_err(CannotStart::Windows)?;
+        let shared =
+            Arc::new(Shared { clock, generation: ArcSwap::from_pointee(generation), draining: Mutex::default() });
+        let mut releaser = Releaser::new(Arc::clone(&shared), ledger, settings.output.clone(), evidence);
+        releaser.resume();
+        let (commands, received) = sync_channel(4);
+        let thread = Builder::new()
+            .name("privet-noise".to_owned())
+            .spawn(move || releaser.run(&received))
+            .map_err(CannotStart::Thread)?;
+        Ok(Self { shared, commands, thread: Some(thread) })
+    }
+
+    /// Counts one row of `unit` in row `key` of an export's table, within its bounds.
+    ///
+    /// `export` is the export's place among the plans of the policy whose digest
+    /// is `policy`. Events decided under any other policy do not count: their
+    /// place and key may mean something else.
+    pub fn observe(&self, export: usize, unit: &[u8], key: usize, policy: &PolicyDigest) {
+        let generation = self.shared.generation.load();
+        if let Some(slot) = generation.slot(export, policy) {
+            slot.observe(unit, key, self.shared.clock.now());
+        }
+    }
+
+    /// Removes a unit from every window that is not published yet and can still
+    /// tell its units apart.
+    pub fn withdraw(&self, unit: &[u8]) {
+        self.shared.generation.load().slots().for_each(|slot| slot.withdraw(unit));
+    }
+
+    /// Closes and publishes every open window now. Each is charged like a whole
+    /// window, and its receipt says that it was closed early.
+    #[must_use]
+    pub fn flush_now(&self) -> Vec<Outcome> {
+        let (reply, outcomes) = sync_channel(1);
+        let asked = self.commands.send(Command::Flush(reply));
+        asked.ok().and_then(|()| outcomes.recv().ok()).unwrap_or_default()
+    }
+
+    /// Takes up a new policy: its exports are counted from their next windows on.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes; the old policy's windows stay.
+    pub fn adopt(&self, plans: &[Plan], policy: PolicyDigest, change: PolicyChange) -> Result<(), NoRandomness> {
+        if self.shared.generation.load().policy() == &policy {
+            return Ok(());
+        }
+        let now = self.shared.clock.now();
+        let next = Arc::new(Generation::from_next_boundary(plans, policy, now)?);
+        let old = self.shared.generation.swap(next);
+        let mut draining = self.shared.draining.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        old.retire(now, change, &mut draining);
+        Ok(())
+    }
+}
+
+impl Drop for ExportLine {
+    /// Ends the noise thread after the release it is at. Open windows are
+    /// discarded: publishing them early is a choice, [`ExportLine::flush_now`].
+    fn drop(&mut self) {
+        // A full queue means that the thread is busy; it takes the command when it is done.
+        let stopping = self.commands.send(Command::Stop);
+        if let (Ok(()), Some(thread)) = (stopping, self.thread.take())
+            && thread.join().is_err()
+        {
+            tracing::error!("the noise thread had panicked; nothing was published after that");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

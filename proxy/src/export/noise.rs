@@ -1,0 +1,195 @@
+//! The noise thread: it closes windows on time, pays, draws and publishes.
+//!
+//! Promise: one thread draws, so OpenDP's objects never cross threads and no
+//! request waits for a draw. A draw takes the longer the larger the noise is, so
+//! what was drawn is published a fixed time after the windows were taken, which
+//! depends on the number of declared keys alone. A release that fails is
+//! withheld; the thread goes on.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use privet_dp::ledger::{Ledger, Unsent};
+use privet_dp::receipt::{Facts, Receipt};
+use privet_dp::window::Window;
+
+use super::evidence::DpEvidence;
+use super::observe::Waiting;
+use super::publish::publish;
+use super::spend::{PaidWindow, spend};
+use super::{CannotPublish, Outcome, Published, Shared, Withheld};
+
+/// How often the thread looks at the clock. Windows are seconds to days long.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How long a receipt that could not be published waits for its next try.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Between taking windows and publishing them: this, and so much for each key.
+/// Drawing takes up to 9 microseconds a key.
+const SLOT: Duration = Duration::from_millis(100);
+const SLOT_PER_KEY: Duration = Duration::from_micros(20);
+
+pub(super) enum Command {
+    Flush(SyncSender<Vec<Outcome>>),
+    Stop,
+}
+
+/// A window whose receipt is committed, or why not.
+struct Drawn {
+    export: String,
+    window: Window,
+    unsent: Result<Unsent, Withheld>,
+}
+
+pub(super) struct Releaser {
+    shared: Arc<Shared>,
+    ledger: Ledger,
+    output: PathBuf,
+    evidence: Arc<dyn DpEvidence>,
+    /// When to try the outbox again, by the monotonic clock; `None` when it is empty.
+    retry_at: Option<Duration>,
+}
+
+impl Releaser {
+    pub(super) fn new(shared: Arc<Shared>, ledger: Ledger, output: PathBuf, evidence: Arc<dyn DpEvidence>) -> Self {
+        Self { shared, ledger, output, evidence, retry_at: None }
+    }
+
+    /// Publishes what an earlier process committed and did not acknowledge:
+    /// the same call as every later retry.
+    pub(super) fn resume(&mut self) {
+        if self.ledger.forfeited() > 0 {
+            tracing::warn!(
+                releases = self.ledger.forfeited(),
+                "forfeited: paid for by an earlier process that did not commit them; the budget stays charged"
+            );
+        }
+        self.publish_outbox();
+    }
+
+    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        loop {
+            match commands.recv_timeout(LOOK_EVERY) {
+                Ok(Command::Flush(reply)) => {
+                    let outcomes = self.release_all(true);
+                    // Whoever asked may have gone; the receipts are out all the same.
+                    reply.send(outcomes).ok();
+                }
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.release_all(false);
+                }
+            }
+            if self.retry_at.is_some_and(|at| at <= self.shared.clock.monotonic()) {
+                self.publish_outbox();
+            }
+        }
+    }
+
+    /// Releases every window that is due, and with `flush` every open one.
+    fn release_all(&mut self, flush: bool) -> Vec<Outcome> {
+        let (taken_at, due) = (Instant::now(), self.take_due(flush));
+        if due.is_empty() {
+            return Vec::new();
+        }
+        let keys: usize = due.iter().map(|waiting| waiting.query.keys.len()).sum();
+        let drawn: Vec<Drawn> = due.into_iter().map(|waiting| self.pay_and_draw(waiting)).collect();
+        let slot = SLOT + SLOT_PER_KEY * u32::try_from(keys).unwrap_or(u32::MAX);
+        std::thread::sleep(slot.saturating_sub(taken_at.elapsed()));
+        drawn.into_iter().map(|drawn| self.release(drawn)).collect()
+    }
+
+    fn take_due(&self, flush: bool) -> Vec<Waiting> {
+        let now = self.shared.clock.now();
+        let mut due = Vec::new();
+        {
+            let mut draining = self.shared.draining.lock().unwrap_or_else(PoisonError::into_inner);
+            let (ready, later): (Vec<_>, Vec<_>) = draining.drain(..).partition(|waiting| flush || waiting.due <= now);
+            draining.extend(later);
+            due.extend(ready);
+        }
+        for slot in self.shared.generation.load().slots() {
+            let (opened, taken) = if flush { slot.flush(now) } else { slot.due(now) };
+            if let Err(error) = opened {
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot open a window: nothing is counted");
+            }
+            due.extend(taken);
+        }
+        due
+    }
+
+    fn pay_and_draw(&self, waiting: Waiting) -> Drawn {
+        let (export, window) = (waiting.query.name.clone(), waiting.window);
+        let unsent = waiting.closed.and_then(|closed| {
+            let paid = spend(&self.ledger, &*self.evidence, closed)?;
+            draw(&self.ledger, paid)
+        });
+        Drawn { export, window, unsent }
+    }
+
+    fn release(&mut self, drawn: Drawn) -> Outcome {
+        let Drawn { export, window, unsent } = drawn;
+        let result = unsent.and_then(|unsent| self.publish(&unsent).map_err(Withheld::Unpublished));
+        match &result {
+            Ok(_) => tracing::info!(export, window_start = %window.start(), "published"),
+            Err(withheld) => {
+                tracing::warn!(export, window_start = %window.start(), error = withheld as &dyn std::error::Error, "withheld");
+            }
+        }
+        Outcome { export, window, result }
+    }
+
+    fn publish(&mut self, unsent: &Unsent) -> Result<Published, CannotPublish> {
+        publish(&self.ledger, &*self.evidence, &self.output, unsent)
+            .inspect_err(|_| self.retry_at = Some(self.shared.clock.monotonic() + RETRY_AFTER))
+    }
+
+    fn publish_outbox(&mut self) {
+        self.retry_at = None;
+        match self.ledger.unsent() {
+            Ok(unsent) => unsent.iter().for_each(|unsent| self.publish_again(unsent)),
+            Err(error) => {
+                self.retry_at = Some(self.shared.clock.monotonic() + RETRY_AFTER);
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot read the outbox");
+            }
+        }
+    }
+
+    fn publish_again(&mut self, unsent: &Unsent) {
+        match self.publish(unsent) {
+            Ok(_) => tracing::info!(release = %unsent.release, "published again, byte for byte"),
+            Err(error) => {
+                tracing::warn!(release = %unsent.release, error = &error as &dyn std::error::Error, "still cannot publish");
+            }
+        }
+    }
+}
+
+/// Draws once for a paid window and commits the receipt.
+fn draw(ledger: &Ledger, window: PaidWindow) -> Result<Unsent, Withheld> {
+    let PaidWindow { closed, paid, charged, shard } = window;
+    let release = paid.release();
+    let drawn = closed.query.mechanism.release(paid, closed.counts).map_err(Withheld::Undrawn);
+    let committed = drawn.and_then(|noised| {
+        let prev_receipt = ledger.chain_head(&closed.query.name).map_err(Withheld::Uncommitted)?;
+        let facts = Facts {
+            query: &closed.query,
+            policy: &closed.policy,
+            window: closed.window,
+            circumstances: closed.circumstances,
+            shard,
+            charged,
+            prev_receipt,
+        };
+        let receipt = Receipt::new(facts, &noised);
+        ledger.commit(noised, &receipt).map_err(Withheld::Uncommitted)
+    });
+    if committed.is_err() {
+        // If this fails too, the next start forfeits it; either way nothing is drawn again.
+        ledger.forfeit(release).ok();
+    }
+    committed
+}

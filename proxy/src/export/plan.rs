@@ -1,0 +1,498 @@
+//! Declared exports become queries, or every reason why not.
+//!
+//! Promise: a [`Plan`] can run: its windows, bounds and losses make sense, its
+//! noise keeps the declared loss by OpenDP's own map, and the windows of one
+//! horizon fit its budget together. Problems carry the line they come from.
+//!
+//! Not here: whether contract, purpose and paths exist; the policy compiler
+//! has seen to that.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use privet_dp::accountant::Budget;
+use privet_dp::bound::{Admission, ContributionBounds, NotBounds};
+use privet_dp::ledger::ids_per_person;
+use privet_dp::loss::{Loss, Measure};
+use privet_dp::mechanism::{CannotCalibrate, Mechanism, Noise};
+use privet_dp::query::{Column, KeyTable, NotAKeyTable, Query};
+use privet_dp::window::Span as Duration;
+use privet_policy::diagnostic::Diagnostic;
+use privet_policy::export::Export;
+use privet_policy::path::Path;
+use privet_policy::span::{Span, Spanned};
+
+/// How much memory one export's open window may take for its units.
+pub const UNITS_BYTES_MAX: u64 = 48 << 20;
+
+/// An export that can run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The data use that must be permitted before an event is observed.
+    pub purpose: String,
+    /// The contract whose events are counted.
+    pub contract: String,
+    /// Where the privacy unit's identifier stands.
+    pub unit: Path,
+    /// Where the grouping values stand, in the order of the query's columns.
+    pub columns: Vec<Path>,
+    /// What is counted, at what cost.
+    pub query: Arc<Query>,
+}
+
+impl Plan {
+    /// The row of an event's grouping values; `None` where one is not declared.
+    #[must_use]
+    pub fn row_of(&self, values: &[&str]) -> Option<usize> {
+        self.query.keys.row_of(values)
+    }
+
+    /// What the windows of one horizon cost a person together, for `privet export plan`.
+    #[must_use]
+    pub fn cost_of_horizon(&self) -> Option<Loss> {
+        let person = self.query.mechanism.loss().for_person(self.query.ids_per_person)?;
+        let counted = person.in_measure(self.query.budget.limit.measure())?;
+        self.query.budget.cost_of_horizon(counted, self.query.window_length)
+    }
+}
+
+/// Plans every export, in the order of the policy.
+///
+/// # Errors
+/// All problems of all exports.
+pub fn plan(exports: &[Export]) -> Result<Vec<Plan>, Vec<Diagnostic>> {
+    let mut problems = twice(exports);
+    let plans: Vec<Plan> = exports.iter().filter_map(|export| Planner::new(export, &mut problems).plan()).collect();
+    if problems.is_empty() { Ok(plans) } else { Err(problems) }
+}
+
+/// Exports of one name would share a budget and a chain of receipts.
+fn twice(exports: &[Export]) -> Vec<Diagnostic> {
+    let mut first: HashMap<&str, &Span> = HashMap::new();
+    let mut problems = Vec::new();
+    for Spanned { value, at } in exports.iter().map(|export| &export.name) {
+        if let Some(before) = first.insert(value, at) {
+            problems.push(
+                Diagnostic::error("P101", at, format!("there are two exports `{value}`"))
+                    .other(before, "the other one")
+                    .help("give each export a name of its own: the name is its budget's identity"),
+            );
+        }
+    }
+    problems
+}
+
+/// Reads one export, and goes on after a mistake to find the next.
+struct Planner<'a> {
+    export: &'a Export,
+    problems: &'a mut Vec<Diagnostic>,
+}
+
+impl<'a> Planner<'a> {
+    const fn new(export: &'a Export, problems: &'a mut Vec<Diagnostic>) -> Self {
+        Self { export, problems }
+    }
+
+    fn plan(mut self) -> Option<Plan> {
+        let before = self.problems.len();
+        self.name();
+        let keys = self.keys();
+        let bounds = self.bounds();
+        self.bounds_fit_keys(keys.as_ref());
+        let window_length = self.window_length();
+        let mechanism = self.mechanism(bounds);
+        let ids = self.ids();
+        let budget = self.budget(window_length);
+        let query = Query {
+            name: self.export.name.value.clone(),
+            unit: self.export.unit.to_string(),
+            keys: keys?,
+            bounds: bounds?,
+            admission: Admission::within_memory(UNITS_BYTES_MAX, bounds?),
+            mechanism: mechanism?,
+            ids_per_person: ids?,
+            window_length: window_length?,
+            budget: budget?,
+        };
+        self.windows_fit_budget(&query);
+        (self.problems.len() == before).then(|| self.finish(query))
+    }
+
+    fn finish(self, query: Query) -> Plan {
+        let Export { purpose, contract, unit, keys, .. } = self.export;
+        let columns = keys.iter().map(|column| column.path.clone()).collect();
+        Plan {
+            purpose: purpose.clone(),
+            contract: contract.clone(),
+            unit: unit.clone(),
+            columns,
+            query: Arc::new(query),
+        }
+    }
+
+    fn report(&mut self, problem: Diagnostic) {
+        self.problems.push(problem);
+    }
+
+    /// The name becomes a directory and a part of the budget's identity.
+    fn name(&mut self) {
+        let Spanned { value, at } = &self.export.name;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if value.is_empty() || value.len() > 100 || value.starts_with('.') || !value.bytes().all(plain) {
+            self.report(
+                Diagnostic::error("P102", at, format!("`{value}` cannot name an export"))
+                    .help("use at most 100 letters, digits, `-`, `_` and `.`, and no dot at the beginning: receipts are published into a directory of this name"),
+            );
+        }
+    }
+
+    fn keys(&mut self) -> Option<KeyTable> {
+        let columns = self
+            .export
+            .keys
+            .iter()
+            .map(|column| Column { name: column.path.to_string(), values: column.values.clone() });
+        KeyTable::new(columns.collect())
+            .map_err(|error| {
+                let problem = Diagnostic::error("P103", &self.export.name.at, error.to_string());
+                self.report(match error {
+                    NotAKeyTable::NoValues { .. } => {
+                        problem.help("list the values to publish: every one is published, zeros too")
+                    }
+                    NotAKeyTable::Twice { .. } => problem.help("list each value once"),
+                    NotAKeyTable::TooManyRows => problem.help(
+                        "list fewer values, or split the export; every combination of the columns is a published row",
+                    ),
+                });
+            })
+            .ok()
+    }
+
+    fn bounds(&mut self) -> Option<ContributionBounds> {
+        let (l0, linf) = (&self.export.keys_per_unit, &self.export.rows_per_key);
+        let bounds = ContributionBounds::new(l0.value, linf.value);
+        bounds
+            .map_err(|error| {
+                let at = match error {
+                    NotBounds::KeysPerUnit => &l0.at,
+                    NotBounds::RowsPerKey => &linf.at,
+                };
+                self.report(
+                    Diagnostic::error("P104", at, error.to_string())
+                        .help("noise is scaled to these bounds: choose what most people stay below in one window"),
+                );
+            })
+            .ok()
+    }
+
+    /// More keys per unit than there are keys would only add noise.
+    fn bounds_fit_keys(&mut self, keys: Option<&KeyTable>) {
+        let Some(rows) = keys.map(KeyTable::len) else { return };
+        let l0 = &self.export.keys_per_unit;
+        if l0.value > rows as u64 {
+            self.report(
+                Diagnostic::error(
+                    "P105",
+                    &l0.at,
+                    format!("one unit may touch {} keys, but there are only {rows}", l0.value),
+                )
+                .help(format!("write {rows}: the larger bound adds noise and buys nothing")),
+            );
+        }
+    }
+
+    fn span(&mut self, written: &Spanned<String>) -> Option<Duration> {
+        Duration::parse(&written.value)
+            .map_err(|error| {
+                self.report(
+                    Diagnostic::error("P106", &written.at, format!("`{}` is no length of time", written.value))
+                        .help(error.to_string()),
+                )
+            })
+            .ok()
+    }
+
+    fn window_length(&mut self) -> Option<Duration> {
+        let export = self.export;
+        self.span(&export.window_length)
+    }
+
+    fn mechanism(&mut self, bounds: Option<ContributionBounds>) -> Option<Mechanism> {
+        let noise = self.noise()?;
+        let (loss, at) = self.window_loss(noise)?;
+        Mechanism::calibrate(noise, bounds?, loss)
+            .map_err(|error| {
+                let problem = Diagnostic::error("P109", at, error.to_string());
+                self.report(match error {
+                    CannotCalibrate::NoScale => {
+                        problem.help("a smaller bound or a larger loss makes the noise smaller")
+                    }
+                    _ => problem,
+                });
+            })
+            .ok()
+    }
+
+    fn noise(&mut self) -> Option<Noise> {
+        let Spanned { value, at } = &self.export.noise;
+        let noise = Noise::named(value);
+        if noise.is_none() {
+            self.report(
+                Diagnostic::error("P107", at, format!("there is no noise `{value}`"))
+                    .help("write `discrete_laplace` with an `epsilon`, or `discrete_gaussian` with a `rho`"),
+            );
+        }
+        noise
+    }
+
+    /// The declared loss of one window, in the measure of its noise.
+    fn window_loss(&mut self, noise: Noise) -> Option<(Loss, &'a Span)> {
+        let Export { epsilon, rho, noise: named, .. } = self.export;
+        let (written, stray) = match noise.measure() {
+            Measure::Pure => (epsilon, rho),
+            Measure::Zcdp => (rho, epsilon),
+        };
+        let symbol = noise.measure().symbol();
+        if let Some(stray) = stray {
+            self.report(
+                Diagnostic::error("P108", &stray.at, format!("the noise `{}` is paid in {symbol}", noise.name()))
+                    .help(format!("write `{symbol}: \"...\"` here")),
+            );
+        }
+        match written {
+            Some(written) => Some((self.loss(noise.measure(), written)?, &written.at)),
+            None => {
+                if stray.is_none() {
+                    self.report(
+                        Diagnostic::error("P108", &named.at, format!("the loss of a window is missing: `{symbol}`"))
+                            .help(format!("add `{symbol}: \"...\"`, a decimal in quotes")),
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    fn loss(&mut self, measure: Measure, written: &Spanned<String>) -> Option<Loss> {
+        Loss::from_decimal(measure, &written.value)
+            .map_err(|error| {
+                self.report(
+                    Diagnostic::error("P110", &written.at, format!("`{}` is no privacy loss", written.value))
+                        .help(error.to_string()),
+                )
+            })
+            .ok()
+    }
+
+    fn ids(&mut self) -> Option<std::num::NonZeroU64> {
+        let written = &self.export.ids_per_person;
+        let ids = ids_per_person(written.value);
+        if ids.is_none() {
+            self.report(
+                Diagnostic::error("P111", &written.at, "`ids_per_person` must be from 1 to 1000")
+                    .help("count the identifiers that one person may hold over the horizon: devices, accounts, resets"),
+            );
+        }
+        ids
+    }
+
+    fn budget(&mut self, window_length: Option<Duration>) -> Option<Budget> {
+        let export = self.export;
+        let horizon = self.span(&export.horizon);
+        if let (Some(horizon), Some(window)) = (horizon, window_length)
+            && horizon.secs() % window.secs() != 0
+        {
+            self.report(
+                Diagnostic::error(
+                    "P112",
+                    &export.horizon.at,
+                    format!("{horizon} is no whole number of windows of {window}"),
+                )
+                .help("the budget counts whole windows: make the horizon a multiple of the window's length"),
+            );
+        }
+        let limit = match (&export.budget_epsilon, &export.budget_rho) {
+            (Some(epsilon), None) => self.loss(Measure::Pure, epsilon),
+            (None, Some(rho)) => self.loss(Measure::Zcdp, rho),
+            (Some(_), Some(rho)) => {
+                self.report(
+                    Diagnostic::error("P113", &rho.at, "a budget has one limit, not two")
+                        .help("write `epsilon` or `rho`"),
+                );
+                None
+            }
+            (None, None) => {
+                self.report(
+                    Diagnostic::error("P113", &export.horizon.at, "the budget has no limit")
+                        .help("add `epsilon: \"...\"` or `rho: \"...\"`, a decimal in quotes"),
+                );
+                None
+            }
+        };
+        Some(Budget { limit: limit?, horizon: horizon? })
+    }
+
+    /// A budget that runs out within its horizon withholds windows by
+    /// surprise; the author is told before.
+    fn windows_fit_budget(&mut self, query: &Query) {
+        let at = self
+            .export
+            .budget_epsilon
+            .as_ref()
+            .or(self.export.budget_rho.as_ref())
+            .map_or(&self.export.horizon.at, |limit| &limit.at);
+        let limit = query.budget.limit;
+        let Some(person) = query.mechanism.loss().for_person(query.ids_per_person) else {
+            self.report(Diagnostic::error(
+                "P114",
+                at,
+                "the loss of a person with that many identifiers is too large to count",
+            ));
+            return;
+        };
+        let Some(window) = person.in_measure(limit.measure()) else {
+            self.report(
+                Diagnostic::error(
+                    "P114",
+                    at,
+                    format!(
+                        "a budget in {} cannot be charged in {}",
+                        limit.measure().symbol(),
+                        person.measure().symbol()
+                    ),
+                )
+                .help("give the budget in the measure of the noise"),
+            );
+            return;
+        };
+        let windows = query.budget.windows(query.window_length);
+        let fits = query.budget.cost_of_horizon(window, query.window_length).filter(|cost| cost.nano() <= limit.nano());
+        if fits.is_none() {
+            let affordable = limit.nano() / window.nano();
+            let needed = query.budget.cost_of_horizon(window, query.window_length);
+            let problem = Diagnostic::error(
+                "P115",
+                at,
+                format!("{windows} windows at {window} each do not fit a budget of {limit}"),
+            )
+            .label(format!("room for {affordable} windows in {}", query.budget.horizon));
+            let problem = if query.ids_per_person.get() > 1 {
+                problem.note(format!("a person with {} identifiers loses {person} in a window", query.ids_per_person))
+            } else {
+                problem
+            };
+            self.report(match needed {
+                Some(needed) => problem.help(format!("the windows of one horizon cost {needed} together: raise the limit to that, lengthen the window, or lower the loss of each")),
+                None => problem.help("lengthen the window, or lower the loss of each"),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use privet_policy::export::KeyColumn;
+
+    fn at(start: usize) -> Span {
+        Span { file: 0, bytes: start..start + 1 }
+    }
+
+    fn text(value: &str, start: usize) -> Spanned<String> {
+        Spanned::new(value.to_owned(), at(start))
+    }
+
+    /// The example of the design.
+    fn searches() -> Export {
+        Export {
+            name: text("searches-by-section", 1),
+            purpose: "analytics.reporting.content_performance".to_owned(),
+            contract: "storefront.search".to_owned(),
+            unit: Path::keys(&["userId"]),
+            keys: vec![KeyColumn {
+                path: Path::keys(&["properties", "section"]),
+                values: ["apps", "games", "books"].map(str::to_owned).to_vec(),
+            }],
+            window_length: text("1h", 2),
+            keys_per_unit: Spanned::new(2, at(3)),
+            rows_per_key: Spanned::new(3, at(4)),
+            noise: text("discrete_laplace", 5),
+            epsilon: Some(text("0.1", 6)),
+            rho: None,
+            horizon: text("30d", 7),
+            budget_epsilon: Some(text("72", 8)),
+            budget_rho: None,
+            ids_per_person: Spanned::new(1, at(9)),
+            log_readers_trusted: true,
+        }
+    }
+
+    fn problems(change: impl FnOnce(&mut Export)) -> Vec<(&'static str, usize)> {
+        let mut export = searches();
+        change(&mut export);
+        plan(&[export]).err().unwrap_or_default().iter().map(|problem| (problem.code, problem.at.bytes.start)).collect()
+    }
+
+    #[test]
+    fn the_example_of_the_design_can_run() {
+        let plans = plan(&[searches()]).unwrap();
+        let query = &plans[0].query;
+        assert_eq!((query.keys.len(), query.mechanism.half_width_95()), (3, 180));
+        assert_eq!(plans[0].cost_of_horizon(), Some(query.budget.limit));
+        assert_eq!(plans[0].row_of(&["books"]), Some(2));
+        assert_eq!(plans[0].row_of(&["music"]), None);
+    }
+
+    #[test]
+    fn a_concentrated_export_can_run() {
+        let mut export = searches();
+        export.noise = text("discrete_gaussian", 5);
+        (export.epsilon, export.rho) = (None, Some(text("0.0005", 6)));
+        (export.budget_epsilon, export.budget_rho) = (None, Some(text("3.24", 8)));
+        export.ids_per_person.value = 3;
+        // 720 windows, nine times 0.0005 each.
+        let plans = plan(&[export.clone()]).unwrap();
+        assert_eq!(plans[0].cost_of_horizon(), Some(plans[0].query.budget.limit));
+        export.budget_rho = Some(text("3.239999999", 8));
+        let problems = plan(&[export]).unwrap_err();
+        assert_eq!(problems[0].code, "P115");
+        assert_eq!(problems[0].message, "720 windows at rho 0.0045 each do not fit a budget of rho 3.239999999");
+        assert_eq!(problems[0].label, "room for 719 windows in 30d");
+    }
+
+    #[test]
+    fn every_mistake_is_found_at_its_place() {
+        assert_eq!(problems(|export| export.name.value = "../ledger".to_owned()), [("P102", 1)]);
+        assert_eq!(problems(|export| export.keys[0].values.clear()), [("P103", 1)]);
+        assert_eq!(problems(|export| export.keys_per_unit.value = 0), [("P104", 3)]);
+        assert_eq!(problems(|export| export.rows_per_key.value = 70_000), [("P104", 4)]);
+        assert_eq!(problems(|export| export.keys_per_unit.value = 4), [("P105", 3)]);
+        assert_eq!(problems(|export| export.window_length.value = "hourly".to_owned()), [("P106", 2)]);
+        assert_eq!(problems(|export| export.noise.value = "laplace".to_owned()), [("P107", 5)]);
+        assert_eq!(problems(|export| export.epsilon = None), [("P108", 5)]);
+        assert_eq!(problems(|export| (export.rho, export.epsilon) = (Some(text("1", 6)), None)), [("P108", 6)]);
+        assert_eq!(problems(|export| export.epsilon = Some(text("0.000000001", 6))), [("P109", 6)]);
+        assert_eq!(problems(|export| export.epsilon = Some(text("1e-1", 6))), [("P110", 6)]);
+        assert_eq!(problems(|export| export.ids_per_person.value = 0), [("P111", 9)]);
+        assert_eq!(problems(|export| export.window_length.value = "7h".to_owned()), [("P112", 7)]);
+        assert_eq!(problems(|export| export.budget_epsilon = None), [("P113", 7)]);
+        assert_eq!(
+            problems(|export| (export.budget_epsilon, export.budget_rho) = (None, Some(text("1", 8)))),
+            [("P115", 8)]
+        );
+        assert_eq!(problems(|export| export.budget_epsilon = Some(text("71.9", 8))), [("P115", 8)]);
+        assert_eq!(problems(|export| export.ids_per_person.value = 2), [("P115", 8)]);
+    }
+
+    #[test]
+    fn all_mistakes_are_found_at_once() {
+        let mut export = searches();
+        export.name.value = String::new();
+        export.rows_per_key.value = 0;
+        export.epsilon = Some(text("lots", 6));
+        export.horizon.value = "forever".to_owned();
+        let codes: Vec<_> =
+            plan(&[export, searches(), searches()]).unwrap_err().iter().map(|problem| problem.code).collect();
+        assert_eq!(codes, ["P101", "P102", "P104", "P110", "P106"]);
+    }
+}
