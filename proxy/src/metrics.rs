@@ -1,0 +1,459 @@
+//! Every metric of the sidecar, each with its unit and the question it answers.
+//!
+//! Promise: labels come from closed enums, so neither a sender nor a policy can
+//! add a series, and no series counts by contract, jurisdiction or consent.
+//! Handles are made once; touching one is an atomic add. Nothing is global:
+//! each [`Metrics`] is a registry of its own.
+//!
+//! Not here: serving them over HTTP; that is [`crate::admin`].
+
+use std::fmt;
+use std::sync::Mutex;
+
+use metrics::{Counter, Gauge, Histogram, Key, Label as Pair, Level, Metadata, Recorder, Unit};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+/// A closed set of label values.
+pub trait Label: Copy + 'static {
+    /// The label's name.
+    const NAME: &'static str;
+    /// Every value, in the order of [`Label::index`].
+    const ALL: &'static [Self];
+    /// The value as it is published.
+    fn value(self) -> &'static str;
+    /// Its place in [`Label::ALL`].
+    fn index(self) -> usize;
+}
+
+/// Declares an enum whose variants are label values.
+macro_rules! label {
+    ($(#[$about:meta])* $kind:ident as $name:literal { $($(#[$doc:meta])* $variant:ident = $value:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $kind { $($(#[$doc])* $variant,)+ }
+
+        impl Label for $kind {
+            const NAME: &'static str = $name;
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+            fn value(self) -> &'static str {
+                match self { $(Self::$variant => $value,)+ }
+            }
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+label! {
+    /// What a client was told.
+    Answer as "answer" {
+        /// 2xx and 3xx.
+        Success = "success",
+        /// 429.
+        Later = "too_many",
+        /// Other 4xx.
+        Client = "client_error",
+        /// 5xx.
+        Server = "server_error",
+    }
+}
+
+impl Answer {
+    /// The class of a status.
+    #[must_use]
+    pub fn of(status: http::StatusCode) -> Self {
+        match status.as_u16() {
+            429 => Self::Later,
+            400..=499 => Self::Client,
+            500.. => Self::Server,
+            _ => Self::Success,
+        }
+    }
+}
+
+label! {
+    /// Where and why a whole request was refused, `step.code`.
+    RefusedAt as "code" {
+        /// The byte budget, or the rate of its source, was used up.
+        AcceptOverloaded = "accept.overloaded",
+        /// Its body was too large.
+        AcceptTooLarge = "accept.too_large",
+        /// Its body came too slowly.
+        AcceptTimedOut = "accept.timed_out",
+        /// No policy was in force.
+        AcceptNotReady = "accept.not_ready",
+        /// The sidecar was stopping.
+        AcceptDraining = "accept.draining",
+        /// It was no proper HTTP.
+        AcceptMalformed = "accept.malformed",
+        /// A fault inside privet.
+        Fault = "accept.fault",
+        /// It was not of its format.
+        DecodeMalformed = "decode.malformed",
+        /// Its path is no event path.
+        DecodePath = "decode.path",
+        /// It grew too large when its content coding was undone.
+        DecodeTooLarge = "decode.too_large",
+        /// The enforcement log could not be written.
+        AuditUnavailable = "audit.unavailable",
+        /// The primary destination could not be reached or did not answer in time.
+        ForwardUnavailable = "forward.unavailable",
+    }
+}
+
+label! {
+    /// What became of an event.
+    EventOutcome as "outcome" {
+        /// Released to at least one destination.
+        Kept = "kept",
+        /// Policy released it to none.
+        Dropped = "dropped",
+        /// No contract matched it.
+        Unmatched = "unmatched",
+        /// It broke its contract.
+        Invalid = "invalid",
+    }
+}
+
+label! {
+    /// Why a connection ended before its time.
+    ConnectionEnd as "code" {
+        /// The TLS handshake failed or took too long.
+        Handshake = "handshake",
+        /// Headers took too long.
+        Headers = "headers_timed_out",
+        /// Nothing came for too long.
+        Idle = "idle",
+        /// It broke HTTP, or the other end left.
+        Broken = "broken",
+    }
+}
+
+label! {
+    /// What became of one request to a collector.
+    SendOutcome as "outcome" {
+        /// The primary took it.
+        PrimaryAcknowledged = "primary_acknowledged",
+        /// The primary answered with a refusal.
+        PrimaryRefused = "primary_refused",
+        /// Nobody knows whether the primary has it.
+        PrimaryUnknown = "primary_unknown",
+        /// The copy was taken.
+        CopyAcknowledged = "copy_acknowledged",
+        /// The copy was answered with a refusal.
+        CopyRefused = "copy_refused",
+        /// Nobody knows whether the copy arrived.
+        CopyUnknown = "copy_unknown",
+        /// The copy found its queue full.
+        CopyQueueFull = "copy_queue_full",
+    }
+}
+
+label! {
+    /// Something that is loaded again when its files change.
+    Reloaded as "what" {
+        /// The policy directory.
+        Policies = "policies",
+        /// The keyring directory.
+        Keyring = "keyring",
+        /// Certificates, keys and authorities.
+        Certificates = "certificates",
+    }
+}
+
+/// One counter for each value of a label.
+pub struct Counters<L> {
+    handles: Vec<Counter>,
+    label: std::marker::PhantomData<fn(L)>,
+}
+
+impl<L: Label> Counters<L> {
+    /// The counter of one value.
+    pub fn of(&self, label: L) -> &Counter {
+        self.handles.get(label.index()).expect("there is a handle for every value of the label")
+    }
+}
+
+/// One gauge for each value of a label.
+pub struct Gauges<L> {
+    handles: Vec<Gauge>,
+    label: std::marker::PhantomData<fn(L)>,
+}
+
+impl<L: Label> Gauges<L> {
+    /// The gauge of one value.
+    pub fn of(&self, label: L) -> &Gauge {
+        self.handles.get(label.index()).expect("there is a handle for every value of the label")
+    }
+}
+
+/// Something that sets gauges just before they are read.
+type Sampler = Box<dyn Fn() + Send + Sync>;
+
+/// The registry and all its handles.
+pub struct Metrics {
+    /// Requests answered, by what the client was told: are clients being served?
+    pub requests: Counters<Answer>,
+    /// Requests refused whole, by step and reason: why did we lose events?
+    pub requests_refused: Counters<RefusedAt>,
+    /// Seconds from the end of a request's headers to its answer: what latency do we add, the collector's included?
+    pub request_seconds: Histogram,
+    /// Bytes of request bodies as they were sent: how much comes in?
+    pub request_body_bytes: Counter,
+    /// Events, by what became of them: how much is released, how much is not?
+    pub events: Counters<EventOutcome>,
+    /// Requests that panicked and failed alone: is there a fault in privet?
+    pub panics: Counter,
+    /// Connections open now: how near is `connections_max`?
+    pub connections_open: Gauge,
+    /// Connections ended before their time: is someone holding them open?
+    pub connections_ended: Counters<ConnectionEnd>,
+    /// Bytes of bodies in memory now: how near is `in_flight_bytes_max`?
+    pub in_flight_bytes: Gauge,
+    /// Requests sent to collectors, by outcome: do the collectors take them?
+    pub sends: Counters<SendOutcome>,
+    /// Sending tries beyond the first: is a collector hard to reach?
+    pub send_retries: Counter,
+    /// Seconds from sending to the primary's whole answer: how much of the latency is the collector's?
+    pub send_seconds: Histogram,
+    /// Copies waiting or being sent now: does a secondary collector keep up?
+    pub copies_queued: Gauge,
+    /// Reloads that took effect: did my change arrive?
+    pub reloads: Counters<Reloaded>,
+    /// Reloads that were rejected, the old version kept: was my change wrong?
+    pub reloads_rejected: Counters<Reloaded>,
+    /// 1 while the files on disk are not what is in force: is somebody's change still not in force?
+    pub reload_stale: Gauges<Reloaded>,
+    /// 1 while requests are served: is this pod ready?
+    pub ready: Gauge,
+    /// Seconds to make a record durable: does the disk slow us down?
+    pub audit_seconds: Histogram,
+    /// 1 while the enforcement log can be written: are we refusing for lack of a log?
+    pub log_writable: Gauge,
+    handle: PrometheusHandle,
+    samplers: Mutex<Vec<Sampler>>,
+}
+
+/// Bounds of latency buckets, in seconds, from 100 microseconds to 10 seconds.
+const SECONDS_BUCKETS: [f64; 16] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// A new registry with every metric at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets(&SECONDS_BUCKETS)
+            .expect("the list of buckets is not empty")
+            .build_recorder();
+        let declare = Declare { recorder: &recorder };
+        let metrics = Self {
+            requests: declare.counters(
+                "privet_requests_total",
+                Unit::Count,
+                "requests answered: are clients being served?",
+            ),
+            requests_refused: declare.counters(
+                "privet_requests_refused_total",
+                Unit::Count,
+                "requests refused whole: why did we lose events?",
+            ),
+            request_seconds: declare.histogram(
+                "privet_request_seconds",
+                Unit::Seconds,
+                "from the end of the headers to the answer: what latency do we add, the collector's included?",
+            ),
+            request_body_bytes: declare.counter(
+                "privet_request_body_bytes_total",
+                Unit::Bytes,
+                "bodies as they were sent: how much comes in?",
+            ),
+            events: declare.counters(
+                "privet_events_total",
+                Unit::Count,
+                "events: how much is released, how much is not?",
+            ),
+            panics: declare.counter(
+                "privet_panics_total",
+                Unit::Count,
+                "requests that panicked and failed alone: is there a fault in privet?",
+            ),
+            connections_open: declare.gauge(
+                "privet_connections_open",
+                Unit::Count,
+                "connections open now: how near is connections_max?",
+            ),
+            connections_ended: declare.counters(
+                "privet_connections_ended_total",
+                Unit::Count,
+                "connections ended before their time: is someone holding them open?",
+            ),
+            in_flight_bytes: declare.gauge(
+                "privet_in_flight_bytes",
+                Unit::Bytes,
+                "bodies in memory now: how near is in_flight_bytes_max?",
+            ),
+            sends: declare.counters("privet_sends_total", Unit::Count, "requests to collectors: do they take them?"),
+            send_retries: declare.counter(
+                "privet_send_retries_total",
+                Unit::Count,
+                "sending tries beyond the first: is a collector hard to reach?",
+            ),
+            send_seconds: declare.histogram(
+                "privet_send_seconds",
+                Unit::Seconds,
+                "from sending to the primary's whole answer: how much of the latency is the collector's?",
+            ),
+            copies_queued: declare.gauge(
+                "privet_copies_queued",
+                Unit::Count,
+                "copies waiting or being sent now: does a secondary collector keep up?",
+            ),
+            reloads: declare.counters("privet_reloads_total", Unit::Count, "reloads in force: did my change arrive?"),
+            reloads_rejected: declare.counters(
+                "privet_reloads_rejected_total",
+                Unit::Count,
+                "reloads rejected, the old version kept: was my change wrong?",
+            ),
+            reload_stale: declare.gauges(
+                "privet_reload_stale",
+                Unit::Count,
+                "1 while the files are not what is in force: is somebody's change still not in force?",
+            ),
+            ready: declare.gauge("privet_ready", Unit::Count, "1 while requests are served: is this pod ready?"),
+            audit_seconds: declare.histogram(
+                "privet_audit_seconds",
+                Unit::Seconds,
+                "to make a record durable: does the disk slow us down?",
+            ),
+            log_writable: declare.gauge(
+                "privet_log_writable",
+                Unit::Count,
+                "1 while the enforcement log can be written: are we refusing for lack of a log?",
+            ),
+            handle: recorder.handle(),
+            samplers: Mutex::new(Vec::new()),
+        };
+        metrics.log_writable.set(1.0);
+        metrics
+    }
+
+    /// Adds something that sets gauges just before they are read.
+    pub fn sample_with(&self, sampler: impl Fn() + Send + Sync + 'static) {
+        self.samplers.lock().expect("no sampler panics while the list is locked").push(Box::new(sampler));
+    }
+
+    /// All metrics in Prometheus's text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        for sampler in self.samplers.lock().expect("no sampler panics while the list is locked").iter() {
+            sampler();
+        }
+        self.handle.render()
+    }
+
+    /// Folds histogram samples into their buckets; without it they pile up until someone reads.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// Makes handles and their descriptions.
+struct Declare<'a> {
+    recorder: &'a PrometheusRecorder,
+}
+
+const METADATA: Metadata<'static> = Metadata::new("privet", Level::INFO, None);
+
+impl Declare<'_> {
+    fn counter(&self, name: &'static str, unit: Unit, question: &'static str) -> Counter {
+        self.recorder.describe_counter(name.into(), Some(unit), question.into());
+        self.recorder.register_counter(&Key::from_static_name(name), &METADATA)
+    }
+
+    fn gauge(&self, name: &'static str, unit: Unit, question: &'static str) -> Gauge {
+        self.recorder.describe_gauge(name.into(), Some(unit), question.into());
+        self.recorder.register_gauge(&Key::from_static_name(name), &METADATA)
+    }
+
+    fn histogram(&self, name: &'static str, unit: Unit, question: &'static str) -> Histogram {
+        self.recorder.describe_histogram(name.into(), Some(unit), question.into());
+        self.recorder.register_histogram(&Key::from_static_name(name), &METADATA)
+    }
+
+    fn counters<L: Label>(&self, name: &'static str, unit: Unit, question: &'static str) -> Counters<L> {
+        self.recorder.describe_counter(name.into(), Some(unit), question.into());
+        let handles = keys::<L>(name).map(|key| self.recorder.register_counter(&key, &METADATA)).collect();
+        Counters { handles, label: std::marker::PhantomData }
+    }
+
+    fn gauges<L: Label>(&self, name: &'static str, unit: Unit, question: &'static str) -> Gauges<L> {
+        self.recorder.describe_gauge(name.into(), Some(unit), question.into());
+        let handles = keys::<L>(name).map(|key| self.recorder.register_gauge(&key, &METADATA)).collect();
+        Gauges { handles, label: std::marker::PhantomData }
+    }
+}
+
+fn keys<L: Label>(name: &'static str) -> impl Iterator<Item = Key> {
+    L::ALL.iter().map(move |label| Key::from_parts(name, vec![Pair::new(L::NAME, label.value())]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_there_before_anything_happens() {
+        let text = Metrics::new().render();
+        for name in ["privet_requests_total", "privet_panics_total", "privet_in_flight_bytes", "privet_sends_total"] {
+            assert!(text.contains(&format!("# TYPE {name} ")), "{name} in\n{text}");
+            assert!(text.contains(&format!("# HELP {name} ")), "{name} in\n{text}");
+        }
+        assert!(text.contains(r#"privet_requests_refused_total{code="accept.too_large"} 0"#), "{text}");
+    }
+
+    #[test]
+    fn a_label_counts_for_itself_alone() {
+        let metrics = Metrics::new();
+        metrics.requests.of(Answer::Later).increment(3);
+        metrics.request_seconds.record(0.0002);
+        let text = metrics.render();
+        assert!(text.contains(r#"privet_requests_total{answer="too_many"} 3"#), "{text}");
+        assert!(text.contains(r#"privet_requests_total{answer="success"} 0"#), "{text}");
+        assert!(text.contains(r#"privet_request_seconds_bucket{le="0.00025"} 1"#), "{text}");
+    }
+
+    #[test]
+    fn samplers_run_before_reading() {
+        let metrics = Metrics::new();
+        let gauge = metrics.in_flight_bytes.clone();
+        metrics.sample_with(move || gauge.set(7.0));
+        assert!(metrics.render().contains("privet_in_flight_bytes 7"));
+    }
+
+    #[test]
+    fn statuses_fall_into_their_class() {
+        for (status, answer) in [
+            (200, Answer::Success),
+            (304, Answer::Success),
+            (429, Answer::Later),
+            (413, Answer::Client),
+            (503, Answer::Server),
+        ] {
+            assert_eq!(Answer::of(http::StatusCode::from_u16(status).unwrap()), answer);
+        }
+    }
+}
