@@ -184,8 +184,10 @@ impl Paid {
 pub struct Charged {
     /// What was charged.
     pub charge: Loss,
-    /// The largest sum of any horizon that the window falls into, with this
+    /// The largest sum of any horizon that the window falls into, before this
     /// charge, in billionths of the budget's measure.
+    pub before_nano: u64,
+    /// The same with this charge.
     pub spent_nano: u64,
     /// The limit and its horizon.
     pub budget: Budget,
@@ -267,7 +269,8 @@ impl Ledger {
         if let Some(record) = transaction.record(claim.release)? {
             return Ok(Spent::Already(record.state));
         }
-        let charged = room(claim, &transaction.charges(&claim.budget_name)?)?;
+        let charges = transaction.charges(&claim.budget_name, claim.window.start_secs(), claim.budget.horizon)?;
+        let charged = room(claim, &charges)?;
         transaction.put_charge(&claim.budget_name, claim.window.start_secs(), claim.release, claim.charge)?;
         transaction.put_record(
             claim.release,
@@ -379,7 +382,7 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::spend`], but never for a budget without room.
     pub fn spent(&self, budget_name: &str, at_secs: i64, budget: Budget) -> Result<u64, CannotSpend> {
-        let charges = self.store.begin()?.charges(budget_name)?;
+        let charges = self.store.begin()?.charges(budget_name, at_secs, budget.horizon)?;
         Ok(narrow(spent_around(&in_measure(budget_name, &charges, at_secs, budget)?, at_secs, budget.horizon)))
     }
 }
@@ -420,7 +423,7 @@ fn room(claim: &Claim, charges: &[Charge]) -> Result<Charged, CannotSpend> {
             fits_from_secs,
         });
     }
-    Ok(Charged { charge: claim.charge, spent_nano: narrow(after), budget })
+    Ok(Charged { charge: claim.charge, before_nano: narrow(before), spent_nano: narrow(after), budget })
 }
 
 /// The charges of the horizons around a window, in the budget's measure.

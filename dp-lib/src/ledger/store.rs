@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{LedgerError, ReleaseId, ReleaseState, Unsent};
 use crate::digest::Digest;
 use crate::loss::{Loss, Measure};
+use crate::window::Span;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const RELEASES: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("releases");
@@ -135,11 +136,13 @@ impl Step {
         Ok(())
     }
 
-    pub(super) fn charges(&self, budget: &str) -> Result<Vec<Charge>, LedgerError> {
+    /// The charges of every horizon that a window starting then falls into.
+    pub(super) fn charges(&self, budget: &str, start_secs: i64, horizon: Span) -> Result<Vec<Charge>, LedgerError> {
         let charges = self.transaction.open_table(CHARGES).map_err(failed("open a table"))?;
-        let rows = charges
-            .range((budget, i64::MIN, [0; 32])..=(budget, i64::MAX, [0xff; 32]))
-            .map_err(failed("read the charges"))?;
+        let first = start_secs.saturating_sub(horizon.secs_i64());
+        let last = start_secs.saturating_add(horizon.secs_i64());
+        let rows =
+            charges.range((budget, first, [0; 32])..=(budget, last, [0xff; 32])).map_err(failed("read the charges"))?;
         rows.map(|row| {
             let (key, charge) = row.map_err(failed("read the charges"))?;
             let (measure, nano) = charge.value();
