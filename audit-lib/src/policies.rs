@@ -1,0 +1,126 @@
+//! The policy bundles that ran, kept beside the log so that an auditor can
+//! compile them again: `policies/<digest>/` holds the files as they were.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::canonical;
+use crate::disk::{replace, sync_dir};
+use crate::record::PolicyLoad;
+use crate::tree::Hash;
+
+/// Files by name, the name relative to the bundle.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// Why a bundle cannot be stored or read.
+#[derive(Debug, Error)]
+pub enum BundleError {
+    /// A digest that cannot name a directory.
+    #[error("the policy digest is not 64 hexadecimal digits after an optional `sha256:`")]
+    Digest,
+    /// A file name that would leave the bundle.
+    #[error("a policy file's name is not a plain relative path")]
+    FileName,
+    /// The disk said no.
+    #[error("cannot store or read the policy bundle at {at}: {source}")]
+    Disk {
+        /// Where.
+        at: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The digest of a bundle's files: SHA-256 over the canonical JSON object of
+/// file name to SHA-256 of its bytes in hexadecimal.
+#[must_use]
+pub fn bundle_digest(files: &Files) -> String {
+    let hashes: BTreeMap<&str, String> =
+        files.iter().map(|(name, bytes)| (name.as_str(), Hash::of(bytes).to_hex())).collect();
+    Hash::of(&canonical::to_bytes(&hashes).unwrap_or_default()).to_address()
+}
+
+/// The directory of a bundle below the log's directory.
+///
+/// # Errors
+/// [`BundleError::Digest`].
+pub fn bundle_dir(log: &Path, digest: &str) -> Result<PathBuf, BundleError> {
+    let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
+    let well_formed = hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if well_formed { Ok(log.join("policies").join(hex)) } else { Err(BundleError::Digest) }
+}
+
+/// Stores a bundle durably and gives the record that will name it, numbered `n`.
+///
+/// # Errors
+/// See [`BundleError`].
+pub fn store(log: &Path, n: u32, digest: &str, files: &Files) -> Result<PolicyLoad, BundleError> {
+    let dir = bundle_dir(log, digest)?;
+    if !files.keys().all(|name| is_plain(name)) {
+        return Err(BundleError::FileName);
+    }
+    let disk = |source| BundleError::Disk { at: dir.clone(), source };
+    fs::create_dir_all(&dir).map_err(disk)?;
+    for (name, bytes) in files {
+        replace(&dir.join(name), bytes, true).map_err(disk)?;
+    }
+    for parent in dir.ancestors().skip(1).take(2) {
+        sync_dir(parent).map_err(disk)?;
+    }
+    Ok(PolicyLoad { n, digest: digest.to_owned(), bundle: bundle_digest(files), files: files.len() as u64 })
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// Reads every file of a directory, names relative to it with `/` between.
+///
+/// # Errors
+/// See [`BundleError::Disk`].
+pub fn read(dir: &Path) -> Result<Files, BundleError> {
+    let disk = |source| BundleError::Disk { at: dir.to_owned(), source };
+    let mut files = Files::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(next) = open.pop() {
+        for item in fs::read_dir(&next).map_err(disk)? {
+            let path = item.map_err(disk)?.path();
+            if path.is_dir() {
+                open.push(path);
+                continue;
+            }
+            let name: Vec<String> = path
+                .strip_prefix(dir)
+                .unwrap_or(&path)
+                .components()
+                .map(|part| part.as_os_str().to_string_lossy().into_owned())
+                .collect();
+            files.insert(name.join("/"), fs::read(&path).map_err(disk)?);
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_reads_back_under_its_digest_and_cannot_leave_its_directory() {
+        let log = tempfile::tempdir().unwrap();
+        let files = Files::from([("a.yaml".to_owned(), b"kind: Rule".to_vec()), ("rules/b.yaml".to_owned(), vec![])]);
+        let digest = "a".repeat(64);
+        let load = store(log.path(), 0, &digest, &files).unwrap();
+        assert_eq!(read(&bundle_dir(log.path(), &digest).unwrap()).unwrap(), files);
+        assert_eq!(load.bundle, bundle_digest(&files));
+        for name in ["../x", "/x", "", "a/../../x"] {
+            let files = Files::from([(name.to_owned(), vec![])]);
+            assert!(matches!(store(log.path(), 0, &digest, &files), Err(BundleError::FileName)), "{name}");
+        }
+        assert!(matches!(store(log.path(), 0, "../../x", &files), Err(BundleError::Digest)));
+    }
+}

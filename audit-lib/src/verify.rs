@@ -1,0 +1,191 @@
+//! Verification: everything a stranger can check with the directory alone, and
+//! what a key and an anchored checkpoint add.
+//!
+//! Promise: with keys and an anchor, an edited, deleted, reordered or
+//! truncated record, and a count that does not add up, is a finding. Without
+//! them, what had to be assumed is listed.
+
+mod budget;
+mod incarnation;
+mod report;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::note::{Checkpoint, NoteError, VerifierKey};
+use crate::record::Previous;
+use crate::stored::{Stored, incarnations};
+
+use incarnation::{Carried, Incarnation, Met, Verified};
+
+pub use report::{
+    AccountReport, ClassReport, DestinationReport, Finding, IncarnationReport, PolicyReport, Report, StatedGap, Totals,
+};
+
+/// What the auditor brings.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Verification keys of incarnations, from outside the log.
+    pub keys: Option<Vec<VerifierKey>>,
+    /// A signed checkpoint from outside the log.
+    pub anchor: Option<String>,
+}
+
+/// Why there is nothing to say about a log.
+#[derive(Debug, Error)]
+pub enum CannotVerify {
+    /// Not a directory, or it holds no incarnation.
+    #[error("there is no log at {0}: no directory of an incarnation in it")]
+    NoLog(PathBuf),
+    /// The disk said no.
+    #[error("cannot read the log at {at}: {source}")]
+    Disk {
+        /// Where.
+        at: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The anchor is no checkpoint.
+    #[error("the anchor cannot be used: {0}")]
+    Anchor(NoteError),
+}
+
+/// Verifies the log at `log`.
+///
+/// # Errors
+/// [`CannotVerify`] where there is no log to speak of; anything wrong in a log
+/// is a finding in the [`Report`].
+pub fn verify(log: &Path, options: &Options) -> Result<Report, CannotVerify> {
+    let disk = |source| CannotVerify::Disk { at: log.to_owned(), source };
+    let numbers = match incarnations(log) {
+        Ok(numbers) if !numbers.is_empty() => numbers,
+        Ok(_) => return Err(CannotVerify::NoLog(log.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(CannotVerify::NoLog(log.to_owned())),
+        Err(error) => return Err(disk(error)),
+    };
+    let anchor = options.anchor.as_deref().map(Checkpoint::claimed).transpose().map_err(CannotVerify::Anchor)?;
+    let mut carried = Carried::default();
+    let mut verified: Vec<(u64, Verified)> = Vec::new();
+    for number in &numbers {
+        let stored = Stored::new(log, *number);
+        let met = anchor_in(anchor.as_ref(), *number);
+        let is_last = numbers.last() == Some(number);
+        let one = Incarnation::new(log, &stored, met, &mut carried).verify(is_last).map_err(disk)?;
+        check_link(verified.last(), (*number, &one), &mut carried);
+        verified.push((*number, one));
+    }
+    let mut report = carried.report;
+    report.budgets = carried.budgets.into_accounts();
+    check_keys(&verified, options, &mut report);
+    check_anchor(&verified, anchor.as_ref(), options, &mut report);
+    Ok(report)
+}
+
+fn number_of(origin: &str) -> Option<u64> {
+    origin.rsplit_once('/').and_then(|(_, number)| number.parse().ok())
+}
+
+fn base_of(origin: &str) -> &str {
+    origin.rsplit_once('/').map_or(origin, |(base, _)| base)
+}
+
+fn anchor_in(anchor: Option<&Checkpoint>, number: u64) -> Vec<Met> {
+    anchor
+        .filter(|anchor| number_of(&anchor.origin) == Some(number))
+        .map(|anchor| Met { size: anchor.size, root: anchor.root, from: "the anchor", reached: false })
+        .into_iter()
+        .collect()
+}
+
+/// Compares what an incarnation says about the one before with the one before.
+fn check_link(before: Option<&(u64, Verified)>, (number, one): (u64, &Verified), carried: &mut Carried) {
+    let Some(open) = &one.open else { return };
+    let place = (Some(number), Some(0));
+    let report = &mut carried.report;
+    match (&open.prev, before) {
+        (None, None) => {}
+        (Some(linked), Some((_, before))) if *linked == before.end => {
+            let from = before.last_alive_ms;
+            let to = report.incarnations.last().map_or(from, |this| this.from_ms);
+            let seconds = (to - from).max(0) / 1000;
+            report.gap("not_running", number, format!("nothing ran for about {seconds} s before this incarnation"));
+        }
+        (Some(linked), None) => {
+            let message = format!("`{}` with {} records came before and is not here", linked.origin, linked.size);
+            report.finding("missing_incarnation", place, message);
+        }
+        (linked, Some((earlier, before))) => {
+            let says = linked.as_ref().map_or_else(|| "nothing".to_owned(), describe);
+            let message = format!("it says that {says} came before; incarnation {earlier} is {}", describe(&before.end));
+            report.finding("link", place, message);
+        }
+    }
+}
+
+fn describe(end: &Previous) -> String {
+    format!("`{}` of {} records with root {}", end.origin, end.size, end.root)
+}
+
+/// Whose word the log is.
+fn check_keys(verified: &[(u64, Verified)], options: &Options, report: &mut Report) {
+    let Some(keys) = &options.keys else {
+        report.assumptions.push(
+            "no key was given: each incarnation's key was taken from the log itself, so that a log written anew and signed with other keys is not excluded".to_owned(),
+        );
+        return;
+    };
+    let mut successor_vouches = false;
+    for (number, one) in verified.iter().rev() {
+        let Some(open) = &one.open else { continue };
+        let trusted = keys.iter().any(|key| key.to_string() == open.vkey);
+        let vouched = successor_vouches && !one.has_checkpoint;
+        if !trusted && !vouched {
+            let message = format!("none of the given keys is that of `{}`", open.origin);
+            report.finding("key", (Some(*number), None), message);
+        }
+        successor_vouches = trusted || vouched;
+    }
+    let base = verified.iter().find_map(|(_, one)| one.open.as_ref()).map(|open| base_of(&open.origin).to_owned());
+    for key in keys.iter().filter(|key| Some(base_of(key.name())) == base.as_deref()) {
+        let text = key.to_string();
+        let present = verified.iter().any(|(_, one)| one.open.as_ref().is_some_and(|open| open.vkey == text));
+        if !present {
+            let message = format!("a key of `{}` was given, and the log holds no such incarnation", key.name());
+            report.finding("missing_incarnation", (number_of(key.name()), None), message);
+        }
+    }
+}
+
+fn check_anchor(
+    verified: &[(u64, Verified)],
+    anchor: Option<&Checkpoint>,
+    options: &Options,
+    report: &mut Report,
+) {
+    let (Some(anchor), Some(note)) = (anchor, &options.anchor) else {
+        report.assumptions.push(
+            "no anchor was given: records cut off after an earlier checkpoint, and whole incarnations cut off at the end, are not excluded".to_owned(),
+        );
+        return;
+    };
+    let number = number_of(&anchor.origin);
+    let Some((_, one)) = verified.iter().find(|(n, _)| Some(*n) == number) else {
+        let message = format!("the anchor is of `{}` at {} records, which is not here", anchor.origin, anchor.size);
+        return report.finding("missing_incarnation", (number, None), message);
+    };
+    let own = one.open.as_ref().and_then(|open| VerifierKey::parse(&open.vkey).ok());
+    let opened = own.as_ref().map(|key| Checkpoint::open(note, key));
+    if !matches!(opened, Some(Ok(_))) {
+        report.finding("anchor", (number, None), "the anchor is not signed by the key of the incarnation it names");
+    }
+    let after = one.end.size.saturating_sub(anchor.size);
+    if after > 0 || verified.last().map(|(n, _)| *n) != number {
+        report.assumptions.push(format!(
+            "the anchor covers the first {} records of incarnation {}: for what came later, cutting off at a later checkpoint is not excluded",
+            anchor.size,
+            number.unwrap_or_default()
+        ));
+    }
+}

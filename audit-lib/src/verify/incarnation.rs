@@ -1,0 +1,473 @@
+//! Verifies one incarnation: every byte, every hash, every sum.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::books::Books;
+use crate::canonical;
+use crate::counts::Delta;
+use crate::log::HEARTBEAT_MS;
+use crate::note::{Checkpoint, VerifierKey};
+use crate::policies;
+use crate::record::{Batch, Class, Entry, NameKind, Open, Outcome, PolicyLoad, Previous, Record};
+use crate::stored::{Extent, Item, Stored};
+use crate::tile::{TileName, decode_bundle, encode_tile, list};
+use crate::tree::{FilledTile, Hash, TILE_WIDTH, Tree};
+use crate::volume::class_path;
+
+use super::budget::Budgets;
+use super::report::{ClassReport, IncarnationReport, Report};
+
+/// Two heartbeats, and the ten seconds that times may be rounded by.
+const SILENCE_MS_MAX: u64 = 2 * HEARTBEAT_MS + 10_000;
+
+/// What is carried from one incarnation to the next.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    pub(super) report: Report,
+    pub(super) budgets: Budgets,
+    class_places: HashMap<(String, String), usize>,
+}
+
+/// A checkpoint from outside the records, to be met on the way.
+pub(super) struct Met {
+    pub(super) size: u64,
+    pub(super) root: Hash,
+    pub(super) from: &'static str,
+    pub(super) reached: bool,
+}
+
+/// What the other incarnations and the caller need to know about this one.
+pub(super) struct Verified {
+    pub(super) end: Previous,
+    pub(super) open: Option<Open>,
+    pub(super) has_checkpoint: bool,
+    pub(super) last_alive_ms: i64,
+}
+
+pub(super) struct Incarnation<'a> {
+    log: &'a Path,
+    stored: &'a Stored,
+    carried: &'a mut Carried,
+    tree: Tree,
+    tiles: HashMap<(u8, u64), Vec<Hash>>,
+    filled: Vec<FilledTile>,
+    books: Books,
+    open: Option<Open>,
+    key: Option<VerifierKey>,
+    met: Vec<Met>,
+    left_over: Delta,
+    heads: u64,
+    signed: u64,
+    first_ts: i64,
+    last_alive: (i64, u64),
+    end: &'static str,
+    policies: Vec<String>,
+    classes: Vec<usize>,
+    destinations: Vec<String>,
+}
+
+impl<'a> Incarnation<'a> {
+    pub(super) fn new(log: &'a Path, stored: &'a Stored, met: Vec<Met>, carried: &'a mut Carried) -> Self {
+        Self {
+            log,
+            stored,
+            carried,
+            tree: Tree::default(),
+            tiles: HashMap::new(),
+            filled: Vec::new(),
+            books: Books::default(),
+            open: None,
+            key: None,
+            met,
+            left_over: Delta::default(),
+            heads: 0,
+            signed: 0,
+            first_ts: 0,
+            last_alive: (0, 0),
+            end: "open",
+            policies: Vec::new(),
+            classes: Vec::new(),
+            destinations: Vec::new(),
+        }
+    }
+
+    /// Reads and checks all of it. `is_last` allows an unfinished end.
+    pub(super) fn verify(mut self, is_last: bool) -> io::Result<Verified> {
+        let file = self.stored.checkpoint()?;
+        let claimed = file.as_deref().map(Checkpoint::claimed);
+        match &claimed {
+            Some(Ok(claimed)) => {
+                let (size, root) = (claimed.size, claimed.root);
+                self.met.push(Met { size, root, from: "the file `checkpoint`", reached: false });
+            }
+            Some(Err(error)) => self.finding("checkpoint", format!("the file `checkpoint`: {error}")),
+            None => self.finding("checkpoint", "the file `checkpoint` is missing"),
+        }
+        let stored = self.stored;
+        let extent = stored.read(&mut |item| self.take(item))?;
+        self.check_met();
+        if let Some(note) = &file {
+            self.check_signature("the file `checkpoint`", note);
+        }
+        self.check_end(&extent, is_last);
+        let published = claimed.and_then(Result::ok).map_or(0, |claimed| claimed.size);
+        self.check_tiles(published)?;
+        self.sum_up();
+        Ok(Verified {
+            end: Previous {
+                origin: self.open.as_ref().map(|open| open.origin.clone()).unwrap_or_default(),
+                size: self.tree.size(),
+                root: self.tree.root().to_base64(),
+            },
+            has_checkpoint: file.is_some() || self.heads > 0,
+            last_alive_ms: self.last_alive.0,
+            open: self.open,
+        })
+    }
+
+    fn finding(&mut self, code: &'static str, message: impl Into<String>) {
+        let record = (self.tree.size() > 0).then(|| self.tree.size() - 1);
+        self.carried.report.finding(code, (Some(self.stored.number), record), message);
+    }
+
+    fn gap(&mut self, code: &'static str, message: impl Into<String>) {
+        self.carried.report.gap(code, self.stored.number, message);
+    }
+
+    fn take(&mut self, item: Item<'_>) {
+        match item {
+            Item::Record(bytes) => self.record(bytes),
+            Item::Delta(delta) => self.left_over.merge(&delta),
+            Item::TreeHead(note) => {
+                self.heads += 1;
+                match Checkpoint::claimed(note) {
+                    Ok(claimed) if claimed.size == self.tree.size() && claimed.root == self.tree.root() => {}
+                    _ => self.finding("checkpoint", "a checkpoint among the records is not that of the records before it"),
+                }
+                self.check_signature("a checkpoint among the records", note);
+            }
+            Item::Damage(what) => self.finding("damage", what),
+        }
+    }
+
+    fn check_signature(&mut self, from: &str, note: &str) {
+        let origin = self.open.as_ref().map(|open| open.origin.as_str());
+        let opened = self.key.as_ref().map(|key| Checkpoint::open(note, key));
+        match opened {
+            Some(Ok(checkpoint)) if Some(checkpoint.origin.as_str()) == origin => {
+                self.signed = self.signed.max(checkpoint.size.min(self.tree.size()));
+            }
+            Some(Err(error)) => self.finding("signature", format!("{from}: {error}")),
+            _ => self.finding("signature", format!("{from} cannot be checked: there is no key for it")),
+        }
+    }
+
+    fn record(&mut self, bytes: &[u8]) {
+        self.tree.push(Hash::leaf(bytes), &mut self.filled);
+        for tile in self.filled.drain(..) {
+            self.tiles.insert((tile.level, tile.index), tile.hashes);
+        }
+        match Entry::parse(bytes) {
+            Ok(entry) => self.entry(&entry),
+            Err(error) => {
+                self.books.next_seq += 1;
+                self.finding("record", error.to_string());
+            }
+        }
+        let size = self.tree.size();
+        if self.met.iter().any(|met| met.size == size) {
+            self.meet(size);
+        }
+    }
+
+    fn meet(&mut self, size: u64) {
+        let root = self.tree.root();
+        let mut wrong = Vec::new();
+        for met in self.met.iter_mut().filter(|met| met.size == size) {
+            met.reached = true;
+            if met.root != root {
+                wrong.push(format!("the first {size} records do not have the root of {}", met.from));
+            }
+        }
+        wrong.into_iter().for_each(|wrong| self.finding("root", wrong));
+    }
+
+    fn check_met(&mut self) {
+        let size = self.tree.size();
+        let missed: Vec<String> = self
+            .met
+            .iter()
+            .filter(|met| !met.reached)
+            .map(|met| format!("{} records are here, and {} was signed at {}", size, met.from, met.size))
+            .collect();
+        missed.into_iter().for_each(|missed| self.finding("truncated", missed));
+    }
+
+    fn entry(&mut self, entry: &Entry) {
+        let silence = entry.mono.saturating_sub(self.last_alive.1);
+        if self.tree.size() > 1 && silence > SILENCE_MS_MAX {
+            self.finding("silence", format!("no record for {} s, where each 60 s has one", silence / 1000));
+        }
+        for wrong in self.books.apply(entry) {
+            self.finding(wrong.code, wrong.message);
+        }
+        let at = (self.stored.number, entry.seq);
+        match &entry.record {
+            Record::Open(open) => self.opened(open, entry.ts),
+            Record::Name(name) if name.kind == NameKind::Destination => self.destinations.push(name.name.clone()),
+            Record::PolicyLoad(load) => self.policy(load),
+            Record::Class(class) => self.class(class),
+            Record::Batch(batch) => self.batch(batch),
+            Record::Outcome(outcome) => self.outcome(outcome),
+            Record::DpCharge(charge) => self.carried.budgets.charge(charge, at, &mut self.carried.report),
+            Record::DpRelease(release) => self.carried.budgets.release(release, at, &mut self.carried.report),
+            Record::Recover(recover) => {
+                self.end = "recovered";
+                self.gap(
+                    "crash",
+                    format!(
+                        "ended without closing: {} bytes of unfinished writes, at most {} events uncounted, {} requests and {} events unfinished, {} releases unknown",
+                        recover.torn_bytes, recover.lease, recover.abandoned_requests, recover.abandoned_events, recover.unknown
+                    ),
+                );
+            }
+            Record::Close(_) => self.end = "closed",
+            Record::Degraded(degraded) => self.gap("degraded", format!("the log could not be written ({}); nothing was released", degraded.cause)),
+            Record::Gap(gap) => match &gap.lost {
+                Some(lost) => self.finding("lost", format!("`{}`, anchored at {} records, was missing at the start", lost.origin, lost.size)),
+                None => {
+                    let seconds = (entry.ts - gap.since).max(0) / 1000;
+                    self.gap("unwritable", format!("the log could not be written for {seconds} s; nothing was released"));
+                }
+            },
+            Record::Unknown(kind, _) => {
+                let message = format!("record {} has the type `{kind}`: its bytes are proved, its meaning is not checked", entry.seq);
+                self.gap("unknown_type", message);
+            }
+            _ => {}
+        }
+        self.last_alive = (if self.end == "recovered" { self.last_alive.0 } else { entry.ts }, entry.mono);
+    }
+
+    fn opened(&mut self, open: &Open, ts: i64) {
+        self.first_ts = ts;
+        self.key = VerifierKey::parse(&open.vkey).ok().filter(|key| key.name() == open.origin);
+        if self.key.is_none() {
+            self.finding("key", "the first record does not hold the key of its origin");
+        }
+        let suffix = format!("/{}", self.stored.number);
+        if open.incarnation != self.stored.number || !open.origin.ends_with(&suffix) {
+            self.finding("origin", format!("the first record is that of incarnation {} of `{}`", open.incarnation, open.origin));
+        }
+        self.open = Some(open.clone());
+    }
+
+    fn policy(&mut self, load: &PolicyLoad) {
+        match self.policies.get(load.n as usize) {
+            Some(known) if *known == load.digest => {}
+            Some(_) => self.finding("numbering", format!("policy {} was another one before", load.n)),
+            None => self.policies.push(load.digest.clone()),
+        }
+        let stored = policies::bundle_dir(self.log, &load.digest).and_then(|dir| policies::read(&dir));
+        match stored {
+            Ok(files) if policies::bundle_digest(&files) == load.bundle && files.len() as u64 == load.files => {}
+            Ok(_) => self.finding("policy_files", format!("the files of policy {} are not those that were loaded", load.digest)),
+            Err(error) => self.finding("policy_files", format!("the files of policy {}: {error}", load.digest)),
+        }
+        let policy = self.carried.report.policy(&load.digest);
+        policy.loads += 1;
+        policy.files = load.files;
+    }
+
+    fn class(&mut self, class: &Class) {
+        let document = match &class.doc {
+            Some(doc) => doc.get().to_owned(),
+            None => self.class_file(&class.id),
+        };
+        if Hash::of(document.as_bytes()).to_address() != class.id || canonical::check(document.as_bytes()).is_err() {
+            self.finding("class_document", format!("class {}: the document is not the one of its digest", class.n));
+        }
+        let policy = self.policies.get(class.policy as usize).cloned().unwrap_or_default();
+        let next = self.carried.report.classes.len();
+        let place = *self.carried.class_places.entry((class.id.clone(), policy.clone())).or_insert(next);
+        if place == next {
+            self.carried.report.classes.push(ClassReport { id: class.id.clone(), policy, document, events: 0 });
+        }
+        self.classes.push(place);
+    }
+
+    fn class_file(&mut self, id: &str) -> String {
+        let hex = id.strip_prefix("sha256:").unwrap_or_default();
+        let plain = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let read = if plain { fs::read_to_string(class_path(&self.stored.dir, hex)).ok() } else { None };
+        read.unwrap_or_default()
+    }
+
+    fn batch(&mut self, batch: &Batch) {
+        let fates = std::mem::take(&mut self.left_over.fates);
+        self.left_over = Delta { fates, ..Delta::default() };
+        let refusals = self.open.as_ref().map(|open| open.refusals.as_slice()).unwrap_or_default();
+        let report = &mut self.carried.report;
+        let totals = &mut report.totals;
+        totals.batches += 1;
+        totals.requests = totals.requests.saturating_add(batch.requests.arrived);
+        totals.answered = totals.answered.saturating_add(batch.requests.answered);
+        totals.aborted = totals.aborted.saturating_add(batch.requests.aborted);
+        for (number, count) in &batch.requests.refused {
+            let name = refusals.get(*number as usize).cloned().unwrap_or_else(|| format!("#{number}"));
+            let sum = totals.refused.entry(name).or_default();
+            *sum = sum.saturating_add(*count);
+        }
+        totals.bytes = totals.bytes.saturating_add(batch.bytes);
+        totals.events = totals.events.saturating_add(batch.events.arrived);
+        totals.kept = totals.kept.saturating_add(batch.events.kept);
+        totals.dropped = totals.dropped.saturating_add(batch.events.dropped);
+        totals.withheld = totals.withheld.saturating_add(batch.events.withheld);
+        for (number, count) in &batch.released {
+            let name = self.destinations.get(*number as usize).cloned().unwrap_or_else(|| format!("#{number}"));
+            let destination = report.destinations.entry(name).or_default();
+            destination.released = destination.released.saturating_add(*count);
+        }
+        for (number, count) in &batch.classes {
+            if let Some(class) = self.classes.get(*number as usize).and_then(|place| report.classes.get_mut(*place)) {
+                class.events = class.events.saturating_add(*count);
+            }
+        }
+    }
+
+    fn outcome(&mut self, outcome: &Outcome) {
+        for (batch, number, acknowledged, refused, unknown) in &outcome.rows {
+            self.left_over.fates.remove(&(*batch, *number));
+            let name = self.destinations.get(*number as usize).cloned().unwrap_or_else(|| format!("#{number}"));
+            let destination = self.carried.report.destinations.entry(name).or_default();
+            destination.acknowledged = destination.acknowledged.saturating_add(*acknowledged);
+            destination.refused = destination.refused.saturating_add(*refused);
+            destination.unknown = destination.unknown.saturating_add(*unknown);
+        }
+    }
+
+    fn check_end(&mut self, extent: &Extent, is_last: bool) {
+        let uncounted = extent.torn_bytes + extent.left_over_bytes;
+        match (self.books.ended, is_last) {
+            (true, _) if uncounted > 0 || !self.left_over.has_no_counts() => {
+                self.finding("after_end", format!("{uncounted} bytes or counts stand after the end of the incarnation"));
+            }
+            (true, _) => {}
+            (false, false) => self.finding("unfinished", "the incarnation has no end, and another one follows it"),
+            (false, true) => {
+                if uncounted > 0 {
+                    self.gap("torn", format!("{uncounted} bytes at the end are an unfinished write; the next start recovers them"));
+                }
+                let events = self.left_over.decisions.events();
+                if !self.left_over.has_no_counts() {
+                    self.gap("unfolded", format!("{events} decided events are durable in commit frames, in no record yet"));
+                }
+                let unsigned = self.tree.size() - self.signed;
+                if unsigned > 0 {
+                    self.gap("unsigned", format!("the last {unsigned} records are after the last checkpoint"));
+                }
+            }
+        }
+        if self.end == "closed" && self.signed != self.tree.size() {
+            self.finding("signature", "the incarnation closed, and its last records are not signed");
+        }
+    }
+
+    fn check_tiles(&mut self, published: u64) -> io::Result<()> {
+        let mut needed: BTreeSet<TileName> = needed_tiles(published.min(self.tree.size()));
+        if self.books.ended {
+            needed.extend(needed_tiles(self.tree.size()));
+        }
+        for path in list(&self.stored.dir)? {
+            match TileName::parse(&path) {
+                Some(name) => {
+                    needed.remove(&name);
+                    self.check_tile(name, &path)?;
+                }
+                None if path.ends_with(".tmp") => {}
+                None => self.finding("stray_file", format!("`{path}` is no tile")),
+            }
+        }
+        for name in needed {
+            self.finding("tile_missing", format!("`{}` is missing", name.path()));
+        }
+        Ok(())
+    }
+
+    fn check_tile(&mut self, name: TileName, path: &str) -> io::Result<()> {
+        let bytes = match fs::read(self.stored.dir.join(path)) {
+            Ok(bytes) => bytes,
+            // A running writer removes partial tiles when wider ones are out.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let level = name.level.unwrap_or(0);
+        let unfinished = self.tree.unfinished().get(usize::from(level));
+        let at_edge = self.tree.size() >> (8 * (u32::from(level) + 1)) == name.index;
+        let hashes = match self.tiles.get(&(level, name.index)) {
+            Some(hashes) => Some(hashes),
+            None => unfinished.filter(|_| at_edge),
+        };
+        let expected = hashes.and_then(|hashes| hashes.get(..usize::from(name.width)));
+        let same = match (name.level, expected) {
+            (_, None) => false,
+            (Some(_), Some(hashes)) => encode_tile(hashes) == bytes,
+            (None, Some(hashes)) => decode_bundle(&bytes)
+                .is_some_and(|records| records.into_iter().map(Hash::leaf).eq(hashes.iter().copied())),
+        };
+        if !same {
+            self.finding("tile", format!("`{path}` is not that of the records"));
+        }
+        Ok(())
+    }
+
+    fn sum_up(&mut self) {
+        let number = self.stored.number;
+        let root = self.tree.root().to_base64();
+        let open_releases: Vec<(u32, u64)> = self.books.outstanding.iter().map(|((_, to), n)| (*to, *n)).collect();
+        let report = &mut self.carried.report;
+        report.totals.records += self.tree.size();
+        report.totals.requests_unfinished += self.books.requests_in_flight;
+        report.totals.events_unfinished += self.books.events_in_flight;
+        for (to, count) in open_releases {
+            let name = self.destinations.get(to as usize).cloned().unwrap_or_else(|| format!("#{to}"));
+            report.destinations.entry(name).or_default().open += count;
+        }
+        let open = self.open.clone();
+        report.incarnations.push(IncarnationReport {
+            number,
+            origin: open.as_ref().map(|open| open.origin.clone()).unwrap_or_default(),
+            vkey: open.map(|open| open.vkey).unwrap_or_default(),
+            records: self.tree.size(),
+            root,
+            signed: self.signed,
+            checkpoints: self.heads,
+            end: self.end,
+            from_ms: self.first_ts,
+            to_ms: self.last_alive.0,
+        });
+    }
+}
+
+/// The tiles that a reader of a checkpoint at `size` needs.
+fn needed_tiles(size: u64) -> BTreeSet<TileName> {
+    let mut needed = BTreeSet::new();
+    for level in 0_u8..8 {
+        let hashes = size >> (8 * u32::from(level));
+        if hashes == 0 {
+            break;
+        }
+        let width = TILE_WIDTH as u64;
+        for index in 0..hashes.div_ceil(width) {
+            let name = |level| TileName { level, index, width: u16::try_from((hashes - index * width).min(width)).unwrap_or(256) };
+            needed.insert(name(Some(level)));
+            if level == 0 {
+                needed.insert(name(None));
+            }
+        }
+    }
+    needed
+}

@@ -1,0 +1,207 @@
+//! What a verification found, for people and for machines.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// More findings than this are counted and not listed.
+const LISTED_MAX: usize = 1000;
+
+/// Something that must not be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// A stable short name.
+    pub code: &'static str,
+    /// In which incarnation.
+    pub incarnation: Option<u64>,
+    /// At which record.
+    pub record: Option<u64>,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// A time or an extent that the log does not speak for, and says so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StatedGap {
+    /// A stable short name.
+    pub code: &'static str,
+    /// In which incarnation.
+    pub incarnation: u64,
+    /// What is missing.
+    pub message: String,
+}
+
+/// One incarnation as it was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct IncarnationReport {
+    /// Its number.
+    pub number: u64,
+    /// Its name.
+    pub origin: String,
+    /// Its verification key, as its first record says.
+    pub vkey: String,
+    /// Number of records.
+    pub records: u64,
+    /// Its root, base64.
+    pub root: String,
+    /// How many of its records its own checkpoints cover.
+    pub signed: u64,
+    /// Number of signed checkpoints that were checked.
+    pub checkpoints: u64,
+    /// `closed`, `recovered` or `open`.
+    pub end: &'static str,
+    /// Time of the first record, Unix milliseconds.
+    pub from_ms: i64,
+    /// Time of the last record, Unix milliseconds.
+    pub to_ms: i64,
+}
+
+/// Sums over the whole log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Records of all types.
+    pub records: u64,
+    /// Batches.
+    pub batches: u64,
+    /// Requests in.
+    pub requests: u64,
+    /// Requests answered after their events were decided.
+    pub answered: u64,
+    /// Requests refused, by name.
+    pub refused: BTreeMap<String, u64>,
+    /// Requests given up.
+    pub aborted: u64,
+    /// Requests in flight when their incarnation ended, or now.
+    pub requests_unfinished: u64,
+    /// Body bytes in.
+    pub bytes: u64,
+    /// Events in.
+    pub events: u64,
+    /// Events released to at least one destination.
+    pub kept: u64,
+    /// Events released to none.
+    pub dropped: u64,
+    /// Events whose request ended before they were decided.
+    pub withheld: u64,
+    /// Events undecided when their incarnation ended, or now.
+    pub events_unfinished: u64,
+}
+
+/// Sums for one destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DestinationReport {
+    /// Events released to it.
+    pub released: u64,
+    /// Taken by it.
+    pub acknowledged: u64,
+    /// Refused by it, or never sent.
+    pub refused: u64,
+    /// Nobody knows.
+    pub unknown: u64,
+    /// On their way now.
+    pub open: u64,
+}
+
+/// A policy that ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PolicyReport {
+    /// Its digest.
+    pub digest: String,
+    /// How often it was loaded.
+    pub loads: u64,
+    /// Number of its files.
+    pub files: u64,
+    /// Events decided by it.
+    pub events: u64,
+}
+
+/// A class of decisions that was used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ClassReport {
+    /// `sha256:` of its document.
+    pub id: String,
+    /// Digest of the policy that it is a decision of.
+    pub policy: String,
+    /// Its document; empty if it could not be found.
+    #[serde(skip)]
+    pub document: String,
+    /// Events decided so.
+    pub events: u64,
+}
+
+/// One budget in one period.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AccountReport {
+    /// The declared name.
+    pub account: String,
+    /// The period.
+    pub period: u64,
+    /// Measure and unit.
+    pub measure: String,
+    /// Spent at the end.
+    pub spent: u64,
+    /// The most that may be spent.
+    pub cap: u64,
+    /// Number of charges.
+    pub charges: u64,
+    /// Number of releases.
+    pub releases: u64,
+}
+
+/// Everything that a verification found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The incarnations, oldest first.
+    pub incarnations: Vec<IncarnationReport>,
+    /// Sums.
+    pub totals: Totals,
+    /// Sums by destination name.
+    pub destinations: BTreeMap<String, DestinationReport>,
+    /// Policies by first use.
+    pub policies: Vec<PolicyReport>,
+    /// Classes by first use.
+    pub classes: Vec<ClassReport>,
+    /// Budgets.
+    pub budgets: Vec<AccountReport>,
+    /// What must not be.
+    pub findings: Vec<Finding>,
+    /// Findings past the first thousand.
+    pub findings_unlisted: u64,
+    /// What the log says it does not cover.
+    pub gaps: Vec<StatedGap>,
+    /// What was taken on trust.
+    pub assumptions: Vec<String>,
+}
+
+impl Report {
+    /// Whether nothing must not be.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// Adds a finding.
+    pub fn finding(&mut self, code: &'static str, at: (Option<u64>, Option<u64>), message: impl Into<String>) {
+        if self.findings.len() >= LISTED_MAX {
+            self.findings_unlisted += 1;
+            return;
+        }
+        let (incarnation, record) = at;
+        self.findings.push(Finding { code, incarnation, record, message: message.into() });
+    }
+
+    pub(super) fn gap(&mut self, code: &'static str, incarnation: u64, message: impl Into<String>) {
+        if self.gaps.len() < LISTED_MAX {
+            self.gaps.push(StatedGap { code, incarnation, message: message.into() });
+        }
+    }
+
+    /// The place of a policy, adding it if it is new.
+    pub(super) fn policy(&mut self, digest: &str) -> &mut PolicyReport {
+        let at = self.policies.iter().position(|policy| policy.digest == digest).unwrap_or(self.policies.len());
+        if at == self.policies.len() {
+            self.policies.push(PolicyReport { digest: digest.to_owned(), ..PolicyReport::default() });
+        }
+        self.policies.get_mut(at).expect("the policy at this place was found or just added")
+    }
+}

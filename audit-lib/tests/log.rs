@@ -1,0 +1,288 @@
+//! The writer, its recovery and its failures, on a real directory.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use privet_audit_log::counts::{Delta, Fate};
+use privet_audit_log::record::Declaration;
+use privet_audit_log::verify::{Options, verify};
+use privet_audit_log::{DiskOp, Gate, Log, OpenError, Work};
+use support::{Hand, acknowledged, assert_clean, check, declarations, open, sample, settings, traffic, work};
+
+#[test]
+fn a_log_of_two_incarnations_verifies_and_its_sums_are_those_that_went_in() {
+    let root = tempfile::tempdir().unwrap();
+    sample(root.path());
+    let report = check(root.path());
+    assert_clean(&report);
+    assert_eq!(report.incarnations.len(), 2);
+    assert!(report.incarnations.iter().all(|one| one.end == "closed" && one.signed == one.records));
+    let totals = &report.totals;
+    assert_eq!(totals.requests, 2 * (30 + 3 + 20 + 2 + 1));
+    assert_eq!(totals.refused["unparseable"], 4);
+    assert_eq!(totals.events, 2 * (150 + 15 + 80 + 1));
+    assert_eq!(totals.kept + totals.dropped, totals.events);
+    let collector = &report.destinations["collector"];
+    assert_eq!(collector.released, totals.kept);
+    assert_eq!(collector.acknowledged, 2 * 132);
+    assert_eq!(collector.unknown, collector.released - collector.acknowledged);
+    let warehouse = &report.destinations["warehouse"];
+    assert_eq!((warehouse.acknowledged, warehouse.refused), (20, 40));
+    assert_eq!(report.budgets[0].spent, 200_000_000);
+    assert_eq!(report.budgets[0].releases, 2);
+    assert_eq!(report.classes.iter().map(|class| class.events).sum::<u64>(), totals.events);
+    assert_eq!(report.policies[0].files, 2);
+    assert!(report.gaps.iter().all(|gap| gap.code == "not_running"), "{:?}", report.gaps);
+}
+
+#[test]
+fn without_key_and_anchor_the_report_says_what_it_assumed() {
+    let root = tempfile::tempdir().unwrap();
+    sample(root.path());
+    let report = verify(&root.path().join("log"), &Options::default()).unwrap();
+    assert_clean(&report);
+    assert_eq!(report.assumptions.len(), 2);
+    assert!(check(root.path()).assumptions.is_empty());
+}
+
+#[test]
+fn a_quiet_leaf_waits_ten_seconds_and_its_times_are_rounded() {
+    let root = tempfile::tempdir().unwrap();
+    let mut clock = Hand(0);
+    let (mut log, _) = open(root.path(), clock);
+    let mut delta = traffic(1, 10);
+    delta.declared = declarations(&root.path().join("log"));
+    assert!(!log.is_batch_due(&delta, clock.later(17)));
+    log.commit(&work(delta, false), clock.now()).unwrap();
+    assert!(!log.is_batch_due(&Delta::default(), clock.later(9_999)));
+    assert!(log.is_batch_due(&Delta::default(), clock.later(1)));
+    log.commit(&work(Delta::default(), true), clock.now()).unwrap();
+    let busy = traffic(64, 1);
+    assert!(!log.is_batch_due(&busy, clock.later(3)), "100 ms have not passed");
+    assert!(log.is_batch_due(&busy, clock.later(100)));
+    log.commit(&work(busy, true), clock.now()).unwrap();
+    log.close(&Delta::default(), clock.later(1)).unwrap();
+    let text = fs::read_to_string(root.path().join("log/1/tile/entries/000.p/13"))
+        .or_else(|_| newest_bundle(root.path()))
+        .unwrap();
+    let batches: Vec<&str> = text.split("{\"batch\":").skip(1).collect();
+    assert!(batches[0].contains("\"since\":1795344000000,") && batches[0].contains("\"ts\":1795344010000,"), "{text}");
+    assert!(batches[1].contains("\"ts\":1795344010120,"), "{text}");
+}
+
+fn newest_bundle(root: &std::path::Path) -> io::Result<String> {
+    let mut files = support::files_below(&root.join("log/1/tile/entries"));
+    let last = files.pop().ok_or(io::ErrorKind::NotFound)?;
+    Ok(String::from_utf8_lossy(&fs::read(last)?).into_owned())
+}
+
+#[test]
+fn what_was_durable_survives_a_crash_and_the_rest_is_stated() {
+    let root = tempfile::tempdir().unwrap();
+    let mut clock = Hand(0);
+    let (mut log, _) = open(root.path(), clock);
+    let mut delta = traffic(10, 10);
+    delta.declared = declarations(&root.path().join("log"));
+    delta.arrivals.requests += 3;
+    delta.arrivals.listeners.add(0, 3);
+    delta.arrivals.events += 7;
+    log.commit(&work(delta, false), clock.later(20)).unwrap();
+    log.commit(&work(acknowledged(1, 0, 50), false), clock.later(20)).unwrap();
+    drop(log);
+    let live = check(root.path());
+    assert_clean(&live);
+    assert!(live.gaps.iter().any(|gap| gap.code == "unfolded"));
+    let (log, recovered) = open(root.path(), clock);
+    let mended = recovered.before.unwrap().mended.unwrap();
+    assert_eq!((mended.abandoned_requests, mended.abandoned_events, mended.unknown), (3, 7, 80 - 50 + 40));
+    log.close(&Delta::default(), clock.later(5)).unwrap();
+    let report = check(root.path());
+    assert_clean(&report);
+    assert_eq!(report.totals.kept, 80);
+    assert_eq!(report.destinations["collector"].acknowledged, 50);
+    assert_eq!(report.destinations["collector"].unknown, 30);
+    assert_eq!(report.totals.events_unfinished, 7);
+    assert!(report.gaps.iter().any(|gap| gap.code == "crash"));
+}
+
+#[test]
+fn a_full_disk_refuses_until_it_works_and_the_log_says_so() {
+    let root = tempfile::tempdir().unwrap();
+    let mut clock = Hand(0);
+    let full = Arc::new(AtomicBool::new(false));
+    let mut settings = settings(root.path());
+    let seen = full.clone();
+    settings.gate = Gate::new(move |op| {
+        let fails = seen.load(Ordering::Relaxed) && matches!(op, DiskOp::Append | DiskOp::Create | DiskOp::Sync);
+        if fails { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    });
+    let (mut log, _) = Log::open(settings, clock.now()).unwrap();
+    let mut delta = traffic(10, 10);
+    delta.declared = declarations(&root.path().join("log"));
+    log.commit(&work(delta, true), clock.later(200)).unwrap();
+    full.store(true, Ordering::Relaxed);
+    let owed = work(traffic(8, 10), true);
+    assert!(log.commit(&owed, clock.later(100)).is_err());
+    assert!(!log.is_healthy());
+    assert!(!root.path().join("log/reserve").exists(), "the reserve was given up");
+    assert!(log.commit(&owed, clock.later(1000)).is_err());
+    full.store(false, Ordering::Relaxed);
+    log.commit(&owed, clock.later(1000)).unwrap();
+    assert!(log.is_healthy());
+    assert!(root.path().join("log/reserve").exists());
+    log.close(&Delta::default(), clock.later(10)).unwrap();
+    let report = check(root.path());
+    assert_clean(&report);
+    assert_eq!(report.totals.events, 180, "the work that failed counts once");
+    assert!(report.gaps.iter().any(|gap| gap.code == "unwritable"));
+}
+
+#[test]
+fn a_sync_that_fails_once_is_said_and_the_group_counts_once() {
+    let root = tempfile::tempdir().unwrap();
+    let mut clock = Hand(0);
+    let once = Arc::new(AtomicBool::new(false));
+    let mut settings = settings(root.path());
+    let seen = once.clone();
+    settings.gate = Gate::new(move |op| {
+        let fails = op == DiskOp::Sync && seen.swap(false, Ordering::Relaxed);
+        if fails { Err(io::Error::other("the disk is tired")) } else { Ok(()) }
+    });
+    let (mut log, _) = Log::open(settings, clock.now()).unwrap();
+    let mut delta = traffic(10, 10);
+    delta.declared = declarations(&root.path().join("log"));
+    let first = work(delta, true);
+    once.store(true, Ordering::Relaxed);
+    assert!(log.commit(&first, clock.later(200)).is_err());
+    log.commit(&first, clock.later(200)).unwrap();
+    log.close(&Delta::default(), clock.later(10)).unwrap();
+    let report = check(root.path());
+    assert_clean(&report);
+    assert_eq!(report.totals.events, 100);
+    assert!(report.gaps.iter().any(|gap| gap.code == "degraded"));
+}
+
+#[test]
+fn segments_are_dropped_once_tiles_hold_their_records() {
+    let root = tempfile::tempdir().unwrap();
+    let mut clock = Hand(0);
+    let mut settings = settings(root.path());
+    settings.segment_bytes = 20_000;
+    let (mut log, _) = Log::open(settings.clone(), clock.now()).unwrap();
+    let mut delta = traffic(10, 10);
+    delta.declared = declarations(&root.path().join("log"));
+    log.commit(&work(delta, true), clock.later(200)).unwrap();
+    for batch in 2..=700 {
+        log.commit(&work(acknowledged(batch - 1, 0, 80), false), clock.later(50)).unwrap();
+        log.commit(&work(traffic(10, 10), true), clock.later(50)).unwrap();
+    }
+    let segments = fs::read_dir(root.path().join("log/1/wal")).unwrap().count();
+    assert!(segments <= 2, "{segments} segments are kept");
+    assert_clean(&check(root.path()));
+    drop(log);
+    let (log, recovered) = Log::open(settings, clock.now()).unwrap();
+    assert!(recovered.before.unwrap().mended.is_some());
+    log.close(&Delta::default(), clock.later(1)).unwrap();
+    let report = check(root.path());
+    assert_clean(&report);
+    assert_eq!(report.totals.events, 70_000);
+}
+
+#[test]
+fn a_log_cut_behind_its_checkpoint_is_not_opened_again() {
+    let root = tempfile::tempdir().unwrap();
+    let clock = sample(root.path());
+    let segment = root.path().join("log/2/wal/00000000.wal");
+    let bytes = fs::read(&segment).unwrap();
+    fs::write(&segment, &bytes[..bytes.len() / 2]).unwrap();
+    let error = Log::open(settings(root.path()), clock.now()).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn a_log_rolled_back_behind_its_anchor_is_not_opened_again() {
+    let root = tempfile::tempdir().unwrap();
+    let mut clock = Hand(0);
+    let (mut log, _) = open(root.path(), clock);
+    let early = tempfile::tempdir().unwrap();
+    support::copy_tree(&root.path().join("log"), early.path());
+    let mut delta = traffic(10, 10);
+    delta.declared = declarations(&root.path().join("log"));
+    log.commit(&Work { delta, cut: true, checkpoint: true, ..Work::default() }, clock.later(100)).unwrap();
+    drop(log);
+    fs::remove_dir_all(root.path().join("log")).unwrap();
+    support::copy_tree(early.path(), &root.path().join("log"));
+    let error = Log::open(settings(root.path()), clock.now()).unwrap_err();
+    assert!(error.to_string().contains("the anchored checkpoint"), "{error}");
+}
+
+#[test]
+fn a_log_that_vanished_is_said_to_be_lost() {
+    let root = tempfile::tempdir().unwrap();
+    let mut clock = sample(root.path());
+    fs::remove_dir_all(root.path().join("log")).unwrap();
+    let (log, recovered) = open(root.path(), clock);
+    assert_eq!(recovered.incarnation, 3);
+    assert!(recovered.lost.unwrap().origin.ends_with("/2"));
+    log.close(&Delta::default(), clock.later(1)).unwrap();
+    let codes: Vec<&str> = check(root.path()).findings.iter().map(|finding| finding.code).collect();
+    assert!(codes.contains(&"lost"), "{codes:?}");
+}
+
+#[test]
+fn two_writers_do_not_share_a_log() {
+    let root = tempfile::tempdir().unwrap();
+    let clock = Hand(0);
+    let (_log, _) = open(root.path(), clock);
+    assert!(matches!(Log::open(settings(root.path()), clock.now()), Err(OpenError::InUse(_))));
+}
+
+#[test]
+fn counts_that_do_not_add_up_are_not_written() {
+    let root = tempfile::tempdir().unwrap();
+    let mut clock = Hand(0);
+    let (mut log, _) = open(root.path(), clock);
+    let mut delta = traffic(10, 10);
+    delta.declared = declarations(&root.path().join("log"));
+    log.commit(&work(delta, true), clock.later(200)).unwrap();
+    let mut wrong = traffic(10, 10);
+    wrong.decisions.classes.add(0, 1);
+    assert!(log.commit(&work(wrong, true), clock.later(200)).is_err());
+    let mut twice = Delta::default();
+    twice.fates.insert((1, 0), Fate { acknowledged: 81, ..Fate::default() });
+    assert!(log.commit(&work(twice, true), clock.later(200)).is_err());
+}
+
+#[test]
+fn a_long_class_document_stands_in_a_file_and_is_checked() {
+    let root = tempfile::tempdir().unwrap();
+    let mut clock = Hand(0);
+    let (mut log, _) = open(root.path(), clock);
+    let mut delta = traffic(10, 10);
+    delta.declared = declarations(&root.path().join("log"));
+    let doc = format!("{{\"f\":\"{}\"}}", "x".repeat(70_000));
+    delta.declared.push(Declaration::Class { n: 3, policy: 0, doc: doc.into() });
+    log.commit(&work(delta, true), clock.later(200)).unwrap();
+    log.close(&Delta::default(), clock.later(1)).unwrap();
+    assert_clean(&check(root.path()));
+    let file = fs::read_dir(root.path().join("log/1/class")).unwrap().next().unwrap().unwrap().path();
+    fs::write(&file, "{}").unwrap();
+    assert_eq!(check(root.path()).findings[0].code, "class_document");
+}
+
+#[test]
+fn silence_longer_than_two_heartbeats_is_found() {
+    let root = tempfile::tempdir().unwrap();
+    let mut clock = Hand(0);
+    let (mut log, _) = open(root.path(), clock);
+    log.commit(&Work::default(), clock.later(60_000)).unwrap();
+    log.commit(&Work::default(), clock.later(200_000)).unwrap();
+    log.close(&Delta::default(), clock.later(1)).unwrap();
+    assert_eq!(check(root.path()).findings[0].code, "silence");
+}

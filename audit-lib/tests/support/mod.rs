@@ -1,0 +1,197 @@
+//! A small log of every record type, and ways to break it.
+
+#![allow(dead_code, reason = "each test crate uses its own part")]
+
+use std::fs;
+use std::path::Path;
+
+use privet_audit_log::counts::{Delta, Fate};
+use privet_audit_log::note::VerifierKey;
+use privet_audit_log::policies::{self, Files};
+use privet_audit_log::record::{Declaration, DpCharge, DpRelease, Name, NameKind, PolicyLoad, Record};
+use privet_audit_log::verify::{Options, Report, verify};
+use privet_audit_log::{Durability, Log, Moment, Recovered, Settings, Work};
+
+pub const START_MS: i64 = 1_795_344_000_000;
+pub const ORIGIN: &str = "privet.example/storefront/collector";
+
+/// A clock that a test moves by hand.
+#[derive(Clone, Copy)]
+pub struct Hand(pub u64);
+
+impl Hand {
+    pub fn now(self) -> Moment {
+        Moment { wall_ms: START_MS + i64::try_from(self.0).unwrap(), mono_ms: self.0 }
+    }
+
+    pub fn later(&mut self, ms: u64) -> Moment {
+        self.0 += ms;
+        self.now()
+    }
+}
+
+pub fn settings(root: &Path) -> Settings {
+    let mut settings = Settings::new(root.join("log"), ORIGIN);
+    settings.anchor = Some(root.join("anchor"));
+    settings.refusals = vec!["unparseable".into(), "overloaded".into()];
+    settings.reserve_bytes = 4096;
+    settings
+}
+
+pub fn open(root: &Path, clock: Hand) -> (Log, Recovered) {
+    Log::open(settings(root), clock.now()).unwrap()
+}
+
+pub fn lease(mut settings: Settings, events: u64) -> Settings {
+    settings.durability = Durability::Lease { events };
+    settings
+}
+
+pub fn policy_files() -> Files {
+    Files::from([
+        ("contracts/search.yaml".to_owned(), b"kind: Contract\n".to_vec()),
+        ("rules.yaml".to_owned(), b"kind: Rule\n".to_vec()),
+    ])
+}
+
+/// Two destinations, a listener, a policy and three classes.
+pub fn declarations(log_dir: &Path) -> Vec<Declaration> {
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    let policy: PolicyLoad = policies::store(log_dir, 0, &digest, &policy_files()).unwrap();
+    let name = |kind, n, name: &str| Declaration::Name(Name { kind, n, name: name.to_owned() });
+    let class = |n, doc: &str| Declaration::Class { n, policy: 0, doc: doc.into() };
+    vec![
+        name(NameKind::Destination, 0, "collector"),
+        name(NameKind::Destination, 1, "warehouse"),
+        name(NameKind::Listener, 0, "events"),
+        Declaration::Policy(policy),
+        class(0, r#"{"contract":"storefront.search/4","f":{"ip":"drop"},"outcome":"kept"}"#),
+        class(1, r#"{"contract":"storefront.search/4","outcome":"dropped"}"#),
+        class(2, r#"{"outcome":"unmatched"}"#),
+    ]
+}
+
+/// `requests` requests of `each` events: most kept, one in five dropped.
+pub fn traffic(requests: u64, each: u64) -> Delta {
+    let mut delta = Delta::default();
+    let events = requests * each;
+    let dropped = events / 5;
+    delta.arrivals.requests = requests;
+    delta.arrivals.bytes = events * 1200;
+    delta.arrivals.listeners.add(0, requests);
+    delta.arrivals.events = events;
+    delta.arrivals.answered = requests;
+    delta.decisions.kept = events - dropped;
+    delta.decisions.dropped = dropped;
+    delta.decisions.classes.add(0, events - dropped);
+    delta.decisions.classes.add(1, dropped);
+    delta.decisions.released.add(0, events - dropped);
+    delta.decisions.released.add(1, (events - dropped) / 2);
+    delta
+}
+
+pub fn acknowledged(batch: u64, destination: u32, events: u64) -> Delta {
+    let mut delta = Delta::default();
+    delta.fates.insert((batch, destination), Fate { acknowledged: events, ..Fate::default() });
+    delta
+}
+
+pub fn work(delta: Delta, cut: bool) -> Work {
+    Work { delta, cut, ..Work::default() }
+}
+
+pub fn charge(release: &str, before: u64) -> Record {
+    Record::DpCharge(DpCharge {
+        account: "searches-by-section".into(),
+        period: 0,
+        measure: "pure:epsilon/1e9".into(),
+        amount: 100_000_000,
+        before,
+        after: before + 100_000_000,
+        cap: 72_000_000_000,
+        release: release.into(),
+    })
+}
+
+pub fn release(release: &str) -> Record {
+    Record::DpRelease(DpRelease {
+        account: "searches-by-section".into(),
+        release: release.into(),
+        mechanism: "discrete_laplace".into(),
+        scale: "60".into(),
+        sensitivity: "6".into(),
+        output: format!("sha256:{}", "0".repeat(64)),
+    })
+}
+
+/// One closed incarnation with every kind of record that normal running makes.
+pub fn run_once(root: &Path, clock: &mut Hand) {
+    let (mut log, _) = open(root, *clock);
+    let mut first = traffic(30, 5);
+    first.declared = declarations(&root.join("log"));
+    log.commit(&work(first, false), clock.later(40)).unwrap();
+    log.commit(&work(traffic(3, 5), true), clock.later(80)).unwrap();
+    log.commit(&work(acknowledged(1, 0, 132), false), clock.later(5)).unwrap();
+    log.commit(&work(traffic(20, 4), true), clock.later(110)).unwrap();
+    let mut refused = Delta::default();
+    refused.arrivals.requests = 2;
+    refused.arrivals.listeners.add(0, 2);
+    refused.arrivals.refused.add(0, 2);
+    refused.fates.insert((2, 1), Fate { acknowledged: 10, refused: 20, unknown: 0 });
+    log.commit(&work(refused, true), clock.later(10_500)).unwrap();
+    let before = if root.join("log/2").exists() { 100_000_000 } else { 0 };
+    let id = format!("window-{before}");
+    let charged = Work { records: vec![charge(&id, before)], checkpoint: true, ..Work::default() };
+    log.commit(&charged, clock.later(1000)).unwrap();
+    log.commit(&Work { records: vec![release(&id)], ..Work::default() }, clock.later(3)).unwrap();
+    log.commit(&Work::default(), clock.later(61_000)).unwrap();
+    log.close(&traffic(1, 1), clock.later(500)).unwrap();
+}
+
+/// Two closed incarnations.
+pub fn sample(root: &Path) -> Hand {
+    let mut clock = Hand(0);
+    run_once(root, &mut clock);
+    clock.later(5000);
+    run_once(root, &mut clock);
+    clock
+}
+
+pub fn keys(root: &Path) -> Vec<VerifierKey> {
+    VerifierKey::parse_all(&fs::read_to_string(root.join("anchor/vkey")).unwrap()).unwrap()
+}
+
+pub fn armed(root: &Path) -> Options {
+    let anchor = fs::read_to_string(root.join("anchor/checkpoint")).unwrap();
+    Options { keys: Some(keys(root)), anchor: Some(anchor) }
+}
+
+pub fn check(root: &Path) -> Report {
+    verify(&root.join("log"), &armed(root)).unwrap()
+}
+
+pub fn assert_clean(report: &Report) {
+    assert!(report.is_clean(), "{:#?}", report.findings);
+}
+
+/// All files below a directory, sorted.
+pub fn files_below(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(next) = open.pop() {
+        for item in fs::read_dir(next).unwrap() {
+            let path = item.unwrap().path();
+            if path.is_dir() { open.push(path) } else { found.push(path) }
+        }
+    }
+    found.sort();
+    found
+}
+
+pub fn copy_tree(from: &Path, to: &Path) {
+    for file in files_below(from) {
+        let target = to.join(file.strip_prefix(from).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(&file, &target).unwrap();
+    }
+}
