@@ -199,6 +199,10 @@ impl<A: Copy> PlanBuilder<A> {
     /// # Errors
     /// The first contradiction among the declarations.
     pub fn build(self) -> Result<Plan<A>, PlanConflict> {
+        self.build_seeded(Seed::of_this_process())
+    }
+
+    pub(crate) fn build_seeded(self, seed: Seed) -> Result<Plan<A>, PlanConflict> {
         if let Some(conflict) = self.conflict {
             return Err(conflict);
         }
@@ -207,7 +211,7 @@ impl<A: Copy> PlanBuilder<A> {
                 return Err(PlanConflict::WholeWithParts { at: PlanNodeId(id as u32) });
             }
         }
-        Ok(Compiler::new().compile(self.drafts))
+        Ok(Compiler::new(seed).compile(self.drafts))
     }
 
     fn declare(&mut self, steps: &[Step], verb: Verb<A>) -> PlanNodeId {
@@ -253,8 +257,8 @@ struct Compiler {
 }
 
 impl Compiler {
-    fn new() -> Self {
-        Self { seed: Seed::of_this_process(), slots: Vec::new(), names: Vec::new(), selectors: Vec::new() }
+    fn new(seed: Seed) -> Self {
+        Self { seed, slots: Vec::new(), names: Vec::new(), selectors: Vec::new() }
     }
 
     fn compile<A: Copy>(mut self, drafts: Vec<Draft<A>>) -> Plan<A> {

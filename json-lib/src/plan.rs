@@ -234,3 +234,64 @@ impl<A: Copy> Plan<A> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::PlanNodeId;
+    use crate::hash::Seed;
+    use crate::{Edit, Edits, Index, Key, Limits, Node, PlanBuilder, Step, rewrite};
+
+    struct Nothing;
+
+    impl Edits<()> for Nothing {
+        fn edit(&mut self, (): (), _: Node<'_>, _: &mut Vec<u8>) -> Edit {
+            Edit::Drop
+        }
+        fn edit_key(&mut self, (): (), _: Key<'_>, _: &mut Vec<u8>) -> Edit {
+            Edit::Drop
+        }
+        fn splice(&mut self, _: u32, _: Node<'_>, _: &mut Vec<u8>) -> Edit {
+            Edit::Drop
+        }
+        fn dropped(&mut self, _: PlanNodeId) {}
+    }
+
+    /// Keeps `declared`, reads an object of `sent`, and tells which leave, all
+    /// under a seed by which every key has the same hash.
+    fn left_of(declared: &[&str], sent: &[&str]) -> Vec<String> {
+        let mut plan = PlanBuilder::<()>::new();
+        for key in declared {
+            plan.keep(&[Step::key(key)]);
+        }
+        let plan = plan.build_seeded(Seed::worst()).unwrap();
+        let body: Vec<String> = sent.iter().map(|key| format!("\"{key}\":0")).collect();
+        let body = format!("{{{}}}", body.join(","));
+        let (mut index, mut out) = (Index::seeded(Seed::worst()), Vec::new());
+        let root = index.read(body.as_bytes(), &Limits::default()).unwrap();
+        let _ = rewrite(index.node(body.as_bytes(), root), &plan, &mut Nothing, &mut out);
+        let root = index.read(&out, &Limits::default()).unwrap();
+        index.node(&out, root).members().map(|(key, _)| key.text().into_owned()).collect()
+    }
+
+    #[test]
+    fn keys_of_one_hash_are_told_apart_by_their_text() {
+        let fifteen = "a name of some ";
+        let keys: Vec<String> = ["", "e", "em", "email", "Email", "emails"]
+            .iter()
+            .map(|key| (*key).to_owned())
+            .chain(["", "l", "m", "le", "lengths", "lengthy"].iter().map(|end| format!("{fifteen}{end}")))
+            .collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        for mask in 0..1_u32 << keys.len() {
+            if mask.count_ones() > 3 && mask.count_ones() < 11 {
+                continue;
+            }
+            let declared: Vec<&str> =
+                keys.iter().enumerate().filter(|(n, _)| mask >> n & 1 == 1).map(|(_, key)| *key).collect();
+            if !declared.is_empty() {
+                assert_eq!(left_of(&declared, &keys), declared);
+            }
+        }
+        assert_eq!(left_of(&["email"], &[r"\u0065mai", r"\u0065mail", r"\u0065mails"]), ["email"]);
+    }
+}
