@@ -66,6 +66,12 @@ impl Policy {
         json!({"outcome": "unmatched", "policy": self.digest.to_string(), "format": format.name()}).to_string()
     }
 
+    /// The class document of events that cannot be read, though their request could.
+    #[must_use]
+    pub fn malformed_class(&self, format: Format) -> String {
+        json!({"outcome": "malformed", "policy": self.digest.to_string(), "format": format.name()}).to_string()
+    }
+
     /// The class document of events that break their contract.
     #[must_use]
     pub fn invalid_class(&self, contract: ContractNo) -> String {
@@ -82,9 +88,9 @@ impl Policy {
             return Err(NotAClass::OtherPolicy);
         }
         match text("outcome")? {
-            "unmatched" => {
+            outcome @ ("unmatched" | "malformed") => {
                 let format = text("format")?.parse().map_err(|_| NotAClass::Unknown("format"))?;
-                Ok(self.unmatched_class(format))
+                Ok(if outcome == "unmatched" { self.unmatched_class(format) } else { self.malformed_class(format) })
             }
             "invalid" => Ok(self.invalid_class(self.contract_named(text("contract")?)?)),
             "ruled" => Ok(self.class_of(&self.verdict(&self.key_of(document)?))),

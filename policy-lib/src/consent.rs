@@ -55,8 +55,8 @@ impl Consent {
 
 /// The request around the events, as far as facts stand in it.
 pub trait RequestFacts {
-    /// A header's value, if there is exactly one that is text.
-    fn header(&self, lower_case_name: &str) -> Option<&str>;
+    /// Every value of a header that is text.
+    fn header(&self, lower_case_name: &str) -> Vec<&str>;
     /// Whether a query parameter of this name is there.
     fn has_query(&self, name: &str) -> bool;
     /// Whether a cookie of this name is there.
@@ -89,6 +89,15 @@ pub trait StoredDecisions {
     /// # Errors
     /// [`StoreUnavailable`] makes every purpose unavailable that could be refused.
     fn recall(&self, subject: &str, each: &mut dyn FnMut(PurposeNo, Stored)) -> Result<(), StoreUnavailable>;
+
+    /// The same for an event that names no subject: what holds for everyone.
+    ///
+    /// # Errors
+    /// As [`Self::recall`].
+    fn recall_without_subject(&self, each: &mut dyn FnMut(PurposeNo, Stored)) -> Result<(), StoreUnavailable> {
+        let _ = each;
+        Ok(())
+    }
 }
 
 /// Nothing was ever stored.
@@ -165,7 +174,7 @@ impl GrantSource {
 impl OptOut {
     fn state(self, request: &dyn RequestFacts) -> Consent {
         match self {
-            Self::Gpc if request.header("sec-gpc").is_some_and(|value| value.trim() == "1") => Consent::Refused,
+            Self::Gpc if request.header("sec-gpc").iter().any(|value| value.trim() == "1") => Consent::Refused,
             Self::Gpc => Consent::Absent,
             Self::GppSale | Self::GppSharing | Self::GppTargeted => {
                 unreadable_if(request.has_query("gpp") || request.has_cookie("__gpp"))
@@ -291,8 +300,8 @@ mod tests {
     struct Bare;
 
     impl RequestFacts for Bare {
-        fn header(&self, _: &str) -> Option<&str> {
-            None
+        fn header(&self, _: &str) -> Vec<&str> {
+            Vec::new()
         }
         fn has_query(&self, _: &str) -> bool {
             false

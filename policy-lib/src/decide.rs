@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use privet_json::Node;
+use privet_json::{Kind, Node};
 
 use crate::consent::{Consent, Memory, Remembered, RequestFacts, StoredDecisions, is_null_id};
 use crate::format::Format;
@@ -62,6 +62,8 @@ pub enum Outcome {
     Unmatched,
     /// It breaks its contract.
     Invalid(ContractNo),
+    /// It is no object.
+    Malformed,
 }
 
 /// Decides every event of a request.
@@ -91,6 +93,7 @@ impl EventFacts {
     fn read(policy: &Policy, batch: &Batch<'_>, event: Node<'_>, scratch: &mut String) -> Self {
         let mut age = batch.age;
         let contract = match policy.matcher.find(batch.format, event, batch.implied, scratch) {
+            None if event.kind() != Kind::Object => Err(Outcome::Malformed),
             None => Err(Outcome::Unmatched),
             Some(number) => {
                 let contract = policy.contract(number);
@@ -139,16 +142,16 @@ impl EventFacts {
             return signalled.collect();
         }
         let mut remembered = vec![Remembered::default(); policy.purposes.len()];
-        each_subject(policy, batch, event, self.contract.as_ref().ok().copied(), &mut |subject| {
-            let recalled = batch.stored.recall(subject, &mut |purpose, stored| {
-                if let Some(slot) = remembered.get_mut(usize::from(purpose.0)) {
-                    slot.add(stored);
-                }
-            });
-            if recalled.is_err() {
-                remembered.iter_mut().for_each(|slot| slot.unavailable = true);
+        let mut add = |purpose: PurposeNo, stored| {
+            if let Some(slot) = remembered.get_mut(usize::from(purpose.0)) {
+                slot.add(stored);
             }
+        };
+        let mut failed = batch.stored.recall_without_subject(&mut add).is_err();
+        each_subject(policy, batch, event, self.contract.as_ref().ok().copied(), &mut |subject| {
+            failed |= batch.stored.recall(subject, &mut add).is_err();
         });
+        remembered.iter_mut().for_each(|slot| slot.unavailable = failed);
         let granted_at = event_time_ms(batch.format, event).map(|at| at.min(batch.received_ms));
         signalled.zip(&remembered).map(|(state, remembered)| remembered.resolve(state, granted_at)).collect()
     }
@@ -233,9 +236,7 @@ pub fn each_subject(policy: &Policy, batch: &Batch<'_>, event: Node<'_>, contrac
         contract.shape.subjects(node, &mut known);
     }
     for name in contract.subject_headers() {
-        if let Some(value) = batch.request.header(name) {
-            known(value);
-        }
+        batch.request.header(name).into_iter().for_each(&mut known);
     }
 }
 

@@ -99,6 +99,8 @@ fn push_value(path: &Path, format: Format, event: Node<'_>, implied: Option<&str
     let kind = format == Format::Segment && *path == Path::keys(&["type"]);
     let text = match (text, kind) {
         (Some(text), _) => text,
+        // A kind that stands there but is no text must not match by another way.
+        (None, true) if event.get("type").is_some() => return false,
         // Older Segment payloads name the kind `action`; a path may name it too.
         (None, true) => match (event.get("action").and_then(|action| action.text()), implied) {
             (Some(action), _) => action,

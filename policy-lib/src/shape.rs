@@ -53,12 +53,6 @@ impl Shape {
     pub(crate) fn subjects(&self, node: Node<'_>, each: &mut dyn FnMut(&str)) {
         visit(node, &self.subjects, &mut Subjects(each));
     }
-
-    /// The declared fields, for those who want to show them.
-    #[must_use]
-    pub const fn fields(&self) -> &Plan<u16> {
-        &self.fields
-    }
 }
 
 fn plan(fields: &[Field], wanted: impl Fn(&Field) -> bool) -> Plan<u16> {
@@ -174,6 +168,12 @@ impl Visit<u16> for Subjects<'_> {
 }
 
 impl Contract {
+    /// The declared fields as a trie: each leaf is a place in [`Contract::fields`].
+    #[must_use]
+    pub const fn declared(&self) -> &Plan<u16> {
+        &self.shape.fields
+    }
+
     /// The headers that name the person.
     pub(crate) fn subject_headers(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().filter(|field| field.role == Some(Role::Subject) && field.path.origin == Origin::Header).filter_map(

@@ -228,6 +228,16 @@ impl Policy {
         Ok(chosen)
     }
 
+    /// Every key domain that some rule's pseudonyms need.
+    #[must_use]
+    pub fn pseudonym_domains(&self) -> Vec<String> {
+        let making = self.rules.iter().filter(|rule| matches!(rule.action, Action::Pseudonymize { .. }));
+        let mut domains: Vec<String> = making.flat_map(|rule| rule.purposes.iter().cloned()).collect();
+        domains.sort();
+        domains.dedup();
+        domains
+    }
+
     /// The name of a purpose.
     #[must_use]
     pub fn purpose_name(&self, purpose: PurposeNo) -> &str {

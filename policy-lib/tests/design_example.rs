@@ -12,8 +12,8 @@ use privet_policy::policy::{AgeClass, DestinationNo, PlaceNo, Policy};
 struct Bare;
 
 impl RequestFacts for Bare {
-    fn header(&self, _: &str) -> Option<&str> {
-        None
+    fn header(&self, _: &str) -> Vec<&str> {
+        Vec::new()
     }
     fn has_query(&self, _: &str) -> bool {
         false

@@ -1,0 +1,374 @@
+//! `privet apply`: what would leave, and why, without sending anything.
+
+use std::fs;
+use std::io::{self, BufRead, Read, Write};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use privet_policy::Policy;
+use privet_policy::format::Format;
+use privet_policy::policy::AgeClass;
+use serde_json::{Value, json};
+
+use crate::cli::{Outcome, cannot};
+use crate::clock::{Clock, SystemClock};
+use crate::decode::Scratch;
+use crate::keys::Keyring;
+use crate::offline::{AssumedDecisions, Parts, Question, Sent, think};
+use crate::policies;
+use crate::reload::Place;
+use crate::run::chain;
+use crate::transform::Enforcement;
+
+/// The arguments of `privet apply`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The policy directory.
+    #[arg(long, value_name = "DIR")]
+    pub policies: PathBuf,
+    /// The wire format: segment, cloudevents, json, ndjson, or auto by path and body.
+    #[arg(long, default_value = "auto", value_name = "FMT")]
+    pub format: String,
+    /// A request header; may be given again.
+    #[arg(long = "header", value_name = "K: V")]
+    pub headers: Vec<String>,
+    /// The request path, with a query if there is one.
+    #[arg(long, value_name = "P")]
+    pub path: Option<String>,
+    /// The keyring directory; a random key if not given.
+    #[arg(long, value_name = "DIR")]
+    pub keyring: Option<PathBuf>,
+    /// The jurisdiction, such as `us-ca`.
+    #[arg(long, value_name = "J")]
+    pub jurisdiction: Option<String>,
+    /// The age class: adult, child or unknown.
+    #[arg(long, value_name = "A")]
+    pub age: Option<String>,
+    /// The sender's address.
+    #[arg(long, value_name = "IP")]
+    pub peer: Option<IpAddr>,
+    /// When the request was received; now if not given.
+    #[arg(long, value_name = "RFC3339")]
+    pub time: Option<Timestamp>,
+    /// Decisions as if stored before: a JSON map of purposes to given, refused, absent or unavailable; `*` is every purpose.
+    #[arg(long, value_name = "FILE")]
+    pub consent: Option<PathBuf>,
+    /// Where to write the decision as JSON; `-` is stderr.
+    #[arg(long, value_name = "FILE")]
+    pub decision: Option<PathBuf>,
+    /// One JSON object a line in, one a line out, many requests in one process.
+    #[arg(long)]
+    pub lines: bool,
+    /// The answer as JSON, as a line of `--lines` has it.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Thinks one request through, or many.
+#[must_use]
+pub fn run(args: &Args) -> Outcome {
+    let (enforcement, defaults) = match prepare(args) {
+        Ok(prepared) => prepared,
+        Err(why) => return cannot(&why),
+    };
+    if args.lines { lines(&enforcement, &defaults) } else { single(args, &enforcement, &defaults) }
+}
+
+/// What holds for a request that does not say otherwise.
+struct Defaults {
+    format: Option<Format>,
+    headers: Vec<(String, String)>,
+    path: Option<String>,
+    jurisdiction: Option<String>,
+    age: AgeClass,
+    peer: Option<IpAddr>,
+    time: Option<Timestamp>,
+    consent: Option<Value>,
+    clock: SystemClock,
+}
+
+fn prepare(args: &Args) -> Result<(Enforcement, Defaults), String> {
+    let policy = policy(args)?;
+    let keyring = keyring(args)?;
+    let headers = args.headers.iter().map(|header| match header.split_once(':') {
+        Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        None => Err("a header is written `Name: value`".to_owned()),
+    });
+    let consent = args.consent.as_ref().map(|file| {
+        let text = fs::read(file).map_err(|error| format!("cannot read `{}`: {error}", file.display()))?;
+        serde_json::from_slice(&text).map_err(|error| format!("`{}` is not JSON: line {}", file.display(), error.line()))
+    });
+    let defaults = Defaults {
+        format: format(&args.format)?,
+        headers: headers.collect::<Result<_, String>>()?,
+        path: args.path.clone(),
+        jurisdiction: args.jurisdiction.clone(),
+        age: args.age.as_deref().map_or(Ok(AgeClass::Unknown), age)?,
+        peer: args.peer,
+        time: args.time,
+        consent: consent.transpose()?,
+        clock: SystemClock::default(),
+    };
+    if let Some(consent) = &defaults.consent {
+        AssumedDecisions::read(consent, &policy, Timestamp::UNIX_EPOCH).map_err(|error| error.to_string())?;
+    }
+    Ok((Enforcement::new(policy, &keyring), defaults))
+}
+
+fn policy(args: &Args) -> Result<Arc<Policy>, String> {
+    let files = policies::read(&args.policies).map_err(|error| chain(&error))?;
+    let compiled = privet_policy::compile(&files);
+    let errors = || {
+        let errors = compiled.diagnostics.iter().filter(|diagnostic| diagnostic.severity == privet_policy::diagnostic::Severity::Error);
+        let shown: Vec<String> = errors.map(|diagnostic| diagnostic.render(&files, false)).collect();
+        format!("{}\nthe policy does not compile", shown.join("\n"))
+    };
+    compiled.policy.map(Arc::new).ok_or_else(errors)
+}
+
+#[expect(clippy::print_stderr, reason = "the contract wants a random keyring said on stderr")]
+fn keyring(args: &Args) -> Result<Keyring, String> {
+    match &args.keyring {
+        Some(directory) => {
+            let files = Place::everything_in(directory).read().map_err(|error| format!("cannot read the keyring `{}`: {error}", directory.display()))?;
+            Keyring::read(&files).map_err(|error| error.to_string())
+        }
+        None => {
+            eprintln!("no keyring given: pseudonyms are made with a random key and will not join with others");
+            Keyring::random().map_err(|error| error.to_string())
+        }
+    }
+}
+
+fn format(written: &str) -> Result<Option<Format>, String> {
+    match written {
+        "auto" => Ok(None),
+        written => written.parse().map(Some).map_err(|error: privet_policy::format::UnknownFormat| error.to_string()),
+    }
+}
+
+fn age(written: &str) -> Result<AgeClass, String> {
+    [AgeClass::Adult, AgeClass::Child, AgeClass::Unknown]
+        .into_iter()
+        .find(|age| age.name() == written)
+        .ok_or_else(|| "an age class is one of adult, child, unknown".to_owned())
+}
+
+/// The path an SDK would use, where none is given.
+const fn usual_path(format: Option<Format>) -> &'static str {
+    match format {
+        Some(Format::Segment) => "/v1/batch",
+        _ => "/",
+    }
+}
+
+fn single(args: &Args, enforcement: &Enforcement, defaults: &Defaults) -> Outcome {
+    let mut body = Vec::new();
+    if let Err(error) = io::stdin().lock().read_to_end(&mut body) {
+        return cannot(&format!("cannot read the body from stdin: {error}"));
+    }
+    let path = defaults.path.clone().unwrap_or_else(|| segment_path(defaults.format, &body).to_owned());
+    let asked = Asked { path: Some(path), body, ..Asked::default() };
+    let answer = match asked.question(defaults, &enforcement.policy).and_then(|question| ask(enforcement, &question, &mut Scratch::default())) {
+        Ok(answer) => answer,
+        Err(why) => return cannot(&why),
+    };
+    match tell(args, &answer) {
+        Err(error) => cannot(&format!("cannot write: {error}")),
+        Ok(()) if answer.refused.is_some() => Outcome::Findings,
+        Ok(()) => Outcome::Fine,
+    }
+}
+
+/// A Segment body on stdin is a batch if it has one, else a single call.
+fn segment_path(format: Option<Format>, body: &[u8]) -> &'static str {
+    let is_batch = || serde_json::from_slice::<Value>(body).map_or(true, |body| body.get("batch").is_some());
+    if format == Some(Format::Segment) && !is_batch() { "/v1/track" } else { usual_path(format) }
+}
+
+#[expect(clippy::print_stderr, reason = "a refusal and its status are diagnostics")]
+fn tell(args: &Args, answer: &Answer) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", answer.json(None))?;
+    } else {
+        for sent in &answer.forwards {
+            out.write_all(&sent.forward.body)?;
+            writeln!(out)?;
+        }
+    }
+    if let Some(refused) = &answer.refused {
+        eprintln!("refused with status {}: {refused}", answer.status);
+    }
+    match &args.decision {
+        Some(file) if file.as_os_str() == "-" => eprintln!("{}", answer.decision),
+        Some(file) => fs::write(file, format!("{}\n", answer.decision))?,
+        None => {}
+    }
+    Ok(())
+}
+
+/// The longest line, in bytes.
+const LINE_BYTES_MAX: u64 = 64 << 20;
+
+fn lines(enforcement: &Enforcement, defaults: &Defaults) -> Outcome {
+    let (mut input, mut out) = (io::stdin().lock(), io::BufWriter::new(io::stdout().lock()));
+    let mut scratch = Scratch::default();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut input).take(LINE_BYTES_MAX).read_until(b'\n', &mut line) {
+            Ok(0) => break,
+            Ok(_) if line.iter().all(u8::is_ascii_whitespace) => continue,
+            Ok(_) => {}
+            Err(error) => return cannot(&format!("cannot read a line from stdin: {error}")),
+        }
+        let answer = answer_line(enforcement, defaults, &line, &mut scratch);
+        if writeln!(out, "{answer}").and_then(|()| out.flush()).is_err() {
+            return Outcome::CannotRun;
+        }
+    }
+    Outcome::Fine
+}
+
+fn answer_line(enforcement: &Enforcement, defaults: &Defaults, line: &[u8], scratch: &mut Scratch) -> Value {
+    let Ok(written) = serde_json::from_slice::<Value>(line) else {
+        return json!({"status": 400, "error": "the line is not JSON"});
+    };
+    let id = written.get("id").cloned();
+    let answer = Asked::read(&written).and_then(|asked| asked.question(defaults, &enforcement.policy)).and_then(|question| ask(enforcement, &question, scratch));
+    match answer {
+        Ok(answer) => answer.json(id),
+        Err(why) => with_id(json!({"status": 400, "error": why}), id),
+    }
+}
+
+fn with_id(mut answer: Value, id: Option<Value>) -> Value {
+    if let (Some(answer), Some(id)) = (answer.as_object_mut(), id) {
+        answer.insert("id".to_owned(), id);
+    }
+    answer
+}
+
+/// One request as it was asked about; what is missing comes from the defaults.
+#[derive(Default)]
+struct Asked {
+    method: Option<String>,
+    path: Option<String>,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    format: Option<Format>,
+    jurisdiction: Option<String>,
+    age: Option<AgeClass>,
+    peer: Option<IpAddr>,
+    time: Option<Timestamp>,
+    consent: Option<Value>,
+}
+
+impl Asked {
+    fn read(line: &Value) -> Result<Self, String> {
+        let text = |member: &str| match line.get(member) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(format!("`{member}` must be a text")),
+        };
+        let parsed = |member: &str, wanted: &str| -> Result<Option<String>, String> { text(member).map_err(|_| format!("`{member}` must be {wanted}")) };
+        let headers = match line.get("headers") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(pairs)) => pairs.iter().map(header_pair).collect::<Result<_, String>>()?,
+            Some(_) => return Err("`headers` must be a list of [name, value]".to_owned()),
+        };
+        let body = text("body_b64")?.unwrap_or_default();
+        let named = text("format")?.map_or(Ok(None), |written| format(&written))?;
+        let peer = parsed("peer", "an IP address")?.map(|peer| peer.parse().map_err(|_| "`peer` must be an IP address".to_owned()));
+        let time = parsed("time", "RFC 3339")?.map(|time| time.parse().map_err(|_| "`time` must be RFC 3339".to_owned()));
+        Ok(Self {
+            method: text("method")?,
+            path: text("target")?.or(text("path")?),
+            headers,
+            body: STANDARD.decode(body).map_err(|_| "`body_b64` must be base64".to_owned())?,
+            format: named,
+            jurisdiction: text("jurisdiction")?,
+            age: text("age")?.map(|written| age(&written)).transpose()?,
+            peer: peer.transpose()?,
+            time: time.transpose()?,
+            consent: line.get("consent").filter(|consent| !consent.is_null()).cloned(),
+        })
+    }
+
+    fn question(self, defaults: &Defaults, policy: &Policy) -> Result<Question, String> {
+        let time = self.time.or(defaults.time).unwrap_or_else(|| defaults.clock.now());
+        let format = self.format.or(defaults.format);
+        let consent = self.consent.as_ref().or(defaults.consent.as_ref());
+        let stored = consent.map_or_else(|| Ok(AssumedDecisions::default()), |written| AssumedDecisions::read(written, policy, time));
+        let parts = Parts {
+            method: self.method.unwrap_or_else(|| "POST".to_owned()),
+            target: self.path.or_else(|| defaults.path.clone()).unwrap_or_else(|| usual_path(format).to_owned()),
+            headers: defaults.headers.iter().cloned().chain(self.headers).collect(),
+            body: self.body,
+            peer: self.peer.or(defaults.peer),
+            time,
+            format,
+        };
+        Ok(Question {
+            raw: parts.request().map_err(|error| error.to_string())?,
+            jurisdiction: self.jurisdiction.or_else(|| defaults.jurisdiction.clone()),
+            age: self.age.unwrap_or(defaults.age),
+            stored: stored.map_err(|error| error.to_string())?,
+        })
+    }
+}
+
+fn header_pair(pair: &Value) -> Result<(String, String), String> {
+    match pair.as_array().map(Vec::as_slice) {
+        Some([Value::String(name), Value::String(value)]) => Ok((name.clone(), value.clone())),
+        _ => Err("each of `headers` must be [name, value]".to_owned()),
+    }
+}
+
+/// What came of one request.
+struct Answer {
+    status: u16,
+    forwards: Vec<Sent>,
+    decision: Value,
+    refused: Option<String>,
+}
+
+/// Fails only where thinking itself fails: a panic in one request must not end the others.
+fn ask(enforcement: &Enforcement, question: &Question, scratch: &mut Scratch) -> Result<Answer, String> {
+    Ok(match think(enforcement, question, scratch) {
+        Ok(verdict) => Answer { status: verdict.status, forwards: verdict.forwards, decision: verdict.decision, refused: None },
+        Err(refused) => Answer {
+            status: refused.status,
+            forwards: Vec::new(),
+            decision: json!({"events": []}),
+            refused: Some(refused.refusal.to_string()),
+        },
+    })
+}
+
+impl Answer {
+    fn json(&self, id: Option<Value>) -> Value {
+        if let Some(why) = &self.refused {
+            return with_id(json!({"status": self.status, "error": why}), id);
+        }
+        let forwards: Vec<Value> = self.forwards.iter().map(forward).collect();
+        with_id(json!({"status": self.status, "forwards": forwards, "decision": self.decision}), id)
+    }
+}
+
+fn forward(sent: &Sent) -> Value {
+    let headers: Vec<[String; 2]> =
+        sent.forward.headers.iter().map(|(name, value)| [name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()]).collect();
+    json!({
+        "destination": sent.destination,
+        "method": sent.forward.method.as_str(),
+        "target": sent.forward.target,
+        "headers": headers,
+        "body_b64": STANDARD.encode(&sent.forward.body),
+    })
+}

@@ -1,0 +1,117 @@
+//! `privet check`: compiles a policy directory and shows every mistake.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use privet_policy::diagnostic::{Diagnostic, Severity, SourceFile};
+use serde_json::json;
+
+use crate::cli::Outcome;
+use crate::policies;
+use crate::run::chain;
+
+/// The arguments of `privet check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The policy directory.
+    pub policies: PathBuf,
+    /// Machine output on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Compiles and tells.
+#[must_use]
+pub fn run(args: &Args) -> Outcome {
+    let files = match policies::read(&args.policies) {
+        Ok(files) => files,
+        Err(error) => return super::cannot(&chain(&error)),
+    };
+    let (compiled, diagnostics) = compile(&files);
+    let written = if args.json { tell_machine(&files, &diagnostics, compiled) } else { tell(&files, &diagnostics, compiled) };
+    match (written, compiled) {
+        (Err(_), _) => Outcome::CannotRun,
+        (Ok(()), Some(_)) => Outcome::Fine,
+        (Ok(()), None) => Outcome::Findings,
+    }
+}
+
+/// What a policy that compiles consists of.
+#[derive(Clone, Copy)]
+struct Size {
+    digest: privet_policy::policy::Digest,
+    contracts: usize,
+    purposes: usize,
+    destinations: usize,
+    rules: usize,
+    exports: usize,
+}
+
+/// Compiles everything, the exports' numbers included.
+fn compile(files: &[SourceFile]) -> (Option<Size>, Vec<Diagnostic>) {
+    let mut compiled = privet_policy::compile(files);
+    if let Some(policy) = &compiled.policy {
+        let _ = policy;
+    }
+    let broken = compiled.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    let size = compiled.policy.filter(|_| !broken).map(|policy| Size {
+        digest: policy.digest(),
+        contracts: policy.contracts().len(),
+        purposes: policy.purposes().len(),
+        destinations: policy.destinations().len(),
+        rules: policy.rules().len(),
+        exports: policy.exports().len(),
+    });
+    (size, compiled.diagnostics)
+}
+
+fn tell(files: &[SourceFile], diagnostics: &[Diagnostic], size: Option<Size>) -> io::Result<()> {
+    let mut errors = io::stderr().lock();
+    let styled = errors.is_terminal();
+    for diagnostic in diagnostics {
+        writeln!(errors, "{}\n", diagnostic.render(files, styled))?;
+    }
+    let count = |severity| diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count();
+    let (wrong, doubtful) = (count(Severity::Error), count(Severity::Warning));
+    let mut out = io::stdout().lock();
+    match size {
+        Some(size) => {
+            writeln!(
+                out,
+                "the policy compiles: {} contracts, {} purposes, {} destinations, {} rules, {} exports",
+                size.contracts, size.purposes, size.destinations, size.rules, size.exports
+            )?;
+            writeln!(out, "digest {}", size.digest)?;
+            if doubtful > 0 {
+                writeln!(out, "{doubtful} warnings")?;
+            }
+        }
+        None => writeln!(out, "the policy does not compile: {wrong} errors, {doubtful} warnings")?,
+    }
+    Ok(())
+}
+
+fn tell_machine(files: &[SourceFile], diagnostics: &[Diagnostic], size: Option<Size>) -> io::Result<()> {
+    let rows: Vec<_> = diagnostics
+        .iter()
+        .map(|diagnostic| {
+            let (file, line, column) = diagnostic.place(files);
+            json!({
+                "severity": if diagnostic.severity == Severity::Error { "error" } else { "warning" },
+                "code": diagnostic.code,
+                "message": diagnostic.message,
+                "file": file,
+                "line": line,
+                "column": column,
+                "help": diagnostic.help,
+                "note": diagnostic.note,
+            })
+        })
+        .collect();
+    let report = json!({
+        "compiles": size.is_some(),
+        "digest": size.map(|size| size.digest.to_string()),
+        "diagnostics": rows,
+    });
+    writeln!(io::stdout().lock(), "{report}")
+}

@@ -1,0 +1,129 @@
+//! The commands of `privet`, one module each.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+pub mod apply;
+pub mod check;
+pub mod run;
+
+/// How a command ended, as its exit status tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing to complain about.
+    Fine,
+    /// It ran, and found or refused something.
+    Findings,
+    /// It could not run: wrong arguments, missing files, taken addresses.
+    CannotRun,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Fine => Self::SUCCESS,
+            Outcome::Findings => Self::from(1),
+            Outcome::CannotRun => Self::from(2),
+        }
+    }
+}
+
+/// A privacy hedge: it stands in front of event collectors, and nothing personal leaves unless a written policy, and the
+/// person's own choice, allow it.
+#[derive(Debug, Parser)]
+#[command(name = "privet", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How much to say on stderr.
+    #[arg(long, global = true, value_enum, default_value_t = LogLevel::Info)]
+    pub log_level: LogLevel,
+    /// How to say it.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the sidecar.
+    Run(run::Args),
+    /// Compiles a policy directory and shows every mistake.
+    Check(check::Args),
+    /// Shows what would leave of a request, and why.
+    Apply(apply::Args),
+}
+
+/// How much to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// What somebody has to look at.
+    Error,
+    /// And what may become such.
+    Warn,
+    /// And what happens in the life of the process.
+    Info,
+    /// And its inner steps.
+    Debug,
+}
+
+/// How to say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+impl Cli {
+    /// Does what the command says.
+    #[must_use]
+    pub fn execute(self) -> Outcome {
+        self.log();
+        match self.command {
+            Command::Run(args) => run::run(&args),
+            Command::Check(args) => check::run(&args),
+            Command::Apply(args) => apply::run(&args),
+        }
+    }
+
+    /// Only privet's own lines: the HTTP libraries print headers of requests at `debug`.
+    fn log(&self) {
+        let level = match self.log_level {
+            LogLevel::Error => LevelFilter::ERROR,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Debug => LevelFilter::DEBUG,
+        };
+        let ours = Targets::new().with_target("privet", level);
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let registry = tracing_subscriber::registry().with(ours);
+        // Only the first call in a process can set this; tests run several commands in one.
+        match self.log_format {
+            LogFormat::Text => registry.with(lines.with_target(false)).try_init().ok(),
+            LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init().ok(),
+        };
+    }
+}
+
+/// Says why a command cannot run.
+#[expect(clippy::print_stderr, reason = "diagnostics of a command go to stderr")]
+pub(crate) fn cannot(why: &str) -> Outcome {
+    eprintln!("{why}");
+    Outcome::CannotRun
+}
+
+/// Makes a panic tell its place and nothing else: its message may quote what the code was working on.
+pub fn tell_panics_by_place() {
+    std::panic::set_hook(Box::new(|panic| {
+        let (file, line) = panic.location().map_or(("", 0), |place| (place.file(), place.line()));
+        tracing::error!(file, line, "a panic, a fault in privet; its message is withheld");
+    }));
+}

@@ -1,0 +1,293 @@
+//! Transform: events and their verdicts become one minimized request a destination.
+//!
+//! Promise: never fails, because everything it needs is in memory; what it cannot
+//! carry out on a value drops that value. What leaves is what the verdict's plan
+//! names, and nothing else: body, headers, query, cookies and path alike.
+//!
+//! Not here: deciding (that is [`crate::decide`]) and sending ([`crate::forward`]).
+
+mod request;
+mod value;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use privet_json::{Edit as Outcome, Edits, Emitted, Key, Limits, Node, PlanNodeId, rewrite};
+use privet_policy::decide::{Decision, Outcome as Decided};
+use privet_policy::format::Format;
+use privet_policy::policy::{DestinationNo, Policy};
+use privet_policy::shared::{Matched, SharedTreatment};
+use privet_policy::verdict::{Edit, Ruling, Treatment};
+
+use crate::decode::{Decoded, Layout};
+use crate::formats::cloudevents::to_binary;
+use crate::forward::Forward;
+use crate::keys::{Keyring, Pseudonyms};
+use crate::request::RawRequest;
+
+pub use request::RequestView;
+
+/// A policy and the keys it needs: what is swapped when either changes.
+pub struct Enforcement {
+    /// The policy in force.
+    pub policy: Arc<Policy>,
+    keys: DomainKeys,
+}
+
+impl Enforcement {
+    /// Puts a policy and a keyring together.
+    #[must_use]
+    pub fn new(policy: Arc<Policy>, keyring: &Keyring) -> Self {
+        let keys = policy.pseudonym_domains().into_iter().map(|domain| (domain.clone(), keyring.pseudonyms_for(&domain)));
+        let keys = DomainKeys(keys.collect());
+        Self { policy, keys }
+    }
+}
+
+/// The keys of every pseudonym domain of a policy; a handful, so they are searched in order.
+struct DomainKeys(Vec<(String, Pseudonyms)>);
+
+impl DomainKeys {
+    fn get(&self, domain: &str) -> Option<&Pseudonyms> {
+        self.0.iter().find(|(known, _)| known == domain).map(|(_, key)| key)
+    }
+}
+
+/// One destination's share of a request.
+pub struct Share {
+    /// Where it goes.
+    pub destination: DestinationNo,
+    /// What goes there.
+    pub forward: Forward,
+    /// How many events are in it.
+    pub events: u32,
+}
+
+/// A request with everything removed that must not leave. The only thing that
+/// `audit` records, and so the only thing that can be forwarded.
+pub struct Minimized {
+    /// At most one share a destination.
+    pub shares: Vec<Share>,
+    /// Members and elements that no contract names, over all shares.
+    pub undeclared: u32,
+}
+
+/// Carries out the verdicts on one request.
+#[must_use]
+pub fn transform(enforcement: &Enforcement, raw: &RawRequest, decoded: &Decoded, decisions: &[Decision]) -> Minimized {
+    let mut matched = Matched::default();
+    for decision in decisions {
+        if let Decided::Ruled(verdict) = &decision.outcome {
+            matched.add(verdict);
+        }
+    }
+    let member = match decoded.layout {
+        Layout::Batch { member } => Some(member),
+        _ => None,
+    };
+    let mut minimized = Minimized { shares: Vec::new(), undeclared: 0 };
+    for destination in enforcement.policy.destination_numbers().filter(|destination| matched.any_leaves(*destination)) {
+        let shared = enforcement.policy.shared(&matched, destination, member);
+        let mut writer = Writer { enforcement, decoded, decisions, destination, shared: &shared, undeclared: 0, room: value::Room::default() };
+        let share = writer.share(raw);
+        minimized.undeclared += writer.undeclared;
+        minimized.shares.extend(share);
+    }
+    minimized
+}
+
+/// Writes one destination's share.
+struct Writer<'a> {
+    enforcement: &'a Enforcement,
+    decoded: &'a Decoded,
+    decisions: &'a [Decision],
+    destination: DestinationNo,
+    shared: &'a SharedTreatment,
+    undeclared: u32,
+    room: value::Room,
+}
+
+impl<'a> Writer<'a> {
+    fn share(&mut self, raw: &RawRequest) -> Option<Share> {
+        let mut body = Vec::with_capacity(self.decoded.body.len());
+        let events = self.body(&mut body);
+        if events == 0 {
+            return None;
+        }
+        let destination = self.enforcement.policy.destination(self.destination);
+        let mut headers = self.headers(raw);
+        let body = match self.decoded.layout {
+            Layout::BinaryCloudEvent => into_binary(&body, &mut headers)?,
+            _ => {
+                headers.insert(CONTENT_TYPE, content_type(self.decoded));
+                Bytes::from(body)
+            }
+        };
+        let target = request::target(raw, self.decoded.format, destination, self.shared, &self.enforcement.keys);
+        let forward = Forward { method: raw.method.clone(), target, headers, body };
+        Some(Share { destination: self.destination, forward, events })
+    }
+
+    /// The events that may go there with the treatment each gets.
+    fn leaving(&self) -> impl Iterator<Item = (Node<'a>, &'a Treatment)> + use<'a> {
+        let (decoded, destination) = (self.decoded, self.destination);
+        decoded.events.iter().zip(self.decisions).filter_map(move |(event, decision)| match &decision.outcome {
+            Decided::Ruled(verdict) => Some((decoded.index.node(&decoded.body, *event), verdict.treatment(destination)?)),
+            _ => None,
+        })
+    }
+
+    /// Writes the body; gives the number of events in it.
+    fn body(&mut self, out: &mut Vec<u8>) -> u32 {
+        match self.decoded.layout {
+            Layout::Single | Layout::BinaryCloudEvent => self.events(b"", out),
+            Layout::Lines => {
+                let events = self.events(b"\n", out);
+                out.push(b'\n');
+                events
+            }
+            Layout::Array => self.array(out),
+            Layout::Batch { .. } => self.batch(out),
+        }
+    }
+
+    fn array(&mut self, out: &mut Vec<u8>) -> u32 {
+        out.push(b'[');
+        let events = self.events(b",", out);
+        out.push(b']');
+        events
+    }
+
+    fn events(&mut self, between: &[u8], out: &mut Vec<u8>) -> u32 {
+        let mut written = 0;
+        for (event, treatment) in self.leaving() {
+            let before = out.len();
+            if written > 0 {
+                out.extend_from_slice(between);
+            }
+            let mut hands = Hands {
+                rulings: &treatment.rulings,
+                key_rulings: &treatment.key_rulings,
+                keys: &self.enforcement.keys,
+                room: &mut self.room,
+                undeclared: &mut self.undeclared,
+            };
+            if rewrite(event, &treatment.plan, &mut hands, out) == Emitted::Value {
+                written += 1;
+            } else {
+                out.truncate(before);
+            }
+        }
+        written
+    }
+
+    /// The object around a batch, its events spliced in.
+    fn batch(&mut self, out: &mut Vec<u8>) -> u32 {
+        let Some(root) = self.decoded.shared else { return 0 };
+        let root = self.decoded.index.node(&self.decoded.body, root);
+        let shared = self.shared;
+        let mut splicer = Splicer { writer: self, events: 0 };
+        if rewrite(root, &shared.plan, &mut splicer, out) == Emitted::Nothing {
+            return 0;
+        }
+        splicer.events
+    }
+
+    fn headers(&mut self, raw: &RawRequest) -> HeaderMap {
+        request::headers(raw, self.shared, &self.enforcement.keys, &mut self.room)
+    }
+}
+
+/// The hands that carry out rulings on an event's own part.
+struct Hands<'a> {
+    rulings: &'a [Ruling],
+    key_rulings: &'a [Option<Ruling>],
+    keys: &'a DomainKeys,
+    room: &'a mut value::Room,
+    undeclared: &'a mut u32,
+}
+
+impl Edits<Edit> for Hands<'_> {
+    fn edit(&mut self, edit: Edit, value: Node<'_>, out: &mut Vec<u8>) -> Outcome {
+        match self.rulings.get(usize::from(edit.field)) {
+            Some(ruling) => value::carry_out(&ruling.action, value, self.keys, self.room, out),
+            None => Outcome::Drop,
+        }
+    }
+
+    fn edit_key(&mut self, edit: Edit, key: Key<'_>, out: &mut Vec<u8>) -> Outcome {
+        match self.key_rulings.get(usize::from(edit.field)) {
+            Some(Some(ruling)) => value::carry_out_on_name(&ruling.action, key, self.keys, self.room, out),
+            _ => Outcome::Drop,
+        }
+    }
+
+    fn splice(&mut self, _: u32, _: Node<'_>, _: &mut Vec<u8>) -> Outcome {
+        Outcome::Drop
+    }
+
+    fn dropped(&mut self, _: PlanNodeId) {
+        *self.undeclared = self.undeclared.saturating_add(1);
+    }
+}
+
+/// The hands on the object around a batch.
+struct Splicer<'w, 'a> {
+    writer: &'w mut Writer<'a>,
+    events: u32,
+}
+
+impl Splicer<'_, '_> {
+    fn hands(&mut self) -> Hands<'_> {
+        Hands {
+            rulings: &self.writer.shared.rulings,
+            key_rulings: &self.writer.shared.key_rulings,
+            keys: &self.writer.enforcement.keys,
+            room: &mut self.writer.room,
+            undeclared: &mut self.writer.undeclared,
+        }
+    }
+}
+
+impl Edits<Edit> for Splicer<'_, '_> {
+    fn edit(&mut self, edit: Edit, value: Node<'_>, out: &mut Vec<u8>) -> Outcome {
+        self.hands().edit(edit, value, out)
+    }
+
+    fn edit_key(&mut self, edit: Edit, key: Key<'_>, out: &mut Vec<u8>) -> Outcome {
+        self.hands().edit_key(edit, key, out)
+    }
+
+    fn splice(&mut self, _: u32, _: Node<'_>, out: &mut Vec<u8>) -> Outcome {
+        self.events = self.writer.array(out);
+        Outcome::Written
+    }
+
+    fn dropped(&mut self, nearest: PlanNodeId) {
+        self.hands().dropped(nearest);
+    }
+}
+
+/// The media type of what is written, which may differ from what the sender claimed.
+fn content_type(decoded: &Decoded) -> HeaderValue {
+    HeaderValue::from_static(match (decoded.format, decoded.layout) {
+        (Format::CloudEvents, Layout::Array) => "application/cloudevents-batch+json",
+        (Format::CloudEvents, _) => "application/cloudevents+json",
+        (Format::Ndjson, _) => "application/x-ndjson",
+        (Format::Segment | Format::Json, _) => "application/json",
+    })
+}
+
+/// Turns a structured event back into the headers and body it came as.
+fn into_binary(structured: &[u8], headers: &mut HeaderMap) -> Option<Bytes> {
+    let binary = to_binary(structured, &Limits::default()).ok()?;
+    for (name, value) in binary.headers {
+        headers.insert(name, value);
+    }
+    if let Some(content_type) = binary.content_type {
+        headers.insert(CONTENT_TYPE, content_type);
+    }
+    Some(binary.body)
+}

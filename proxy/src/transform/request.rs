@@ -1,0 +1,144 @@
+//! The rest of the request: headers, cookies, query and path are fields too.
+
+use std::borrow::Cow;
+
+use http::header::{COOKIE, HeaderName, HeaderValue};
+use http::{HeaderMap, header};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use privet_policy::consent::RequestFacts;
+use privet_policy::format::Format;
+use privet_policy::path::{Origin, Step};
+use privet_policy::policy::Destination;
+use privet_policy::shared::SharedTreatment;
+use privet_policy::verdict::Ruling;
+
+use super::DomainKeys;
+use super::value::{Room, carry_out_on_text};
+use crate::request::RawRequest;
+
+/// Headers that HTTP itself needs and that are written anew.
+const FRAMING: [HeaderName; 9] = [
+    header::HOST,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+    header::COOKIE,
+];
+
+/// A request as the policy sees it.
+pub struct RequestView<'a>(pub &'a RawRequest);
+
+impl RequestFacts for RequestView<'_> {
+    fn header(&self, lower_case_name: &str) -> Vec<&str> {
+        self.0.headers.get_all(lower_case_name).iter().filter_map(|value| value.to_str().ok()).collect()
+    }
+
+    fn has_query(&self, name: &str) -> bool {
+        parameters(&self.0.target).any(|(known, _)| known == name)
+    }
+
+    fn has_cookie(&self, name: &str) -> bool {
+        cookies(&self.0.headers).any(|(known, _)| known == name)
+    }
+}
+
+/// The query's parameters, decoded.
+fn parameters(target: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    let decoded = |text: &'_ str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+    query.split('&').filter(|pair| !pair.is_empty()).map(move |pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (Cow::Owned(decoded(name)), Cow::Owned(decoded(value)))
+    })
+}
+
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    all.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('=')).map(|(name, value)| (name.trim(), value.trim()))
+}
+
+/// The fields of one part of the request and their rulings.
+fn fields_of(shared: &SharedTreatment, origin: Origin) -> impl Iterator<Item = (&Step, &Ruling)> {
+    let ruled = shared.fields.iter().zip(&shared.rulings);
+    ruled.filter(move |(field, _)| field.path.origin == origin).filter_map(|(field, ruling)| Some((field.path.steps.first()?, ruling)))
+}
+
+/// The headers that may leave.
+pub(super) fn headers(raw: &RawRequest, shared: &SharedTreatment, keys: &DomainKeys, _: &mut Room) -> HeaderMap {
+    let mut leaving = HeaderMap::new();
+    for (step, ruling) in fields_of(shared, Origin::Header) {
+        let Step::Key(name) = step else { continue };
+        let Ok(name) = HeaderName::try_from(name.as_str()) else { continue };
+        if FRAMING.contains(&name) {
+            continue;
+        }
+        for value in raw.headers.get_all(&name) {
+            let made = value.to_str().ok().and_then(|text| carry_out_on_text(&ruling.action, text, keys));
+            if let Some(value) = made.and_then(|made| HeaderValue::try_from(made).ok()) {
+                leaving.append(name.clone(), value);
+            }
+        }
+    }
+    if let Some(value) = cookie_header(raw, shared, keys) {
+        leaving.insert(COOKIE, value);
+    }
+    leaving
+}
+
+fn cookie_header(raw: &RawRequest, shared: &SharedTreatment, keys: &DomainKeys) -> Option<HeaderValue> {
+    let mut written = String::new();
+    for (step, ruling) in fields_of(shared, Origin::Cookie) {
+        let Step::Key(name) = step else { continue };
+        for (_, value) in cookies(&raw.headers).filter(|(known, _)| known == name) {
+            if let Some(made) = carry_out_on_text(&ruling.action, value, keys) {
+                written.push_str(if written.is_empty() { "" } else { "; " });
+                written.push_str(&format!("{name}={made}"));
+            }
+        }
+    }
+    if written.is_empty() { None } else { HeaderValue::try_from(written).ok() }
+}
+
+/// Path and query below the destination's address.
+///
+/// Segment's paths name the call and nothing else, so they pass. The path of an
+/// open format may name anything: it passes where the destination lists it, and
+/// else only the segments leave that a contract declares.
+pub(super) fn target(raw: &RawRequest, format: Format, destination: &Destination, shared: &SharedTreatment, keys: &DomainKeys) -> String {
+    let path = raw.target.split(['?', '#']).next().unwrap_or_default();
+    let mut target = match format {
+        Format::Segment => path.to_owned(),
+        _ if destination.paths.iter().any(|known| known == path) => path.to_owned(),
+        _ => declared_segments(path, shared, keys),
+    };
+    let mut separator = '?';
+    for (step, ruling) in fields_of(shared, Origin::Query) {
+        let Step::Key(name) = step else { continue };
+        for (_, value) in parameters(&raw.target).filter(|(known, _)| known == name) {
+            if let Some(made) = carry_out_on_text(&ruling.action, &value, keys) {
+                let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+                target.push_str(&format!("{separator}{}={}", encoded(name), encoded(&made)));
+                separator = '&';
+            }
+        }
+    }
+    target
+}
+
+fn declared_segments(path: &str, shared: &SharedTreatment, keys: &DomainKeys) -> String {
+    let mut leaving = String::new();
+    for (number, segment) in path.trim_start_matches('/').split('/').enumerate() {
+        let number = number.to_string();
+        let ruling = fields_of(shared, Origin::PathSegment).find(|(step, _)| **step == Step::Key(number.clone())).map(|(_, ruling)| ruling);
+        let decoded = percent_decode_str(segment).decode_utf8().ok();
+        if let Some(made) = ruling.zip(decoded).and_then(|(ruling, text)| carry_out_on_text(&ruling.action, &text, keys)) {
+            leaving.push('/');
+            leaving.push_str(&utf8_percent_encode(&made, NON_ALPHANUMERIC).to_string());
+        }
+    }
+    if leaving.is_empty() { "/".to_owned() } else { leaving }
+}
