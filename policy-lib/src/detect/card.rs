@@ -18,23 +18,37 @@ pub(super) const fn possible(sight: &Sight) -> bool {
 
 pub(super) fn find(text: &str, _sight: &Sight, found: &mut Vec<Found>) {
     for_each_number(text, *DIGITS.start(), |groups| {
-        let longest = (1..=groups.len()).rev().find_map(|count| {
-            let number = groups.get(..count)?;
-            judge(text, number, groups.get(count)).map(|score| (number, score))
-        });
-        let Some((number, score)) = longest else { return 1 };
-        if let (Some(first), Some(last)) = (number.first(), number.last()) {
+        let Some((count, score)) = longest(text, groups) else { return 1 };
+        if let (Some(first), Some(last)) = (groups.first(), groups.get(count - 1)) {
             found.push(Found { detector: Detector::CreditCard, start: first.start, end: last.end, score });
         }
-        number.len()
+        count
     });
 }
 
-/// How sure the groups are one card number; `following` is the group joined to the last.
+/// How many groups make the longest card number that begins with the first, and how sure that is.
+fn longest(text: &str, groups: &[Group]) -> Option<(usize, u8)> {
+    let mut longest = None;
+    let mut digits = 0;
+    for (group, count) in groups.iter().zip(1..) {
+        digits += group.len();
+        if digits > *DIGITS.end() {
+            break;
+        }
+        if digits >= *DIGITS.start()
+            && let Some(score) = judge(text, groups.get(..count)?, groups.get(count))
+        {
+            longest = Some((count, score));
+        }
+    }
+    longest
+}
+
+/// How sure the groups, of fitting length together, are one card number; `following` is the group joined to the last.
 fn judge(text: &str, number: &[Group], following: Option<&Group>) -> Option<u8> {
     let (first, last) = (number.first()?, number.last()?);
     let length = number.iter().map(Group::len).sum();
-    if !DIGITS.contains(&length) || !stands_free(text, first, last, following) {
+    if !stands_free(text, first, last, following) {
         return None;
     }
     let mut digits = [0; *DIGITS.end()];
@@ -53,8 +67,12 @@ fn judge(text: &str, number: &[Group], following: Option<&Group>) -> Option<u8> 
 
 /// Not a piece of a word, a decimal or a longer dashed number.
 fn stands_free(text: &str, first: &Group, last: &Group, following: Option<&Group>) -> bool {
-    let starts = !first.in_code && !first.prior(text).is_ascii_alphanumeric() && !first.joint.has(Joint::DOT) && !first.joint.has(Joint::SLASH);
-    let ends = last.ends_free(text) && !following.is_some_and(|group| group.joint.is_tight() && group.joint.has(Joint::DOT));
+    let starts = !first.in_code
+        && !first.prior(text).is_ascii_alphanumeric()
+        && !first.joint.has(Joint::DOT)
+        && !first.joint.has(Joint::SLASH);
+    let ends =
+        last.ends_free(text) && !following.is_some_and(|group| group.joint.is_tight() && group.joint.has(Joint::DOT));
     starts && ends
 }
 
@@ -75,7 +93,9 @@ impl Written {
         if rest.is_empty() {
             return Self::Whole;
         }
-        let fits = |group: &Group| (3..=6).contains(&group.len()) && !group.plus && !group.parens && !group.joint.has(Joint::SLASH);
+        let fits = |group: &Group| {
+            (3..=6).contains(&group.len()) && !group.plus && !group.parens && !group.joint.has(Joint::SLASH)
+        };
         let dotted = rest.iter().any(|group| group.joint.has(Joint::DOT));
         let by_fours = || rest.iter().all(|group| group.len() == 4);
         if first.len() == 4 && rest.iter().all(fits) && (!dotted || by_fours()) { Self::Grouped } else { Self::Loose }

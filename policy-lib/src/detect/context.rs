@@ -14,7 +14,9 @@ pub(super) fn before(text: &str, at: usize, reach: usize) -> impl Iterator<Item 
     let mut end = at.min(text.len());
     let floor = end.saturating_sub(reach);
     std::iter::from_fn(move || {
-        while let Some(byte) = end.checked_sub(1).filter(|last| *last >= floor).and_then(|last| text.as_bytes().get(last)) {
+        while let Some(byte) =
+            end.checked_sub(1).filter(|last| *last >= floor).and_then(|last| text.as_bytes().get(last))
+        {
             if *byte == b'>' {
                 end = tag_start(text, end).unwrap_or(end - 1);
             } else if is_word_byte(*byte) {
@@ -88,7 +90,12 @@ const fn first_byte(word: &str) -> u8 {
 }
 
 fn matches(word: &[u8], pattern: &[u8]) -> bool {
-    let ends = |tail: &[u8]| word.len().checked_sub(tail.len()).and_then(|at| word.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(tail));
+    let ends = |tail: &[u8]| {
+        word.len()
+            .checked_sub(tail.len())
+            .and_then(|at| word.get(at..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(tail))
+    };
     match pattern {
         [b'*', inner @ .., b'*'] => word.windows(inner.len()).any(|part| part.eq_ignore_ascii_case(inner)),
         [b'*', tail @ ..] => ends(tail),

@@ -107,21 +107,19 @@ const JOINT_CHARS_MAX: u8 = 3;
 pub(super) fn for_each_number(text: &str, digits_min: usize, mut judge: impl FnMut(&[Group]) -> usize) {
     let mut groups = Groups { text, at: 0, joint: Joint::BREAK, in_code: false };
     let mut window: Vec<Group> = Vec::new();
-    let mut pending = groups.next();
-    while pending.is_some() || !window.is_empty() {
-        let joins = |window: &Vec<Group>, group: &Group| {
-            window.len() < GROUPS_MAX && (window.is_empty() || !group.joint.is_break())
-        };
-        while let Some(group) = pending.filter(|group| joins(&window, group)) {
+    // How many groups at the front belong together; one more may be waiting behind them.
+    let mut joined = 0;
+    loop {
+        while joined == window.len() && joined < GROUPS_MAX {
+            let Some(group) = groups.next() else { break };
+            joined += usize::from(window.is_empty() || !group.joint.is_break());
             window.push(group);
-            pending = groups.next();
         }
-        if window.iter().map(Group::len).sum::<usize>() < digits_min && window.len() < GROUPS_MAX {
-            window.clear();
-            continue;
-        }
-        let taken = judge(&window).clamp(1, window.len());
+        let Some(number) = window.get(..joined).filter(|number| !number.is_empty()) else { return };
+        let is_short = joined < GROUPS_MAX && number.iter().map(Group::len).sum::<usize>() < digits_min;
+        let taken = if is_short { joined } else { judge(number).clamp(1, joined) };
         window.drain(..taken);
+        joined = (joined - taken).max(usize::from(!window.is_empty()));
     }
 }
 
@@ -155,7 +153,7 @@ impl Iterator for Groups<'_> {
                 ' ' if nearest == '.' => Joint::BREAK,
                 other => Joint::of(other),
             };
-            joint_chars += 1;
+            joint_chars = (joint_chars + 1).min(JOINT_CHARS_MAX + 1);
             self.joint = if joint_chars > JOINT_CHARS_MAX { Joint::BREAK } else { self.joint.and(kind) };
             nearest = seen.char;
             self.at += seen.len;
@@ -169,37 +167,43 @@ impl Groups<'_> {
         let (start, joint) = (self.at, self.joint);
         let rest = self.text.as_bytes().get(start..).unwrap_or_default();
         let end = start + rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let prefix = self.prefix(start, end, joint);
-        let glued = lens::before(self.text, start).is_some_and(|seen| seen.char.is_ascii_alphabetic());
+        let near = lens::before(self.text, start);
+        let glued = near.is_some_and(|seen| seen.char.is_ascii_alphabetic());
         let in_code = !joint.is_break() && self.in_code;
+        let prefix =
+            near.and_then(|near| self.prefix(near, start, end)).unwrap_or(Prefix { lead: start, ..Prefix::default() });
         *self = Groups { text: self.text, at: end, joint: Joint::default(), in_code: in_code || glued };
         Group { start, end, lead: prefix.lead, plus: prefix.plus, parens: prefix.parens, in_code, joint }
     }
 
-    /// Whether a plus and an opening parenthesis stand before the group, and where.
-    fn prefix(&self, start: usize, end: usize, joint: Joint) -> Prefix {
-        let closes = lens::after(self.text, end).is_some_and(|seen| matches!(seen.char, ')' | '\u{FF09}'));
+    /// The plus and the opening parenthesis before the group; `near` is the character before it.
+    fn prefix(&self, near: lens::Seen, start: usize, end: usize) -> Option<Prefix> {
         let is_open = |char| matches!(char, '(' | '\u{FF08}');
         let is_plus = |char| matches!(char, '+' | '\u{FF0B}');
-        let none = Prefix { lead: start, plus: false, parens: false };
-        let Some(near) = lens::before(self.text, start) else { return none };
+        if !is_open(near.char) && !is_plus(near.char) {
+            return None;
+        }
+        // A parenthesis that closes elsewhere is not this group's.
+        let closes = lens::after(self.text, end).is_some_and(|seen| matches!(seen.char, ')' | '\u{FF09}'));
         let near_at = start - near.len;
         let far = lens::before(self.text, near_at);
         let far_at = near_at - far.map_or(0, |far| far.len);
-        let far = far.map_or('\0', |seen| seen.char);
-        match (near.char, far) {
-            (near, far) if is_plus(near) && is_open(far) && closes => Prefix { lead: far_at, plus: true, parens: true },
-            (near, far) if is_open(near) && is_plus(far) && closes => Prefix { lead: far_at, plus: true, parens: true },
+        match (near.char, far.map_or('\0', |seen| seen.char)) {
+            (near, far) if closes && (is_plus(near) && is_open(far) || is_open(near) && is_plus(far)) => {
+                Some(Prefix { lead: far_at, plus: true, parens: true })
+            }
             // A joint holds a plus only for the space of a form.
-            (near, _) if is_plus(near) && joint.is_break() => Prefix { lead: near_at, plus: true, parens: false },
-            // A parenthesis that closes elsewhere is not this group's.
-            (near, _) if is_open(near) && closes => Prefix { lead: near_at, plus: false, parens: true },
-            _ => none,
+            (near, _) if is_plus(near) && self.joint.is_break() => {
+                Some(Prefix { lead: near_at, plus: true, parens: false })
+            }
+            (near, _) if is_open(near) && closes => Some(Prefix { lead: near_at, plus: false, parens: true }),
+            _ => None,
         }
     }
 }
 
 /// What belongs to a group and stands before it.
+#[derive(Default)]
 struct Prefix {
     lead: usize,
     plus: bool,

@@ -70,7 +70,7 @@ fn bounce_start(text: &str, start: usize, sign: usize) -> Option<usize> {
 /// Leaves out the punctuation that a sentence or a list puts before an address.
 fn trimmed(text: &str, mut start: usize, sign: usize) -> Option<usize> {
     while let Some(Seen { char, len }) = lens::after(text, start).filter(|_| start < sign) {
-        if !matches!(char, '.' | '-' | '+' | '\'' | '~') {
+        if !matches!(char, '.' | '-' | '+' | '\'' | '~' | '*') {
             return Some(start);
         }
         start += len;
@@ -80,11 +80,15 @@ fn trimmed(text: &str, mut start: usize, sign: usize) -> Option<usize> {
 
 fn is_local(char: char) -> bool {
     match char {
-        'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' | '+' | '\'' | '~' => true,
+        'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' | '+' | '\'' | '~' | '*' => true,
         '\0'..='\u{7F}' => false,
         // General punctuation but for the joiners and the apostrophe, ideographic punctuation, full-width forms of ASCII punctuation.
         '\u{200C}' | '\u{200D}' | '\u{2019}' => true,
-        '\u{80}'..='\u{A9}' | '\u{AB}'..='\u{B4}' | '\u{B6}'..='\u{B9}' | '\u{BB}'..='\u{BF}' | '\u{2000}'..='\u{206F}' => false,
+        '\u{80}'..='\u{A9}'
+        | '\u{AB}'..='\u{B4}'
+        | '\u{B6}'..='\u{B9}'
+        | '\u{BB}'..='\u{BF}'
+        | '\u{2000}'..='\u{206F}' => false,
         '\u{3000}'..='\u{3004}' | '\u{3008}'..='\u{3020}' | '\u{FE30}'..='\u{FE6F}' => false,
         '\u{FF00}'..='\u{FF0F}' | '\u{FF1A}'..='\u{FF20}' | '\u{FF3B}'..='\u{FF40}' | '\u{FF5B}'..='\u{FF65}' => false,
         '\u{FEFF}' | '\u{FFFC}' | '\u{FFFD}' => false,
@@ -158,7 +162,8 @@ impl Label {
 }
 
 fn is_label(char: char) -> bool {
-    matches!(char, 'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_') || (!char.is_ascii() && is_local(char) && !is_dot(char))
+    matches!(char, 'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_')
+        || (!char.is_ascii() && is_local(char) && !is_dot(char))
 }
 
 /// `marla@[192.0.2.1]`
@@ -175,5 +180,8 @@ fn domain_literal(text: &str, at: usize) -> Option<usize> {
 fn is_image_density(text: &str, after: usize, end: usize) -> bool {
     let Some((density, kind)) = text.get(after..end).and_then(|domain| domain.split_once('.')) else { return false };
     let is_density = matches!(density.as_bytes(), [b'1'..=b'9', b'x' | b'X']);
-    is_density && ["png", "jpg", "jpeg", "gif", "webp", "svg", "avif", "pdf"].iter().any(|known| kind.eq_ignore_ascii_case(known))
+    is_density
+        && ["png", "jpg", "jpeg", "gif", "webp", "svg", "avif", "pdf"]
+            .iter()
+            .any(|known| kind.eq_ignore_ascii_case(known))
 }

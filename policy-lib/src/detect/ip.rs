@@ -54,8 +54,7 @@ impl Run {
 /// Calls `judge` with every maximal run of such characters, parted by single
 /// dots or not; one too long for an address comes in pieces.
 fn for_each_run(text: &str, belongs: impl Fn(char) -> bool, mut judge: impl FnMut(&Run)) {
-    let mut run =
-        Run { prior: '\0', chars: [0; Run::CHARS_MAX], places: [0; Run::CHARS_MAX + 1], len: 0, next: '\0' };
+    let mut run = Run { prior: '\0', chars: [0; Run::CHARS_MAX], places: [0; Run::CHARS_MAX + 1], len: 0, next: '\0' };
     let (mut at, mut prior) = (0, '\0');
     loop {
         let seen = lens::after(text, at);
@@ -111,9 +110,8 @@ fn version_6(text: &str, run: &Run) -> Option<(usize, usize)> {
 }
 
 /// Words that make `::` an address rather than a piece of program text.
-static ADDRESS_WORDS: Words = Words::new(&[
-    "*addr*", "bind*", "dst", "from", "host*", "inet*", "ip*", "listen*", "server", "src",
-]);
+static ADDRESS_WORDS: Words =
+    Words::new(&["*addr*", "bind*", "dst", "from", "host*", "inet*", "ip*", "listen*", "server", "src"]);
 
 /// Drops the full stop of a sentence and single colons at the ends.
 fn without_punctuation(run: &Run) -> (usize, usize) {
@@ -135,7 +133,11 @@ fn zone_end(text: &str, end: usize) -> usize {
     let rest = text.get(end..).unwrap_or_default();
     let Some(zone) = rest.strip_prefix("%25").or_else(|| rest.strip_prefix('%')) else { return end };
     let length = zone.bytes().take(16).take_while(u8::is_ascii_alphanumeric).count();
-    if zone.starts_with(|first: char| first.is_ascii_alphabetic()) { end + rest.len() - zone.len() + length } else { end }
+    if zone.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        end + rest.len() - zone.len() + length
+    } else {
+        end
+    }
 }
 
 /// `/24`, if it can be a prefix length.
@@ -163,7 +165,9 @@ fn version_4(text: &str, run: &Run) -> Option<(usize, usize)> {
     let to = places.get(3).copied().filter(|_| dots == 4).unwrap_or(dotted.len());
     let address = run.slice(0, to);
     let has_leading_zero = || dotted.split(|byte| *byte == b'.').any(|part| part.len() > 1 && part.starts_with(b"0"));
-    let glued = run.prior.is_ascii_alphanumeric() || to == run.len && run.next.is_ascii_alphanumeric();
+    // Lists of vendors are written `1~2.35.41.101`.
+    let glued =
+        run.prior.is_ascii_alphanumeric() || run.prior == '~' || to == run.len && run.next.is_ascii_alphanumeric();
     if glued || !address.split(|byte| *byte == b'.').all(is_octet) || dots == 4 && has_leading_zero() {
         return None;
     }

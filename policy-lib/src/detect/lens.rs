@@ -62,6 +62,9 @@ pub(super) fn after(text: &str, at: usize) -> Option<Seen> {
 #[inline]
 pub(super) fn before(text: &str, end: usize) -> Option<Seen> {
     let last = *text.as_bytes().get(end.checked_sub(1)?)?;
+    if last.is_ascii() && !last.is_ascii_hexdigit() && !matches!(last, b';' | b'n' | b'r' | b't') {
+        return Some(Seen { char: char::from(last), len: 1 });
+    }
     let escaped = match last {
         b';' => (4..=ESCAPE_BYTES_MAX).find_map(|len| ending(text, end, len, b'&')),
         b'n' | b'r' | b't' => ending(text, end, 2, b'\\'),
@@ -102,9 +105,13 @@ fn hex_byte(bytes: &[u8], at: usize) -> Option<u8> {
 /// `&#64;`, `&#x40;`, `&commat;`.
 fn entity(text: &str, at: usize) -> Option<Seen> {
     let bytes = text.as_bytes();
-    if bytes.get(at + 1) != Some(&b'#') {
+    let second = bytes.get(at + 1)?;
+    if second.is_ascii_alphabetic() {
         let named = |(name, _): &&(&str, char)| text.get(at..).is_some_and(|rest| rest.starts_with(name));
         return ENTITIES.iter().find(named).map(|(name, char)| Seen { char: *char, len: name.len() });
+    }
+    if *second != b'#' {
+        return None;
     }
     let (radix, digits) = match bytes.get(at + 2)? {
         b'x' | b'X' => (16, at + 3),

@@ -28,7 +28,8 @@ impl Sight {
                 dots += u8::from(byte == b'.');
                 colons += u8::from(byte == b':');
                 percents += u8::from(byte == b'%');
-                at_signs += u8::from((byte == b'@') | (byte == b'%') | (byte == b'&') | (byte == b'\\') | (byte == 0xEF));
+                at_signs +=
+                    u8::from((byte == b'@') | (byte == b'%') | (byte == b'&') | (byte == b'\\') | (byte == 0xEF));
             }
             sight.digits += usize::from(digits);
             sight.dots += usize::from(dots);

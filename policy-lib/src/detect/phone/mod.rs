@@ -27,20 +27,33 @@ pub(super) const fn possible(sight: &Sight) -> bool {
 
 pub(super) fn find(text: &str, _sight: &Sight, found: &mut Vec<Found>) {
     for_each_number(text, DIGITS_MIN, |groups| {
-        let mut digits = 0;
-        let longest = groups.iter().take_while(|group| {
-            digits += group.len();
-            digits <= DIGITS_MAX
-        });
-        let before = OnceCell::new();
-        let judge = |count| Some((Candidate::new(text, groups, count, &before)?.score()?, count));
-        let Some((score, count)) = (1..=longest.count()).filter_map(judge).max() else { return 1 };
+        let Some((score, count)) = best(text, groups) else { return 1 };
         if let (Some(first), Some(last)) = (groups.first(), groups.get(count - 1)) {
             let end = extension(text, last.end).unwrap_or(last.end);
-            found.push(Found { detector: Detector::PhoneNumber, start: first.lead, end, score });
+            // Parentheses around the whole number are the sentence's.
+            let wrapped = count == 1 && first.parens && text.as_bytes().get(first.lead) != Some(&b'+');
+            let start = if wrapped { first.lead + 1 } else { first.lead };
+            found.push(Found { detector: Detector::PhoneNumber, start, end, score });
         }
         count
     });
+}
+
+/// The surest number that begins with the first group, then the longest; and of how many groups.
+fn best(text: &str, groups: &[Group]) -> Option<(u8, usize)> {
+    let first = groups.first()?;
+    if first.prior(text).is_ascii_alphanumeric() || !first.plus && first.joint.is_tight() {
+        return None;
+    }
+    let before = OnceCell::new();
+    let mut digits = 0;
+    let fitting = groups.iter().zip(1..).filter_map(|(group, count)| {
+        digits += group.len();
+        // Groups of one digit are rare inside a number.
+        let dense = digits * 2 >= count * 3;
+        (dense && (DIGITS_MIN..=DIGITS_MAX).contains(&digits)).then_some(count)
+    });
+    fitting.filter_map(|count| Some((Candidate::new(text, groups, count, &before)?.score()?, count))).max()
 }
 
 /// Some joined groups that may be one number.
@@ -65,15 +78,12 @@ struct Digits {
 }
 
 impl Digits {
-    fn read(text: &str, groups: &[Group]) -> Option<Self> {
+    fn read(text: &str, groups: &[Group]) -> Self {
         let len = groups.iter().map(Group::len).sum();
         let mut bytes = [0; DIGITS_MAX];
-        if !(DIGITS_MIN..=DIGITS_MAX).contains(&len) {
-            return None;
-        }
         let written = groups.iter().flat_map(|group| group.digits(text));
         bytes.iter_mut().zip(written).for_each(|(place, digit)| *place = *digit);
-        Some(Self { bytes, len })
+        Self { bytes, len }
     }
 
     fn all(&self) -> &[u8] {
@@ -90,14 +100,16 @@ impl<'t> Candidate<'t> {
     fn new(text: &'t str, joined: &'t [Group], count: usize, before: &'t OnceCell<Hint>) -> Option<Self> {
         let groups = joined.get(..count)?;
         let (first, last) = (groups.first()?, groups.last()?);
-        let digits = Digits::read(text, groups)?;
+        let digits = Digits::read(text, groups);
         let joints = groups.iter().skip(1).fold(Joint::default(), |joints, group| joints.and(group.joint));
-        let clean = |joint: Joint, opens: bool| joint.is_break() || opens || !joint.is_tight() && (joints.is_tight() || joint != joints);
+        let clean = |joint: Joint, opens: bool| {
+            joint.is_break() || opens || !joint.is_tight() && (joints.is_tight() || joint != joints)
+        };
         let following = joined.get(count);
-        let starts = !first.prior(text).is_ascii_alphanumeric() && (first.plus || !first.joint.is_tight());
         let ends = following.is_none_or(|next| !next.joint.is_tight()) && ends_free(text, last);
-        let whole = (first.plus || clean(first.joint, first.parens)) && following.is_none_or(|next| clean(next.joint, next.parens));
-        (starts && ends).then_some(Self { text, groups, first, last, digits, whole, joints, before })
+        let whole = (first.plus || clean(first.joint, first.parens))
+            && following.is_none_or(|next| clean(next.joint, next.parens));
+        ends.then_some(Self { text, groups, first, last, digits, whole, joints, before })
     }
 
     /// How sure it is a phone number.
@@ -107,12 +119,14 @@ impl<'t> Candidate<'t> {
             return None;
         }
         if self.first.plus {
-            return self.international(self.digits.all());
+            let doubled = if self.digits.all().starts_with(b"00") { 2 } else { 0 };
+            return self.international(self.digits.from(doubled));
         }
         if self.is_something_else() {
             return None;
         }
         self.exit_code()
+            .or_else(|| self.russian())
             .or_else(|| self.north_american())
             .or_else(|| self.trunk_prefix())
             .or_else(|| self.area_in_parentheses())
@@ -170,6 +184,13 @@ impl<'t> Candidate<'t> {
         }
     }
 
+    /// `8 (301) 123-45-67`: the trunk prefix of the +7 plan is an eight.
+    fn russian(&self) -> Option<u8> {
+        let [trunk, area, _, ..] = self.groups else { return None };
+        let fits = trunk.digits(self.text) == b"8" && self.digits.len == 11 && (3..=5).contains(&area.len());
+        (fits && area.parens && self.whole).then_some(80)
+    }
+
     /// `020 7946 0958`, `01.84.17.61.18`, `07700900123`.
     fn trunk_prefix(&self) -> Option<u8> {
         let [b'0', b'1'..=b'9', ..] = self.digits.all() else { return None };
@@ -181,8 +202,10 @@ impl<'t> Candidate<'t> {
             ([_], 10) => matches!(self.digits.all(), [_, b'4'..=b'9', ..]).then_some(55),
             ([_], 11) => matches!(self.digits.all(), [_, b'5'..=b'9', ..]).then_some(55),
             ([_], _) => None,
-            ([trunk, ..], 9..=12) if trunk.len() == 1 => (self.groups.len() >= 4 && lengths.at_least(2, 1)).then_some(65),
-            (_, 9..=12) => lengths.at_least(2, 0).then_some(70),
+            ([trunk, ..], 9..=12) if trunk.len() == 1 => {
+                (self.groups.len() >= 4 && lengths.at_least(2, 1)).then_some(65)
+            }
+            (_, 9..=13) => lengths.at_least(2, 0).then_some(70),
             _ => None,
         }
     }
@@ -199,7 +222,11 @@ impl<'t> Candidate<'t> {
     /// What only a word nearby makes a phone number.
     fn hinted(&self) -> Option<u8> {
         let lengths = Lengths::of(self.groups);
-        if !self.whole || self.digits.len > 12 || !(self.groups.len() == 1 || lengths.at_least(2, 0)) {
+        let short = self.groups.iter().filter(|group| group.len() == 1).count();
+        let last_is_short = self.last.len() == 1;
+        let is_path = self.joints == Joint::SLASH && self.groups.len() > 2;
+        if !self.whole || self.digits.len > 13 || is_path || last_is_short || short > usize::from(self.groups.len() > 2)
+        {
             return None;
         }
         let country_code = self.groups.len() > 3 && self.joints == Joint::DASH && plan::of(self.digits.all()).is_some();
@@ -260,7 +287,12 @@ impl<'t> Candidate<'t> {
     /// `2024-01-31`, `31/01/2024`, `01.31.24 10`
     fn starts_with_date(&self) -> bool {
         let [a, b, c, ..] = self.groups else { return false };
-        let number = |group: &Group| group.digits(self.text).iter().fold(0_u32, |value, digit| value.saturating_mul(10) + u32::from(digit - b'0'));
+        let number = |group: &Group| {
+            group
+                .digits(self.text)
+                .iter()
+                .fold(0_u32, |value, digit| value.saturating_mul(10) + u32::from(digit - b'0'))
+        };
         let is_year = |group: &Group| group.len() == 4 && (1900..2100).contains(&number(group));
         let is_day = |group: &Group| group.len() <= 2 && (1..=31).contains(&number(group));
         let joined = b.joint == c.joint && b.joint.is_tight();
