@@ -92,8 +92,9 @@ pub struct Admission {
     pub units_max: NonZeroU64,
 }
 
-/// About what a tag, its slot and their share of the hash table take.
-const UNIT_BYTES: u64 = 44;
+/// What a tag and its slot take in the hash table, at the moment it has just
+/// doubled and the half as large one is still there.
+const UNIT_BYTES: u64 = 72;
 const ENTRY_BYTES: u64 = size_of::<Entry>() as u64;
 
 impl Admission {

@@ -25,11 +25,10 @@ pub struct Query {
     pub unit: String,
     /// The rows of the published table.
     pub keys: KeyTable,
-    /// What one unit may contribute to a window.
-    pub bounds: ContributionBounds,
     /// Which units count, and how many may.
     pub admission: Admission,
-    /// The noise, calibrated to the bounds and the declared loss.
+    /// The noise, calibrated to the contribution bounds and the declared loss. The
+    /// bounds that are enforced are the mechanism's own, so the two cannot differ.
     pub mechanism: Mechanism,
     /// How many identifiers one person may hold.
     pub ids_per_person: NonZeroU64,
@@ -37,6 +36,14 @@ pub struct Query {
     pub window_length: Span,
     /// What a person may lose over a horizon.
     pub budget: Budget,
+}
+
+impl Query {
+    /// What one unit may contribute to a window.
+    #[must_use]
+    pub const fn bounds(&self) -> ContributionBounds {
+        self.mechanism.bounds()
+    }
 }
 
 /// The declared keys: columns and the values each may take.
@@ -159,7 +166,6 @@ pub(crate) mod tests {
             name: name.to_owned(),
             unit: "userId".to_owned(),
             keys: KeyTable::new(vec![column("properties.section", &["apps", "games", "books"])]).unwrap(),
-            bounds,
             admission: Admission::within_memory(64 << 20, bounds),
             mechanism: Mechanism::calibrate(Noise::DiscreteLaplace, bounds, loss("0.1")).unwrap(),
             ids_per_person: NonZeroU64::MIN,

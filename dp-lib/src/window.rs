@@ -193,7 +193,7 @@ impl OpenWindow {
         opened_at: Timestamp,
         part: u32,
     ) -> Result<Self, NoRandomness> {
-        let bounder = ContributionBounder::new(query.bounds, query.admission)?;
+        let bounder = ContributionBounder::new(query.bounds(), query.admission)?;
         let counts = Exact::new(vec![0; query.keys.len()]);
         Ok(Self { query, window, policy, opened_at, part, bounder, counts, overflowed: false })
     }

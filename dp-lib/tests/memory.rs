@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use privet_dp::accountant::Budget;
-use privet_dp::bound::{Admission, ContributionBounds};
+use privet_dp::bound::Admission;
 use privet_dp::mechanism::Noise;
 use privet_dp::query::{Column, KeyTable, Query};
 use privet_dp::window::{OpenWindow, Span, Window};
@@ -22,7 +22,6 @@ fn resident_bytes() -> u64 {
 
 #[test]
 fn a_million_units_fit_96_megabytes() {
-    let bounds = ContributionBounds::new(2, 3).unwrap();
     let mechanism = support::mechanism(Noise::DiscreteLaplace, 2, 3, "0.1");
     let length = Span::parse("1h").unwrap();
     let sections = ["apps", "games", "books"].map(str::to_owned).to_vec();
@@ -30,7 +29,6 @@ fn a_million_units_fit_96_megabytes() {
         name: "searches".to_owned(),
         unit: "userId".to_owned(),
         keys: KeyTable::new(vec![Column { name: "section".to_owned(), values: sections }]).unwrap(),
-        bounds,
         admission: Admission { lot_max: u64::MAX, units_max: NonZeroU64::new(1_000_000).unwrap() },
         budget: Budget { limit: mechanism.loss(), horizon: length },
         mechanism,

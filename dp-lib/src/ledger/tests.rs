@@ -58,7 +58,7 @@ fn a_release_walks_one_way() {
     assert!(matches!(ledger.acknowledge(claim.release()), Err(LedgerError::WrongState { .. })));
     let unsent = commit(&ledger, &query, 0, paid, charged).unwrap();
     assert!(matches!(ledger.spend(&claim).unwrap(), Spent::Already(ReleaseState::Committed(_))));
-    assert_eq!(ledger.unsent().unwrap(), [unsent.clone()]);
+    assert_eq!(ledger.unsent().unwrap(), std::slice::from_ref(&unsent));
     assert!(matches!(ledger.forfeit(claim.release()), Err(LedgerError::WrongState { .. })));
     ledger.acknowledge(claim.release()).unwrap();
     ledger.acknowledge(claim.release()).unwrap();
@@ -101,9 +101,12 @@ fn a_budget_that_changes_its_measure_keeps_what_was_spent() {
     let (ledger, mut query) = (in_memory(), query("searches", 2, 3));
     paid(&ledger, &claim(&query, 0, 1));
     let rho = |written| Loss::from_decimal(Measure::Zcdp, written).unwrap();
-    query.mechanism =
-        crate::mechanism::Mechanism::calibrate(crate::mechanism::Noise::DiscreteGaussian, query.bounds, rho("0.0005"))
-            .unwrap();
+    query.mechanism = crate::mechanism::Mechanism::calibrate(
+        crate::mechanism::Noise::DiscreteGaussian,
+        query.bounds(),
+        rho("0.0005"),
+    )
+    .unwrap();
     query.budget.limit = rho("0.36");
     // 0.1 epsilon bounds 0.005 rho.
     assert_eq!(paid(&ledger, &claim(&query, 1, 1)).1.spent_nano, 5_500_000);
@@ -119,7 +122,8 @@ fn a_reservation_left_behind_is_forfeited_and_stays_paid() {
     let (path, query) = (directory.path().join("ledger.redb"), query("searches", 2, 3));
     let ledger = Ledger::open(&path).unwrap();
     let claim = claim(&query, 0, 1);
-    drop(paid(&ledger, &claim));
+    // The process dies with its payment in hand.
+    let _ = paid(&ledger, &claim);
     assert!(Ledger::open(&path).is_err(), "one process at a time");
     drop(ledger);
     let ledger = Ledger::open(&path).unwrap();

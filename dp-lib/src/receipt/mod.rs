@@ -388,7 +388,7 @@ impl WindowStatus {
 impl Privacy {
     fn new(facts: &Facts<'_>) -> Self {
         let query = facts.query;
-        let bounds = query.bounds;
+        let bounds = query.bounds();
         Self {
             unit: query.unit.clone(),
             adjacency: Adjacency::AddRemove,
@@ -446,8 +446,8 @@ impl MechanismReceipt {
     fn new(query: &Query) -> Self {
         let mechanism = &query.mechanism;
         let sensitivity = match mechanism.noise() {
-            Noise::DiscreteLaplace => Sensitivity::L1(query.bounds.sensitivity_l1()),
-            Noise::DiscreteGaussian => Sensitivity::L2Squared(query.bounds.sensitivity_l2_squared()),
+            Noise::DiscreteLaplace => Sensitivity::L1(query.bounds().sensitivity_l1()),
+            Noise::DiscreteGaussian => Sensitivity::L2Squared(query.bounds().sensitivity_l2_squared()),
         };
         Self { name: mechanism.noise(), scale: mechanism.scale().to_string(), sensitivity }
     }

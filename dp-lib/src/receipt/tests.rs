@@ -75,7 +75,7 @@ fn a_receipt_of_gaussian_noise_verifies() {
     use crate::mechanism::Mechanism;
     let mut query = query("searches", 2, 3);
     let rho = |written| Loss::from_decimal(Measure::Zcdp, written).unwrap();
-    query.mechanism = Mechanism::calibrate(Noise::DiscreteGaussian, query.bounds, rho("0.0005")).unwrap();
+    query.mechanism = Mechanism::calibrate(Noise::DiscreteGaussian, query.bounds(), rho("0.0005")).unwrap();
     query.budget.limit = rho("0.36");
     query.ids_per_person = std::num::NonZeroU64::new(3).unwrap();
     let directory = tempfile::tempdir().unwrap();

@@ -26,7 +26,6 @@ pub fn release(mechanism: &Mechanism, counts: Vec<i64>) -> Vec<i64> {
         name: "audit".to_owned(),
         unit: "userId".to_owned(),
         keys: KeyTable::new(vec![]).unwrap(),
-        bounds: mechanism.bounds(),
         admission: Admission::within_memory(1 << 20, mechanism.bounds()),
         mechanism: mechanism.clone(),
         ids_per_person: NonZeroU64::MIN,

@@ -22,8 +22,9 @@ use privet_policy::export::Export;
 use privet_policy::path::Path;
 use privet_policy::span::{Span, Spanned};
 
-/// How much memory one export's open window may take for its units.
-pub const UNITS_BYTES_MAX: u64 = 48 << 20;
+/// How much memory the open windows of all exports may take for their units,
+/// in equal parts. A window that needs more is given up.
+pub const UNITS_BYTES_MAX: u64 = 96 << 20;
 
 /// An export that can run.
 #[derive(Clone, Debug)]
@@ -62,7 +63,11 @@ impl Plan {
 /// All problems of all exports.
 pub fn plan(exports: &[Export]) -> Result<Vec<Plan>, Vec<Diagnostic>> {
     let mut problems = twice(exports);
-    let plans: Vec<Plan> = exports.iter().filter_map(|export| Planner::new(export, &mut problems).plan()).collect();
+    let units_bytes_max = UNITS_BYTES_MAX / (exports.len().max(1) as u64);
+    let plans: Vec<Plan> = exports
+        .iter()
+        .filter_map(|export| Planner { export, units_bytes_max, problems: &mut problems }.plan())
+        .collect();
     if problems.is_empty() { Ok(plans) } else { Err(problems) }
 }
 
@@ -85,14 +90,11 @@ fn twice(exports: &[Export]) -> Vec<Diagnostic> {
 /// Reads one export, and goes on after a mistake to find the next.
 struct Planner<'a> {
     export: &'a Export,
+    units_bytes_max: u64,
     problems: &'a mut Vec<Diagnostic>,
 }
 
 impl<'a> Planner<'a> {
-    const fn new(export: &'a Export, problems: &'a mut Vec<Diagnostic>) -> Self {
-        Self { export, problems }
-    }
-
     fn plan(mut self) -> Option<Plan> {
         let before = self.problems.len();
         self.name();
@@ -107,8 +109,7 @@ impl<'a> Planner<'a> {
             name: self.export.name.value.clone(),
             unit: self.export.unit.to_string(),
             keys: keys?,
-            bounds: bounds?,
-            admission: Admission::within_memory(UNITS_BYTES_MAX, bounds?),
+            admission: Admission::within_memory(self.units_bytes_max, bounds?),
             mechanism: mechanism?,
             ids_per_person: ids?,
             window_length: window_length?,
