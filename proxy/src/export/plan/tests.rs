@@ -1,0 +1,138 @@
+use super::*;
+use privet_policy::diagnostic::SourceFile;
+use privet_policy::export::KeyColumn;
+
+fn at(start: usize) -> Span {
+    Span { file: 0, bytes: start..start + 1 }
+}
+
+fn text(value: &str, start: usize) -> Spanned<String> {
+    Spanned::new(value.to_owned(), at(start))
+}
+
+/// The example of the design.
+fn searches() -> Export {
+    Export {
+        name: text("searches-by-section", 1),
+        purpose: "analytics.reporting.content_performance".to_owned(),
+        contract: "storefront.search".to_owned(),
+        unit: Path::keys(&["userId"]),
+        keys: vec![KeyColumn {
+            path: Path::keys(&["properties", "section"]),
+            values: ["apps", "games", "books"].map(str::to_owned).to_vec(),
+        }],
+        window_length: text("1h", 2),
+        keys_per_unit: Spanned::new(2, at(3)),
+        rows_per_key: Spanned::new(3, at(4)),
+        noise: text("discrete_laplace", 5),
+        epsilon: Some(text("0.1", 6)),
+        rho: None,
+        horizon: text("30d", 7),
+        budget_epsilon: Some(text("72", 8)),
+        budget_rho: None,
+        ids_per_person: Spanned::new(1, at(9)),
+        log_readers_trusted: true,
+    }
+}
+
+fn problems(change: impl FnOnce(&mut Export)) -> Vec<(&'static str, usize)> {
+    let mut export = searches();
+    change(&mut export);
+    plan(&[export]).err().unwrap_or_default().iter().map(|problem| (problem.code, problem.at.bytes.start)).collect()
+}
+
+#[test]
+fn the_example_of_the_design_can_run() {
+    let plans = plan(&[searches()]).unwrap();
+    let query = &plans[0].query;
+    assert_eq!((query.keys.len(), query.mechanism.half_width_95()), (3, 180));
+    assert_eq!(plans[0].cost_of_horizon(), Some(query.budget.limit));
+    assert_eq!(plans[0].row_of(&["books"]), Some(2));
+    assert_eq!(plans[0].row_of(&["music"]), None);
+}
+
+#[test]
+fn a_concentrated_export_can_run() {
+    let mut export = searches();
+    export.noise = text("discrete_gaussian", 5);
+    (export.epsilon, export.rho) = (None, Some(text("0.0005", 6)));
+    (export.budget_epsilon, export.budget_rho) = (None, Some(text("3.24", 8)));
+    export.ids_per_person.value = 3;
+    // 720 windows, nine times 0.0005 each.
+    let plans = plan(&[export.clone()]).unwrap();
+    assert_eq!(plans[0].cost_of_horizon(), Some(plans[0].query.budget.limit));
+    export.budget_rho = Some(text("3.239999999", 8));
+    let problems = plan(&[export]).unwrap_err();
+    assert_eq!(problems[0].code, "P115");
+    assert_eq!(problems[0].message, "720 windows at rho 0.0045 each do not fit a budget of rho 3.239999999");
+    assert_eq!(problems[0].label, "room for 719 windows in 30d");
+}
+
+#[test]
+fn every_mistake_is_found_at_its_place() {
+    assert_eq!(problems(|export| export.name.value = "../ledger".to_owned()), [("P102", 1)]);
+    assert_eq!(problems(|export| export.keys[0].values.clear()), [("P103", 1)]);
+    assert_eq!(problems(|export| export.keys_per_unit.value = 0), [("P104", 3)]);
+    assert_eq!(problems(|export| export.rows_per_key.value = 70_000), [("P104", 4)]);
+    assert_eq!(problems(|export| export.keys_per_unit.value = 4), [("P105", 3)]);
+    assert_eq!(problems(|export| export.window_length.value = "hourly".to_owned()), [("P106", 2)]);
+    assert_eq!(problems(|export| export.noise.value = "laplace".to_owned()), [("P107", 5)]);
+    assert_eq!(problems(|export| export.epsilon = None), [("P108", 5)]);
+    assert_eq!(problems(|export| (export.rho, export.epsilon) = (Some(text("1", 6)), None)), [("P108", 6)]);
+    assert_eq!(problems(|export| export.epsilon = Some(text("0.000000001", 6))), [("P109", 6)]);
+    assert_eq!(problems(|export| export.epsilon = Some(text("1e-1", 6))), [("P110", 6)]);
+    assert_eq!(problems(|export| export.ids_per_person.value = 0), [("P111", 9)]);
+    assert_eq!(problems(|export| export.window_length.value = "7h".to_owned()), [("P112", 7)]);
+    assert_eq!(problems(|export| export.budget_epsilon = None), [("P113", 7)]);
+    assert_eq!(
+        problems(|export| (export.budget_epsilon, export.budget_rho) = (None, Some(text("1", 8)))),
+        [("P115", 8)]
+    );
+    assert_eq!(problems(|export| export.budget_epsilon = Some(text("71.9", 8))), [("P115", 8)]);
+    assert_eq!(problems(|export| export.ids_per_person.value = 2), [("P115", 8)]);
+}
+
+#[test]
+fn all_mistakes_are_found_at_once() {
+    let mut export = searches();
+    export.name.value = String::new();
+    export.rows_per_key.value = 0;
+    export.epsilon = Some(text("lots", 6));
+    export.horizon.value = "forever".to_owned();
+    let codes: Vec<_> =
+        plan(&[export, searches(), searches()]).unwrap_err().iter().map(|problem| problem.code).collect();
+    assert_eq!(codes, ["P101", "P102", "P104", "P110", "P106"]);
+}
+
+const DESIGN: &str = include_str!("../../../../policy-lib/tests/data/design.yaml");
+
+/// Compiles the design's policies with one text replaced, and plans their exports.
+fn from_policies(written: &str, instead: &str) -> Result<Vec<Plan>, String> {
+    assert!(DESIGN.contains(written), "{written}");
+    let files = [SourceFile { name: "design.yaml".to_owned(), text: DESIGN.replace(written, instead) }];
+    let policy = privet_policy::compile(&files).policy.unwrap();
+    plan(policy.exports()).map_err(|problems| problems.iter().map(|problem| problem.render(&files, false)).collect())
+}
+
+#[test]
+fn the_policies_of_the_design_plan_their_export() {
+    let plans = from_policies("kind", "kind").unwrap();
+    let query = &plans[0].query;
+    assert_eq!((plans[0].contract.as_str(), query.unit.as_str()), ("storefront.search", "userId"));
+    assert_eq!(query.keys.columns()[0].name, "properties.section");
+    assert_eq!(query.mechanism.scale().to_string(), "60.00000095367431640625");
+}
+
+#[test]
+fn a_budget_that_is_too_small_is_shown_at_its_line() {
+    let shown = from_policies("epsilon: \"72\"", "epsilon: \"71\"").unwrap_err();
+    for part in [
+        "error[P115]: 720 windows at epsilon 0.1 each do not fit a budget of epsilon 71",
+        "design.yaml:",
+        "room for 710 windows in 30d",
+        "the windows of one horizon cost epsilon 72 together: raise the limit to that, lengthen the window, or lower the loss of each",
+    ] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+    println!("{shown}");
+}
