@@ -30,7 +30,10 @@ pub(super) fn compile(text: &str, base: &Path) -> Result<Config, Vec<Diagnostic>
     let config = document(text, &mut reader).and_then(|node| reader.config(&node));
     match config {
         Some(config) if reader.mistakes.is_empty() => Ok(config),
-        _ => Err(reader.mistakes),
+        _ => {
+            reader.mistakes.sort_by_key(|mistake| mistake.at.bytes.start);
+            Err(reader.mistakes)
+        }
     }
 }
 
@@ -146,7 +149,7 @@ impl Reader<'_> {
 
     fn listeners<'n>(&mut self, members: Members<'n>, taken: &mut Vec<Taken<'n>>) -> Option<Vec<Listener>> {
         let node = self.need(members, "listeners")?;
-        let nodes = self.list(node);
+        let nodes = self.list(node)?;
         if nodes.is_empty() {
             self.mistake(Diagnostic::error(code::MISSING, &node.at, "at least one listener is needed"));
         }
@@ -203,7 +206,7 @@ impl Reader<'_> {
     }
 
     fn formats(&mut self, node: &Node) -> Vec<Format> {
-        let nodes = self.list(node);
+        let nodes = self.list(node).unwrap_or_default();
         if nodes.is_empty() {
             self.mistake(
                 Diagnostic::error(code::MISSING, &node.at, "a listener takes at least one format")
@@ -229,7 +232,8 @@ impl Reader<'_> {
         facts.jurisdiction = members.get("is").and_then(|node| self.label(node));
         facts.jurisdiction_header = members.get("header").and_then(|node| self.parsed(node, "a header name"));
         if let Some(peers) = members.get("trusted_peers") {
-            facts.trusted_peers = self.list(peers).iter().filter_map(|node| self.network(node)).collect();
+            facts.trusted_peers =
+                self.list(peers).unwrap_or_default().iter().filter_map(|node| self.network(node)).collect();
         }
         self.header_needs_peers(members);
         facts
@@ -286,9 +290,9 @@ impl Reader<'_> {
         JsonFacts {
             event_type: members.get("event_type").and_then(|node| self.field(node)),
             consent: members.get("consent").and_then(|node| self.field(node)),
-            subjects: members
-                .get("subjects")
-                .map_or_else(Vec::new, |node| self.list(node).iter().filter_map(|node| self.field(node)).collect()),
+            subjects: members.get("subjects").map_or_else(Vec::new, |node| {
+                self.list(node).unwrap_or_default().iter().filter_map(|node| self.field(node)).collect()
+            }),
             time: members.get("time").and_then(|node| self.field(node)),
         }
     }
@@ -324,8 +328,9 @@ impl Reader<'_> {
         }
         log.durability = self.durability(members);
         if log.anchor_dir.starts_with(&log.directory) {
+            let at = &members.get("anchor_dir").unwrap_or(node).at;
             self.mistake(
-                Diagnostic::error(code::CONFLICT, &node.at, "`anchor_dir` lies inside the log's `directory`")
+                Diagnostic::error(code::CONFLICT, at, "`anchor_dir` lies inside the log's `directory`")
                     .note("an anchor that falls with the log proves nothing about it"),
             );
         }
@@ -413,20 +418,23 @@ impl Reader<'_> {
         self.seconds(members, "idle_timeout_secs", &mut limits.idle_timeout);
         self.seconds(members, "upstream_timeout_secs", &mut limits.upstream_timeout);
         limits.rate_per_source = members.get("rate_per_source").and_then(|node| self.rate(node));
-        self.body_fits(node, &limits);
+        self.body_fits(members, &limits);
         Some(limits)
     }
 
-    fn body_fits(&mut self, node: &Node, limits: &Limits) {
+    fn body_fits(&mut self, members: Members<'_>, limits: &Limits) {
+        let at = |key| members.get(key).unwrap_or(members.node).at.clone();
         if limits.body_bytes_max > limits.in_flight_bytes_max {
+            let message = "`in_flight_bytes_max` is less than `body_bytes_max`";
             self.mistake(
-                Diagnostic::error(code::CONFLICT, &node.at, "`body_bytes_max` is more than `in_flight_bytes_max`")
+                Diagnostic::error(code::CONFLICT, &at("in_flight_bytes_max"), message)
                     .note("a body of the largest size would never be taken"),
             );
         }
         if limits.decoded_bytes_max < limits.body_bytes_max {
+            let message = "`decoded_bytes_max` is less than `body_bytes_max`";
             self.mistake(
-                Diagnostic::error(code::CONFLICT, &node.at, "`decoded_bytes_max` is less than `body_bytes_max`")
+                Diagnostic::error(code::CONFLICT, &at("decoded_bytes_max"), message)
                     .note("a body that is not compressed has both sizes"),
             );
         }

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use privet_policy::diagnostic::Diagnostic;
-use privet_policy::span::Span;
 use privet_policy::yaml::{Node, Value};
 
 /// Codes of configuration mistakes; docs/configuration.md lists them.
@@ -82,14 +81,12 @@ impl Reader<'_> {
     }
 
     /// The elements of a list.
-    pub fn list<'n>(&mut self, node: &'n Node) -> &'n [Node] {
-        match &node.value {
-            Value::List(nodes) => nodes,
-            _ => {
-                self.wrong_kind(node, "a list");
-                &[]
-            }
-        }
+    pub fn list<'n>(&mut self, node: &'n Node) -> Option<&'n [Node]> {
+        let Value::List(nodes) = &node.value else {
+            self.wrong_kind(node, "a list");
+            return None;
+        };
+        Some(nodes)
     }
 
     /// A scalar as it was written.
@@ -143,8 +140,7 @@ impl Reader<'_> {
     }
 
     fn wrong_kind(&mut self, node: &Node, want: &str) {
-        let at = if node.at.bytes.is_empty() { &Span { bytes: node.at.bytes.clone(), ..node.at } } else { &node.at };
-        self.mistakes.push(Diagnostic::error(code::SHAPE, at, format!("this is {}, want {want}", node.kind())));
+        self.mistake(Diagnostic::error(code::SHAPE, &node.at, format!("this is {}, want {want}", node.kind())));
     }
 }
 
