@@ -119,11 +119,16 @@ pub enum Withheld {
 /// Why the line does not start.
 #[derive(Debug, Error)]
 pub enum CannotStart {
+    /// The budget's past is lost: a new ledger would let it be spent again.
+    #[error(
+        "receipts are published here, but their budget ledger is gone: restore it, or move the receipts away and so accept that their loss counts no more"
+    )]
+    LedgerGone,
     /// The ledger is damaged, open elsewhere or not writable.
     #[error("cannot open the budget ledger")]
     Ledger(#[source] LedgerError),
-    /// The output directory is not writable.
-    #[error("cannot make the directory for published receipts")]
+    /// The output directory cannot be made or read.
+    #[error("cannot use the directory for published receipts")]
     Output(#[source] std::io::Error),
     /// No window key.
     #[error("cannot open the first windows")]
@@ -155,8 +160,8 @@ impl ExportLine {
     /// acknowledged, opens a window for each plan and starts the noise thread.
     ///
     /// # Errors
-    /// A ledger or an output directory that cannot be used. Receipts that cannot
-    /// be published yet are tried again later.
+    /// A ledger or an output directory that cannot be used, and receipts whose
+    /// ledger is gone. Receipts that cannot be published yet are tried again later.
     pub fn start(
         plans: &[Plan],
         policy: PolicyDigest,
@@ -164,8 +169,11 @@ impl ExportLine {
         clock: Arc<dyn Clock>,
         evidence: Arc<dyn DpEvidence>,
     ) -> Result<Self, CannotStart> {
-        let ledger = Ledger::open(&settings.ledger).map_err(CannotStart::Ledger)?;
         std::fs::create_dir_all(&settings.output).map_err(CannotStart::Output)?;
+        if !settings.ledger.exists() && publish::any_receipts(&settings.output).map_err(CannotStart::Output)? {
+            return Err(CannotStart::LedgerGone);
+        }
+        let ledger = Ledger::open(&settings.ledger).map_err(CannotStart::Ledger)?;
         let generation = Generation::open(plans, policy, clock.now()).map_err(CannotStart::Windows)?;
         let shared =
             Arc::new(Shared { clock, generation: ArcSwap::from_pointee(generation), draining: Mutex::default() });

@@ -52,12 +52,30 @@ pub(super) fn publish(
     Ok(Published { path, receipt_sha256 })
 }
 
+/// Whether the directory holds a receipt of any export.
+pub(super) fn any_receipts(output: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(output)? {
+        let path = entry?.path();
+        if path.is_dir() && fs::read_dir(path)?.next().is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The file appears whole: written beside its name, synced, renamed, and the
 /// directory synced, so that an acknowledged receipt survives a power loss.
 fn write(output: &Path, receipt: &Receipt, bytes: &[u8]) -> io::Result<PathBuf> {
     let directory = output.join(&receipt.query);
     fs::create_dir_all(&directory)?;
     let name = file_name(receipt);
+    match fs::read(directory.join(&name)) {
+        Ok(published) if published == bytes => {}
+        // Whatever made that file, it is somebody's evidence.
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "another receipt has this name")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
     let (partial, whole) = (directory.join(format!(".{name}.partial")), directory.join(name));
     let mut file = File::create(&partial)?;
     file.write_all(bytes)?;

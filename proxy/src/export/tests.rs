@@ -310,6 +310,31 @@ fn a_tighter_policy_gives_the_open_window_up() {
 }
 
 #[test]
+fn a_lost_ledger_is_not_a_new_budget() {
+    let bench = Bench::at(NOON);
+    let line = bench.start();
+    assert!(line.flush_now()[0].result.is_ok());
+    drop(line);
+    fs::remove_file(bench.settings().ledger).unwrap();
+    let log: Arc<dyn DpEvidence> = Arc::clone(&bench.log) as _;
+    let again = ExportLine::start(&bench.plans, POLICY, &bench.settings(), Arc::clone(&bench.clock) as _, log);
+    assert!(matches!(again, Err(CannotStart::LedgerGone)));
+    assert!(!bench.settings().ledger.exists());
+}
+
+#[test]
+fn a_published_receipt_is_never_overwritten() {
+    let bench = Bench::at(NOON);
+    let line = bench.start();
+    let directory = bench.settings().output.join("searches-by-section");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("2026-11-21T12-00-00Z.1-0.json"), b"somebody's").unwrap();
+    let withheld = line.flush_now().remove(0).result.unwrap_err();
+    assert!(matches!(withheld, Withheld::Unpublished(CannotPublish::File(_))));
+    assert_eq!(fs::read(directory.join("2026-11-21T12-00-00Z.1-0.json")).unwrap(), b"somebody's");
+}
+
+#[test]
 fn no_unpublished_key_or_unit_reaches_the_disk() {
     let bench = Bench::at(NOON);
     let line = bench.start();
