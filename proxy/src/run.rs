@@ -299,4 +299,5 @@ pub fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test joins what it spawns")]
 mod tests;

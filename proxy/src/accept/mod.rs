@@ -12,6 +12,7 @@ mod pulse;
 mod rate;
 mod serve;
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test joins what it spawns")]
 mod tests;
 mod wire;
 
