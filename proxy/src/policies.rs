@@ -1,88 +1,86 @@
-//! A policy directory on disk: every YAML file in it, at any depth.
-//!
-//! The only place where policy text meets a file system.
+//! Policy text on its way from a directory to the compiler.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use privet_policy::diagnostic::SourceFile;
+use privet_policy::diagnostic::{Diagnostic, Severity, SourceFile};
+use privet_policy::policy::Policy;
 
-/// The largest policy file, in bytes.
-const FILE_BYTES_MAX: u64 = 4 << 20;
-/// The most files of a policy directory.
-const FILES_MAX: usize = 10_000;
+use crate::export::Plan;
+use crate::export::plan::plan;
+use crate::reload::{Files, Place};
 
 /// Why a policy directory cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    /// The system said no.
-    #[error("cannot read `{path}`")]
+    /// The system said no, or there is too much.
+    #[error("cannot read the policies in `{path}`")]
     Io {
-        /// The file or directory.
+        /// The directory.
         path: PathBuf,
         /// What the system said.
         #[source]
         source: io::Error,
     },
-    /// A file is no text, or too large.
-    #[error("`{0}` is not UTF-8 text of at most 4 MiB")]
-    NotText(PathBuf),
+    /// A file is no text.
+    #[error("`{0}` is not UTF-8 text")]
+    NotText(String),
     /// There is nothing to compile.
-    #[error("`{0}` holds no .yaml file")]
+    #[error("there is no .yaml file in `{0}`")]
     Nothing(PathBuf),
-    /// There are too many.
-    #[error("`{0}` holds more than 10,000 files")]
-    TooMany(PathBuf),
 }
 
 /// Reads every `.yaml` and `.yml` file below a directory, or one file, in the order of their names.
 ///
-/// Names that begin with a dot are passed over, so the directories that
-/// Kubernetes keeps beside a projected volume are not read twice.
+/// # Errors
+/// [`Unreadable`].
+pub fn read(path: &Path) -> Result<Vec<SourceFile>, Unreadable> {
+    let place = if path.is_file() { Place::Files(vec![path.to_owned()]) } else { Place::policies(path) };
+    let files = place.read().map_err(|source| Unreadable::Io { path: path.to_owned(), source })?;
+    if files.is_empty() {
+        return Err(Unreadable::Nothing(path.to_owned()));
+    }
+    sources(&files)
+}
+
+/// Files as the compiler takes them.
 ///
 /// # Errors
-/// [`Unreadable`] for the first file that cannot be read.
-pub fn read(place: &Path) -> Result<Vec<SourceFile>, Unreadable> {
-    let mut files = Vec::new();
-    if place.is_file() {
-        let name = place.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        files.push(SourceFile { name, text: text(place)? });
-        return Ok(files);
-    }
-    collect(place, place, &mut files)?;
-    if files.is_empty() {
-        return Err(Unreadable::Nothing(place.to_owned()));
-    }
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(files)
+/// [`Unreadable::NotText`].
+pub fn sources(files: &Files) -> Result<Vec<SourceFile>, Unreadable> {
+    let text = |(name, bytes): &(String, Vec<u8>)| match String::from_utf8(bytes.clone()) {
+        Ok(text) => Ok(SourceFile { name: name.clone(), text }),
+        Err(_) => Err(Unreadable::NotText(name.clone())),
+    };
+    files.iter().map(text).collect()
 }
 
-fn collect(root: &Path, directory: &Path, files: &mut Vec<SourceFile>) -> Result<(), Unreadable> {
-    let io = |source| Unreadable::Io { path: directory.to_owned(), source };
-    for entry in fs::read_dir(directory).map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if hidden {
-            continue;
-        }
-        if path.is_dir() {
-            collect(root, &path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
-            if files.len() >= FILES_MAX {
-                return Err(Unreadable::TooMany(root.to_owned()));
-            }
-            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-            files.push(SourceFile { name, text: text(&path)? });
-        }
-    }
-    Ok(())
+/// What came of compiling a directory: policy and exports together.
+pub struct Loaded {
+    /// The policy with its exports planned, unless an error stands in the way.
+    pub policy: Option<(Policy, Vec<Plan>)>,
+    /// Every error and warning.
+    pub diagnostics: Vec<Diagnostic>,
 }
 
-fn text(path: &Path) -> Result<String, Unreadable> {
-    let io = |source| Unreadable::Io { path: path.to_owned(), source };
-    if fs::metadata(path).map_err(io)?.len() > FILE_BYTES_MAX {
-        return Err(Unreadable::NotText(path.to_owned()));
+/// Compiles policy and exports; the one door for `check`, `apply`, `demo` and `run`.
+#[must_use]
+pub fn compile(files: &[SourceFile]) -> Loaded {
+    let privet_policy::Compiled { policy, mut diagnostics } = privet_policy::compile(files);
+    let Some(policy) = policy else { return Loaded { policy: None, diagnostics } };
+    match plan(policy.exports()) {
+        Ok(plans) => Loaded { policy: Some((policy, plans)), diagnostics },
+        Err(problems) => {
+            diagnostics.extend(problems);
+            let broken = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+            Loaded { policy: (!broken).then_some((policy, Vec::new())), diagnostics }
+        }
     }
-    String::from_utf8(fs::read(path).map_err(io)?).map_err(|_| Unreadable::NotText(path.to_owned()))
+}
+
+/// Every error, as its author is shown it.
+#[must_use]
+pub fn errors(files: &[SourceFile], diagnostics: &[Diagnostic]) -> String {
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+    errors.map(|error| error.render(files, false)).collect::<Vec<_>>().join("\n\n")
 }

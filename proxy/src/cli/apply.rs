@@ -20,8 +20,8 @@ use crate::decode::Scratch;
 use crate::keys::Keyring;
 use crate::offline::{AssumedDecisions, Parts, Question, Sent, think};
 use crate::policies;
-use crate::reload::Place;
 use crate::run::chain;
+use crate::sidecar::keyring_in;
 use crate::transform::Enforcement;
 
 /// The arguments of `privet apply`.
@@ -121,22 +121,17 @@ fn prepare(args: &Args) -> Result<(Enforcement, Defaults), String> {
 
 fn policy(args: &Args) -> Result<Arc<Policy>, String> {
     let files = policies::read(&args.policies).map_err(|error| chain(&error))?;
-    let compiled = privet_policy::compile(&files);
-    let errors = || {
-        let errors = compiled.diagnostics.iter().filter(|diagnostic| diagnostic.severity == privet_policy::diagnostic::Severity::Error);
-        let shown: Vec<String> = errors.map(|diagnostic| diagnostic.render(&files, false)).collect();
-        format!("{}\nthe policy does not compile", shown.join("\n"))
-    };
-    compiled.policy.map(Arc::new).ok_or_else(errors)
+    let loaded = policies::compile(&files);
+    match loaded.policy {
+        Some((policy, _)) => Ok(Arc::new(policy)),
+        None => Err(format!("{}\nthe policy does not compile", policies::errors(&files, &loaded.diagnostics))),
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "the contract wants a random keyring said on stderr")]
 fn keyring(args: &Args) -> Result<Keyring, String> {
     match &args.keyring {
-        Some(directory) => {
-            let files = Place::everything_in(directory).read().map_err(|error| format!("cannot read the keyring `{}`: {error}", directory.display()))?;
-            Keyring::read(&files).map_err(|error| error.to_string())
-        }
+        Some(directory) => keyring_in(directory),
         None => {
             eprintln!("no keyring given: pseudonyms are made with a random key and will not join with others");
             Keyring::random().map_err(|error| error.to_string())

@@ -49,12 +49,8 @@ struct Size {
 
 /// Compiles everything, the exports' numbers included.
 fn compile(files: &[SourceFile]) -> (Option<Size>, Vec<Diagnostic>) {
-    let mut compiled = privet_policy::compile(files);
-    if let Some(policy) = &compiled.policy {
-        let _ = policy;
-    }
-    let broken = compiled.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
-    let size = compiled.policy.filter(|_| !broken).map(|policy| Size {
+    let loaded = policies::compile(files);
+    let size = loaded.policy.map(|(policy, _)| Size {
         digest: policy.digest(),
         contracts: policy.contracts().len(),
         purposes: policy.purposes().len(),
@@ -62,7 +58,7 @@ fn compile(files: &[SourceFile]) -> (Option<Size>, Vec<Diagnostic>) {
         rules: policy.rules().len(),
         exports: policy.exports().len(),
     });
-    (size, compiled.diagnostics)
+    (size, loaded.diagnostics)
 }
 
 fn tell(files: &[SourceFile], diagnostics: &[Diagnostic], size: Option<Size>) -> io::Result<()> {

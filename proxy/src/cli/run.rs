@@ -3,15 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use tokio::runtime::Handle;
 
-use crate::accept::{Carry, Refusal};
+use crate::audit::CannotRecord;
 use crate::cli::{Outcome, cannot};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::request::{ListenerFacts, RawRequest};
 use crate::run::{Foundation, StartError, chain, open, stop_signal};
+use crate::sidecar::{CannotAssemble, Sidecar};
 
 /// The arguments of `privet run`.
 #[derive(Debug, clap::Args)]
@@ -43,38 +42,23 @@ pub fn run(args: &Args) -> Outcome {
 enum RunError {
     #[error("cannot start")]
     Start(#[from] StartError),
+    #[error("cannot start")]
+    Assemble(#[from] CannotAssemble),
     #[error("cannot wait for signals")]
     Signals(#[source] std::io::Error),
+    #[error("cannot close the enforcement log")]
+    Close(#[from] CannotRecord),
 }
 
 async fn serve(config: &Config) -> Result<(), RunError> {
     let stop = stop_signal().map_err(RunError::Signals)?;
     let foundation = Foundation::lay(config, Arc::new(SystemClock::default()))?;
-    let open = open(config, foundation, Arc::new(NothingInForce), Vec::new()).await?;
+    let sidecar = Sidecar::assemble(config, &foundation, Handle::current())?;
+    let sources = sidecar.load(config);
+    let open = open(config, foundation, Arc::clone(&sidecar.line), sources).await?;
     for address in open.addresses() {
         tracing::info!(%address, "listening");
     }
-    let finished: Result<_, RunError> = open.serve(stop, async || Ok(())).await;
-    finished.map(|_| ())
-}
-
-/// The event line while no policy is in force: nothing passes.
-struct NothingInForce;
-
-impl Carry for NothingInForce {
-    async fn carry(&self, raw: RawRequest) -> Response<Bytes> {
-        self.refuse(&raw.listener, &raw.target, Refusal::NotReady)
-    }
-
-    fn refuse(&self, _: &ListenerFacts, _: &str, refusal: Refusal) -> Response<Bytes> {
-        let mut answer = Response::new(Bytes::new());
-        *answer.status_mut() = match refusal {
-            Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::TimedOut => StatusCode::REQUEST_TIMEOUT,
-            Refusal::Malformed => StatusCode::BAD_REQUEST,
-            Refusal::Overloaded | Refusal::NotReady | Refusal::Draining => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-        answer
-    }
+    open.serve(stop, async || sidecar.close().await).await?;
+    Ok(())
 }

@@ -1,0 +1,440 @@
+//! The event line, in the order it happens:
+//! accept -> decode -> decide -> transform -> audit -> forward.
+//!
+//! Promise: each step takes what the step before it made, so none can be
+//! skipped; nothing is sent that was not recorded; whatever cannot be done ends
+//! in a refusal in the client's own words, and in a count.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::Response;
+use privet_dp::window::PolicyDigest;
+use privet_policy::consent::{Memory, is_null_id};
+use privet_policy::decide::{Batch, Decision, Outcome, each_subject, value_at};
+use privet_policy::format::Format;
+use privet_policy::policy::{AgeClass, ContractNo, DestinationNo, PlaceNo, PurposeNo};
+
+use crate::accept::{self, Carry};
+use crate::admin::Health;
+use crate::audit::{Arrival, CannotRecord, ClassNo, Delivery as Fate, DestNo, ListenerNo, PolicyNo, Recorder, RefusedAs, Tally};
+use crate::decide::{Surroundings, decide};
+use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_hint};
+use crate::export::{ExportLine, Plan};
+use crate::formats::{Refusal, Unready, answer_refusal, answer_success, pass_response_headers, preflight};
+use crate::forward::{Delivery, Reply, Upstreams};
+use crate::metrics::{EventOutcome, Metrics, RefusedAt};
+use crate::recorded::Recorded;
+use crate::remember::WireRefusals;
+use crate::request::{ListenerFacts, RawRequest};
+use crate::transform::{Enforcement, Minimized, RequestView, transform};
+
+/// Seconds after which a client may try again.
+const RETRY_SECS: u32 = 5;
+
+/// The event line.
+pub struct Line {
+    in_force: ArcSwapOption<InForce>,
+    recorder: Recorder,
+    exports: ArcSwapOption<ExportLine>,
+    refusals: WireRefusals,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    limits: DecodeLimits,
+    listeners: RwLock<HashMap<String, ListenerNo>>,
+}
+
+/// A policy with all it needs to run. Swapped whole, between requests.
+pub struct InForce {
+    /// The policy and its keys.
+    pub enforcement: Enforcement,
+    /// The connections to its destinations.
+    pub upstreams: Upstreams,
+    /// Its exports.
+    pub plans: Vec<Plan>,
+    /// Its number in the log.
+    pub policy: PolicyNo,
+    /// Its destinations' numbers in the log.
+    pub destinations: Vec<DestNo>,
+    /// Its classes' numbers in the log, as far as they occurred.
+    pub classes: Arc<Classes>,
+}
+
+/// What a class is known by inside the process.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum ClassKey {
+    Ruled(u32),
+    Unmatched(Format),
+    Malformed(Format),
+    Invalid(ContractNo),
+}
+
+/// Class numbers by what they are known by.
+#[derive(Default)]
+pub struct Classes(RwLock<HashMap<ClassKey, ClassNo>>);
+
+/// A request that goes no further, and what is said about it.
+struct Stopped {
+    format: Option<Format>,
+    refusal: Refusal,
+    counted: RefusedAt,
+    recorded: RefusedAs,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// What a line is made of.
+pub struct Parts {
+    /// The enforcement log.
+    pub recorder: Recorder,
+    /// What is remembered of refusals.
+    pub refusals: WireRefusals,
+    /// What `/readyz` tells.
+    pub health: Arc<Health>,
+    /// Where things are counted.
+    pub metrics: Arc<Metrics>,
+    /// Bounds on one request.
+    pub limits: DecodeLimits,
+}
+
+impl Line {
+    /// A line with no policy in force: it refuses everything.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            in_force: ArcSwapOption::empty(),
+            recorder: parts.recorder,
+            exports: ArcSwapOption::empty(),
+            refusals: parts.refusals,
+            health: parts.health,
+            metrics: parts.metrics,
+            limits: parts.limits,
+            listeners: RwLock::default(),
+        }
+    }
+
+    /// Puts a policy in force, from the next request on.
+    pub fn enforce(&self, in_force: InForce) {
+        self.in_force.store(Some(Arc::new(in_force)));
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn in_force(&self) -> Option<Arc<InForce>> {
+        self.in_force.load_full()
+    }
+
+    /// Has permitted events observed by an export line.
+    pub fn observe_with(&self, exports: Arc<ExportLine>) {
+        self.exports.store(Some(exports));
+    }
+
+    /// The export line, if there is one.
+    #[must_use]
+    pub fn exports(&self) -> Option<Arc<ExportLine>> {
+        self.exports.load_full()
+    }
+
+    /// Ends the export line; open windows are discarded.
+    pub fn stop_exports(&self) {
+        self.exports.store(None);
+    }
+
+    /// Takes one request from here to its destinations.
+    ///
+    /// One record and one commit a request, however many events it holds.
+    async fn take(&self, raw: &RawRequest, arrival: &mut Arrival) -> Result<Response<Bytes>, Stopped> {
+        let in_force = self.in_force.load_full().ok_or_else(|| Stopped::unready(raw, Unready::Policy))?;
+        let (format, minimized, tally) = self.minimize(&in_force, raw, arrival)?;
+        let recorded = Recorded::by(&self.recorder, arrival, minimized, &tally).await;
+        let recorded = recorded.map_err(|error| self.unrecorded(format, error))?;
+        forward(&in_force, raw, format, recorded).await
+    }
+
+    /// Decode, decide and transform: from bytes to what may leave, without waiting for anything.
+    fn minimize(&self, in_force: &InForce, raw: &RawRequest, arrival: &mut Arrival) -> Result<(Format, Minimized, Tally), Stopped> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let decoded = decode(raw, &self.limits, scratch).map_err(|refusal| Stopped::by_decode(raw, refusal))?;
+            arrival.decoded(decoded.event_count() as u64);
+            let decisions = self.decide(in_force, raw, &decoded);
+            self.observe(in_force, &decoded, &decisions);
+            let minimized = transform(&in_force.enforcement, raw, &decoded, &decisions);
+            let tally = self.tally(in_force, &decoded, &decisions, &minimized);
+            let format = decoded.format;
+            scratch.reclaim(decoded);
+            let tally = tally.map_err(|error| self.unrecorded(format, error))?;
+            Ok((format, minimized, tally))
+        })
+    }
+
+    fn decide(&self, in_force: &InForce, raw: &RawRequest, decoded: &Decoded) -> Vec<Decision> {
+        let policy = &in_force.enforcement.policy;
+        let stored = self.refusals.under(policy);
+        let around = Surroundings { stored: &stored, memory: Memory::Forgetful, jurisdiction: None, age: AgeClass::Unknown };
+        let decisions = decide(policy, raw, decoded, &around);
+        self.remember_refusals(in_force, raw, decoded, &decisions);
+        decisions
+    }
+
+    /// A refusal on the wire is stored under every subject of its event.
+    fn remember_refusals(&self, in_force: &InForce, raw: &RawRequest, decoded: &Decoded, decisions: &[Decision]) {
+        if decisions.iter().all(|decision| decision.refused.is_empty()) {
+            return;
+        }
+        let policy = &in_force.enforcement.policy;
+        let received_ms = raw.received_at.as_millisecond();
+        let batch = Batch {
+            format: decoded.format,
+            events: &[],
+            shared: decoded.shared.map(|root| decoded.index.node(&decoded.body, root)),
+            implied: decoded.implied,
+            request: &RequestView(raw),
+            received_ms,
+            place: PlaceNo::default(),
+            age: AgeClass::Unknown,
+            stored: &privet_policy::consent::NothingStored,
+            memory: Memory::Forgetful,
+        };
+        for (decision, event) in decisions.iter().zip(&decoded.events).filter(|(decision, _)| !decision.refused.is_empty()) {
+            let event = decoded.index.node(&decoded.body, *event);
+            each_subject(policy, &batch, event, contract_of(&decision.outcome), &mut |subject| {
+                self.refusals.remember(policy, subject, decision.refused, received_ms);
+            });
+        }
+    }
+
+    /// Shows permitted events to the export line.
+    fn observe(&self, in_force: &InForce, decoded: &Decoded, decisions: &[Decision]) {
+        if in_force.plans.is_empty() {
+            return;
+        }
+        let Some(exports) = &*self.exports.load() else { return };
+        let policy = &in_force.enforcement.policy;
+        let digest: PolicyDigest = policy.digest().0;
+        let shared = decoded.shared.map(|root| decoded.index.node(&decoded.body, root));
+        for (decision, event) in decisions.iter().zip(&decoded.events) {
+            let Some(contract) = contract_of(&decision.outcome) else { continue };
+            let event = decoded.index.node(&decoded.body, *event);
+            for (number, plan) in in_force.plans.iter().enumerate() {
+                let purpose = policy.purposes().iter().position(|purpose| purpose.name == plan.purpose);
+                let permitted = purpose.and_then(|purpose| u8::try_from(purpose).ok()).is_some_and(|purpose| decision.publishable.contains(PurposeNo(purpose)));
+                if !permitted || policy.contract(contract).name != plan.contract {
+                    continue;
+                }
+                let Some(unit) = value_at(&plan.unit, event, shared).filter(|unit| !is_null_id(unit)) else { continue };
+                let values: Option<Vec<_>> = plan.columns.iter().map(|column| value_at(column, event, shared)).collect();
+                let row = values.and_then(|values| plan.row_of(&values.iter().map(AsRef::as_ref).collect::<Vec<&str>>()));
+                if let Some(row) = row {
+                    exports.observe(number, unit.as_bytes(), row, &digest);
+                }
+            }
+        }
+    }
+
+    /// The decisions in numbers, as the log takes them.
+    fn tally(&self, in_force: &InForce, decoded: &Decoded, decisions: &[Decision], minimized: &Minimized) -> Result<Tally, CannotRecord> {
+        let mut tally = Tally::default();
+        for decision in decisions {
+            let kept = matches!(&decision.outcome, Outcome::Ruled(verdict) if verdict.treatments.iter().any(Option::is_some));
+            let class = self.class(in_force, decoded.format, &decision.outcome)?;
+            if kept { tally.kept(class, 1) } else { tally.dropped(class, 1) }
+            self.metrics.events.of(counted(&decision.outcome, kept)).increment(1);
+        }
+        if !decoded.malformed_lines.is_empty() {
+            let lines = decoded.malformed_lines.len() as u64;
+            tally.dropped(self.class(in_force, decoded.format, &Outcome::Malformed)?, lines);
+            self.metrics.events.of(EventOutcome::Invalid).increment(lines);
+        }
+        for share in &minimized.shares {
+            if let Some(number) = in_force.destinations.get(usize::from(share.destination.0)) {
+                tally.released(*number, u64::from(share.events));
+            }
+        }
+        Ok(tally)
+    }
+
+    /// The log's number for what was decided, declared at its first use.
+    fn class(&self, in_force: &InForce, format: Format, outcome: &Outcome) -> Result<ClassNo, CannotRecord> {
+        let key = match outcome {
+            Outcome::Ruled(verdict) => ClassKey::Ruled(verdict.number),
+            Outcome::Unmatched => ClassKey::Unmatched(format),
+            Outcome::Malformed => ClassKey::Malformed(format),
+            Outcome::Invalid(contract) => ClassKey::Invalid(*contract),
+        };
+        let known = in_force.classes.0.read().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let policy = &in_force.enforcement.policy;
+        let document = match outcome {
+            Outcome::Ruled(verdict) => policy.class_of(verdict),
+            Outcome::Unmatched => policy.unmatched_class(format),
+            Outcome::Malformed => policy.malformed_class(format),
+            Outcome::Invalid(contract) => policy.invalid_class(*contract),
+        };
+        let number = self.recorder.class(in_force.policy, &document)?;
+        in_force.classes.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, number);
+        Ok(number)
+    }
+
+    fn unrecorded(&self, format: Format, error: CannotRecord) -> Stopped {
+        if error == CannotRecord::Disk {
+            self.health.log_fault(Some(error.to_string()));
+        }
+        let refusal = Refusal::Unavailable { because: Unready::Log, retry_after_secs: RETRY_SECS };
+        Stopped { format: Some(format), refusal, counted: RefusedAt::AuditUnavailable, recorded: RefusedAs::CannotRecord }
+    }
+
+    fn listener(&self, name: &str) -> Option<ListenerNo> {
+        let known = self.listeners.read().unwrap_or_else(PoisonError::into_inner).get(name).copied();
+        known.or_else(|| {
+            let number = self.recorder.listener(name).ok()?;
+            self.listeners.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), number);
+            Some(number)
+        })
+    }
+
+    fn say(&self, raw: &RawRequest, stopped: &Stopped) -> Response<Bytes> {
+        self.metrics.requests_refused.of(stopped.counted).increment(1);
+        answer_refusal(stopped.format, &stopped.refusal, &raw.headers)
+    }
+}
+
+impl Carry for Line {
+    async fn carry(&self, raw: RawRequest) -> Response<Bytes> {
+        if let Some(answer) = preflight(&raw) {
+            return answer;
+        }
+        let Some(listener) = self.listener(&raw.listener.name) else {
+            return self.say(&raw, &Stopped::unready(&raw, Unready::Log));
+        };
+        let mut arrival = self.recorder.arrived(listener, raw.body.len() as u64);
+        match self.take(&raw, &mut arrival).await {
+            Ok(answer) => {
+                arrival.answered();
+                answer
+            }
+            Err(stopped) => {
+                arrival.refused(stopped.recorded);
+                self.say(&raw, &stopped)
+            }
+        }
+    }
+
+    fn refuse(&self, listener: &ListenerFacts, target: &str, refusal: accept::Refusal) -> Response<Bytes> {
+        let format = match listener.formats.as_slice() {
+            [only] => Some(*only),
+            _ => target.starts_with("/v1/").then_some(Format::Segment),
+        };
+        let (refusal, recorded) = worded(refusal);
+        if let Some(number) = self.listener(&listener.name) {
+            self.recorder.arrived(number, 0).refused(recorded);
+        }
+        answer_refusal(format, &refusal, &http::HeaderMap::new())
+    }
+}
+
+/// The shell's refusals in the line's words.
+const fn worded(refusal: accept::Refusal) -> (Refusal, RefusedAs) {
+    match refusal {
+        accept::Refusal::Overloaded => (Refusal::Unavailable { because: Unready::Overload, retry_after_secs: RETRY_SECS }, RefusedAs::Overloaded),
+        accept::Refusal::TooLarge => (Refusal::TooLarge(crate::formats::Bound::Body), RefusedAs::TooLarge),
+        accept::Refusal::TimedOut => (Refusal::Unavailable { because: Unready::Overload, retry_after_secs: RETRY_SECS }, RefusedAs::TimedOut),
+        accept::Refusal::NotReady => (Refusal::Unavailable { because: Unready::Policy, retry_after_secs: RETRY_SECS }, RefusedAs::NotReady),
+        accept::Refusal::Draining => (Refusal::Unavailable { because: Unready::Draining, retry_after_secs: RETRY_SECS }, RefusedAs::NotReady),
+        accept::Refusal::Malformed => (Refusal::malformed(crate::formats::Fault::Empty, 0), RefusedAs::Unparseable),
+    }
+}
+
+/// Sends what was recorded: the primary's share now, the others as copies.
+async fn forward(in_force: &InForce, raw: &RawRequest, format: Format, recorded: Recorded) -> Result<Response<Bytes>, Stopped> {
+    let (shares, mut batch) = recorded.into_parts();
+    let policy = &in_force.enforcement.policy;
+    let number = |destination: DestinationNo| in_force.destinations.get(usize::from(destination.0)).copied();
+    let mut answer = None;
+    let (primary, copies): (Vec<_>, Vec<_>) = shares.into_iter().partition(|share| policy.destination(share.destination).primary);
+    for share in copies {
+        let (Some(number), events) = (number(share.destination), u64::from(share.events)) else { continue };
+        let mut own = batch.split(number);
+        let done = move |delivery: Delivery| own.outcome(number, fate(&delivery), events);
+        // A copy that finds no room is given up: its record, dropped unsent, says so.
+        in_force.upstreams.copy(&policy.destination(share.destination).name, share.forward, done).ok();
+    }
+    for share in primary {
+        let name = &policy.destination(share.destination).name;
+        let delivery = in_force.upstreams.send(name, share.forward).await;
+        if let Some(number) = number(share.destination) {
+            batch.outcome(number, fate(&delivery), u64::from(share.events));
+        }
+        answer = Some(delivery);
+    }
+    match answer {
+        None => Ok(answer_success(format, &raw.headers)),
+        Some(Delivery::Acknowledged(reply)) => Ok(passed_on(raw, reply)),
+        // A redirect would count as success with some clients and lose the events.
+        Some(Delivery::Refused(reply)) if !reply.status.is_redirection() => Ok(passed_on(raw, reply)),
+        Some(Delivery::Refused(_) | Delivery::Unknown(_)) => Err(Stopped {
+            format: Some(format),
+            refusal: Refusal::Unavailable { because: Unready::Destination, retry_after_secs: RETRY_SECS },
+            counted: RefusedAt::ForwardUnavailable,
+            recorded: RefusedAs::DestinationFailed,
+        }),
+    }
+}
+
+/// The collector's answer, with the headers that may pass.
+fn passed_on(raw: &RawRequest, reply: Reply) -> Response<Bytes> {
+    let mut answer = Response::new(reply.body);
+    *answer.status_mut() = reply.status;
+    pass_response_headers(&reply.headers, &raw.headers, answer.headers_mut());
+    answer
+}
+
+const fn fate(delivery: &Delivery) -> Fate {
+    match delivery {
+        Delivery::Acknowledged(_) => Fate::Acknowledged,
+        Delivery::Refused(_) => Fate::Refused,
+        Delivery::Unknown(_) => Fate::Unknown,
+    }
+}
+
+const fn counted(outcome: &Outcome, kept: bool) -> EventOutcome {
+    match outcome {
+        Outcome::Ruled(_) if kept => EventOutcome::Kept,
+        Outcome::Ruled(_) => EventOutcome::Dropped,
+        Outcome::Unmatched => EventOutcome::Unmatched,
+        Outcome::Invalid(_) | Outcome::Malformed => EventOutcome::Invalid,
+    }
+}
+
+fn contract_of(outcome: &Outcome) -> Option<ContractNo> {
+    match outcome {
+        Outcome::Ruled(verdict) => Some(verdict.key.contract),
+        Outcome::Invalid(_) | Outcome::Unmatched | Outcome::Malformed => None,
+    }
+}
+
+impl Stopped {
+    fn unready(raw: &RawRequest, because: Unready) -> Self {
+        let refusal = Refusal::Unavailable { because, retry_after_secs: RETRY_SECS };
+        Self { format: format_hint(raw), refusal, counted: RefusedAt::AcceptNotReady, recorded: RefusedAs::NotReady }
+    }
+
+    fn by_decode(raw: &RawRequest, refusal: Refusal) -> Self {
+        let (counted, recorded) = match refusal {
+            Refusal::TooLarge(_) => (RefusedAt::DecodeTooLarge, RefusedAs::TooLarge),
+            Refusal::NotAnEventPath | Refusal::MethodNotAllowed | Refusal::Aggregates => (RefusedAt::DecodePath, RefusedAs::NoSuchEndpoint),
+            Refusal::UnsupportedCoding | Refusal::UnsupportedCharset | Refusal::UnsupportedMedia | Refusal::UnknownFormat => {
+                (RefusedAt::DecodeMalformed, RefusedAs::Unsupported)
+            }
+            Refusal::Malformed { .. } => (RefusedAt::DecodeMalformed, RefusedAs::Unparseable),
+            Refusal::Unavailable { .. } | Refusal::Internal => (RefusedAt::Fault, RefusedAs::Internal),
+        };
+        Self { format: format_hint(raw), refusal, counted, recorded }
+    }
+}

@@ -1,0 +1,272 @@
+//! The sidecar put together: configuration in, a running line out.
+//!
+//! Promise: a policy or keyring that cannot be used changes nothing that runs;
+//! without one that can, nothing passes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use privet_audit_log::{Durability, Settings};
+use privet_policy::policy::Policy;
+use tokio::runtime::Handle;
+
+use crate::admin::Health;
+use crate::audit::Recorder;
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::decode::DecodeLimits;
+use crate::evidence::LogEvidence;
+use crate::export::{self, ExportLine, Plan, PolicyChange};
+use crate::forward::{Client, Destination, Upstreams};
+use crate::keys::Keyring;
+use crate::line::{Classes, InForce, Line, Parts};
+use crate::metrics::Reloaded;
+use crate::policies;
+use crate::reload::{Files, Place, Source, contents_digest};
+use crate::remember::WireRefusals;
+use crate::run::{Foundation, chain};
+use crate::transform::Enforcement;
+
+/// Why the sidecar cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotAssemble {
+    /// The enforcement log cannot be opened.
+    #[error("cannot open the enforcement log")]
+    Log(#[from] privet_audit_log::OpenError),
+    /// There is no randomness for keys.
+    #[error("the system gives no random bytes")]
+    NoRandomness,
+}
+
+/// The line and what loads policies into it.
+pub struct Sidecar {
+    /// The event line.
+    pub line: Arc<Line>,
+    /// The log it records in.
+    pub recorder: Recorder,
+    loader: Arc<Loader>,
+}
+
+impl Sidecar {
+    /// Opens the log and loads what can be loaded. A policy or keyring that
+    /// cannot be used leaves the line closed, with a note that says why.
+    ///
+    /// # Errors
+    /// [`CannotAssemble`] where not even the log can be opened.
+    pub fn assemble(config: &Config, foundation: &Foundation, runtime: Handle) -> Result<Self, CannotAssemble> {
+        let (recorder, recovered) = Recorder::open(log_settings(&config.log), Arc::clone(&foundation.clock))?;
+        tracing::info!(incarnation = recovered.incarnation, "enforcement log open");
+        let line = Arc::new(Line::new(Parts {
+            recorder: recorder.clone(),
+            refusals: WireRefusals::new().ok_or(CannotAssemble::NoRandomness)?,
+            health: Arc::clone(&foundation.health),
+            metrics: Arc::clone(&foundation.metrics),
+            limits: DecodeLimits { body_bytes_max: config.limits.decoded_bytes_max, ..DecodeLimits::default() },
+        }));
+        let exports = export::Settings {
+            ledger: config.exports_directory.join("ledger.redb"),
+            output: config.exports_directory.clone(),
+        };
+        let loader = Arc::new(Loader {
+            line: Arc::clone(&line),
+            recorder: recorder.clone(),
+            client: Arc::clone(&foundation.client),
+            health: Arc::clone(&foundation.health),
+            clock: Arc::clone(&foundation.clock),
+            exports,
+            runtime,
+            current: Mutex::new(Current::default()),
+        });
+        Ok(Self { line, recorder, loader })
+    }
+
+    /// Loads policies and keyring as they are now, and gives what to watch from here on.
+    #[must_use]
+    pub fn load(&self, config: &Config) -> Vec<(Source, [u8; 32])> {
+        let mut sources = Vec::new();
+        let keyring = config.keyring.as_deref().map(Place::everything_in);
+        if keyring.is_none() {
+            let note = "no keyring is configured: pseudonyms use a random key, so they join with nothing else";
+            tracing::warn!("{note}");
+            self.loader.health.note("keyring", note);
+            self.loader.lock().keyring = Keyring::random().ok().map(Arc::new);
+        }
+        for (what, place) in keyring.map(|place| (Reloaded::Keyring, place)).into_iter().chain([(Reloaded::Policies, Place::policies(&config.policies))]) {
+            let loaded = self.first_load(what, &place).unwrap_or_default();
+            let loader = Arc::clone(&self.loader);
+            let apply = Box::new(move |files: Files| loader.apply(what, &files));
+            sources.push((Source { what, place, apply }, loaded));
+        }
+        sources
+    }
+
+    /// The digest of the files that are in force now; `None` when they are not usable.
+    fn first_load(&self, what: Reloaded, place: &Place) -> Option<[u8; 32]> {
+        let files = place.read().map_err(|error| error.to_string());
+        let applied = files.and_then(|files| self.loader.apply(what, &files).map(|_| contents_digest(&files)));
+        applied
+            .map_err(|why| {
+                tracing::error!(what = ?what, "not usable, nothing passes until it is:\n{why}");
+                self.loader.health.note("start", "policies or keyring are not usable; the log says why");
+            })
+            .ok()
+    }
+
+    /// Ends the exports and closes the log.
+    ///
+    /// # Errors
+    /// What the log could not write.
+    pub async fn close(self) -> Result<(), crate::audit::CannotRecord> {
+        let line = Arc::clone(&self.line);
+        // Dropping the export line joins its thread, which may be waiting for the log.
+        tokio::task::spawn_blocking(move || line.stop_exports()).await.ok();
+        self.recorder.close().await
+    }
+}
+
+fn log_settings(log: &config::Log) -> Settings {
+    let durability = match log.durability {
+        config::Durability::Sync => Durability::Sync,
+        config::Durability::Lease(events) => Durability::Lease { events: u64::from(events.get()) },
+    };
+    Settings { anchor: Some(log.anchor_dir.clone()), durability, ..Settings::new(&log.directory, &log.origin) }
+}
+
+/// Turns files into what is in force.
+struct Loader {
+    line: Arc<Line>,
+    recorder: Recorder,
+    client: Arc<Client>,
+    health: Arc<Health>,
+    clock: Arc<dyn Clock>,
+    exports: export::Settings,
+    runtime: Handle,
+    /// Locked by whoever loads, never by a request.
+    current: Mutex<Current>,
+}
+
+/// What was loaded last and is usable.
+#[derive(Default)]
+struct Current {
+    keyring: Option<Arc<Keyring>>,
+    policy: Option<CurrentPolicy>,
+}
+
+#[derive(Clone)]
+struct CurrentPolicy {
+    policy: Arc<Policy>,
+    plans: Vec<Plan>,
+    number: crate::audit::PolicyNo,
+    classes: Arc<Classes>,
+}
+
+impl Loader {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply(&self, what: Reloaded, files: &Files) -> Result<String, String> {
+        let mut current = self.lock();
+        match what {
+            Reloaded::Keyring => {
+                let keyring = Keyring::read(files).map_err(|error| error.to_string())?;
+                let epoch = format!("epoch {}", keyring.epoch());
+                current.keyring = Some(Arc::new(keyring));
+                self.enforce(&current)?;
+                Ok(epoch)
+            }
+            _ => {
+                let policy = self.compile(files)?;
+                let digest = policy.policy.digest().to_string();
+                let before = current.policy.replace(policy);
+                if let Err(why) = self.enforce(&current) {
+                    current.policy = before;
+                    return Err(why);
+                }
+                self.adopt_exports(&current);
+                Ok(digest)
+            }
+        }
+    }
+
+    fn compile(&self, files: &Files) -> Result<CurrentPolicy, String> {
+        let sources = policies::sources(files).map_err(|error| chain(&error))?;
+        let loaded = policies::compile(&sources);
+        let Some((policy, plans)) = loaded.policy else {
+            return Err(policies::errors(&sources, &loaded.diagnostics));
+        };
+        let bundle: BTreeMap<String, Vec<u8>> = files.iter().cloned().collect();
+        let number = self.recorder.policy_loaded(&policy.digest().to_string(), &bundle).map_err(|error| error.to_string())?;
+        Ok(CurrentPolicy { policy: Arc::new(policy), plans, number, classes: Arc::default() })
+    }
+
+    /// Puts policy and keyring in force together; with only one of them nothing changes.
+    fn enforce(&self, current: &Current) -> Result<(), String> {
+        let (Some(keyring), Some(loaded)) = (&current.keyring, &current.policy) else { return Ok(()) };
+        let destinations = loaded.policy.destinations();
+        let addresses = destinations.iter().map(|destination| Destination { name: destination.name.clone(), url: destination.url.clone(), timeout: None });
+        let upstreams = Upstreams::new(Arc::clone(&self.client), addresses).map_err(|error| error.to_string())?;
+        let numbers = destinations.iter().map(|destination| self.recorder.destination(&destination.name)).collect::<Result<_, _>>();
+        self.line.enforce(InForce {
+            enforcement: Enforcement::new(Arc::clone(&loaded.policy), keyring),
+            upstreams,
+            plans: loaded.plans.clone(),
+            policy: loaded.number,
+            destinations: numbers.map_err(|error| error.to_string())?,
+            classes: Arc::clone(&loaded.classes),
+        });
+        self.tell(&loaded.policy);
+        Ok(())
+    }
+
+    fn tell(&self, policy: &Policy) {
+        let digest = policy.digest().to_string();
+        tracing::info!(%digest, "policy in force");
+        self.health.clear_note("start");
+        let forgetful: Vec<&str> = policy.purposes_that_need_memory().map(|purpose| purpose.name.as_str()).collect();
+        if forgetful.is_empty() {
+            self.health.clear_note("consent_store");
+        } else {
+            let note = format!("no shared consent store: {} treated as opt_in", forgetful.join(", "));
+            tracing::warn!("{note}");
+            self.health.note("consent_store", note);
+        }
+        self.health.policy_in_force(digest);
+    }
+
+    /// Starts the export line with its first policy; hands it every later one.
+    fn adopt_exports(&self, current: &Current) {
+        let Some(loaded) = &current.policy else { return };
+        let digest = loaded.policy.digest().0;
+        let outcome = match self.line.exports() {
+            // Whether a change loosens is not known here, so open windows are given up.
+            Some(running) => running.adopt(&loaded.plans, digest, PolicyChange::Tightens).map_err(|error| chain(&error)),
+            None if loaded.plans.is_empty() => Ok(()),
+            None => self.start_exports(&loaded.plans, digest).map_err(|error| chain(&error)),
+        };
+        match outcome {
+            Ok(()) => self.health.clear_note("exports"),
+            Err(why) => {
+                tracing::error!("the exports are off: {why}");
+                self.health.note("exports", format!("the exports are off: {why}"));
+            }
+        }
+    }
+
+    fn start_exports(&self, plans: &[Plan], digest: [u8; 32]) -> Result<(), export::CannotStart> {
+        let evidence = Arc::new(LogEvidence::new(self.recorder.clone(), self.runtime.clone()));
+        let line = ExportLine::start(plans, digest, &self.exports, Arc::clone(&self.clock), evidence)?;
+        self.line.observe_with(Arc::new(line));
+        Ok(())
+    }
+}
+
+/// Reads a keyring directory.
+///
+/// # Errors
+/// In words, which file is wrong.
+pub fn keyring_in(directory: &Path) -> Result<Keyring, String> {
+    let files = Place::everything_in(directory).read().map_err(|error| format!("cannot read the keyring `{}`: {error}", directory.display()))?;
+    Keyring::read(&files).map_err(|error| error.to_string())
+}
