@@ -45,23 +45,33 @@ pub(crate) struct Spend {
 /// The largest sum of `spends` over any horizon that `start_secs` falls into.
 ///
 /// Looks both ways: after a clock went back, later windows may already be paid.
+/// Takes `n log n` for `n` spends: a month of minutes is 43,200 of them.
 pub(crate) fn spent_around(spends: &[Spend], start_secs: i64, horizon: Span) -> u128 {
     let mut near: Vec<Spend> =
         spends.iter().copied().filter(|spend| spend.start_secs.abs_diff(start_secs) < horizon.secs()).collect();
     near.sort_unstable();
+    let sums: Vec<u128> = running_sums(&near);
+    let sum_before = |end: i64| {
+        let place = near.partition_point(|spend| spend.start_secs < end);
+        sums.get(place).copied().unwrap_or(0)
+    };
     // A horizon of the largest sum may be slid until it begins with one of its spends, or with this window.
     let firsts = near.iter().map(|spend| spend.start_secs).filter(|first| *first <= start_secs).chain([start_secs]);
-    firsts.map(|first| sum_from(&near, first, horizon)).max().unwrap_or(0)
+    firsts.map(|first| sum_before(first.saturating_add(horizon.secs_i64())) - sum_before(first)).max().unwrap_or(0)
 }
 
-fn sum_from(sorted: &[Spend], first: i64, horizon: Span) -> u128 {
-    let end = first.saturating_add(horizon.secs_i64());
-    let from = sorted.partition_point(|spend| spend.start_secs < first);
-    sorted.iter().skip(from).take_while(|spend| spend.start_secs < end).map(|spend| u128::from(spend.nano)).sum()
+/// The sum of the first 0, 1, 2, … spends.
+fn running_sums(sorted: &[Spend]) -> Vec<u128> {
+    let grown = sorted.iter().scan(0, |sum, spend| {
+        *sum += u128::from(spend.nano);
+        Some(*sum)
+    });
+    std::iter::once(0).chain(grown).collect()
 }
 
-/// The first time after `start_secs`, on the grid of `step_secs`, at which a
-/// window that costs `nano` fits under `limit_nano`; `None` if it never does.
+/// A time after `start_secs`, on the grid of `step_secs`, at which a window that
+/// costs `nano` fits under `limit_nano` if nothing else is spent: the first such
+/// time, unless a clock went back. `None` if it never fits.
 pub(crate) fn fits_from(
     spends: &[Spend],
     start_secs: i64,
@@ -73,18 +83,15 @@ pub(crate) fn fits_from(
     if nano > limit_nano {
         return None;
     }
-    // A sum falls only where a spend leaves the horizon.
-    let mut leaving: Vec<i64> = spends
-        .iter()
-        .map(|spend| spend.start_secs.saturating_add(horizon.secs_i64()))
-        .filter(|at| *at > start_secs)
-        .collect();
-    leaving.sort_unstable();
     let step = i64::try_from(step_secs.max(1)).unwrap_or(i64::MAX);
-    leaving
-        .into_iter()
-        .map(|at| at + (step - at.rem_euclid(step)) % step)
-        .find(|at| spent_around(spends, *at, horizon) + u128::from(nano) <= u128::from(limit_nano))
+    // A sum falls only where a spend leaves the horizon.
+    let leaving = spends.iter().map(|spend| spend.start_secs.saturating_add(horizon.secs_i64()));
+    let mut times: Vec<i64> =
+        leaving.filter(|at| *at > start_secs).map(|at| at + (step - at.rem_euclid(step)) % step).collect();
+    times.sort_unstable();
+    times.dedup();
+    let fits = |at: i64| spent_around(spends, at, horizon) + u128::from(nano) <= u128::from(limit_nano);
+    times.get(times.partition_point(|at| !fits(*at))).copied()
 }
 
 #[cfg(test)]
