@@ -188,41 +188,56 @@ pub struct Outcome {
     pub rows: Vec<OutcomeRow>,
 }
 
-/// Budget was spent. Names are those of the declared export.
+/// Budget was spent on a window. Names are those of the declared export; amounts
+/// are billionths of the limit's measure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DpCharge {
-    /// Whose budget: the declared name of the export or of its budget.
+    /// Whose budget.
     pub account: String,
-    /// Number of the horizon that the budget covers; each begins at 0 spent.
-    pub period: u64,
-    /// The measure and unit, such as `pure:epsilon/1e9` or `zcdp:rho/1e9`.
+    /// The export that is released.
+    pub export: String,
+    /// Which release it pays for.
+    pub release: String,
+    /// Digest of the policy that its events were decided under.
+    pub policy: String,
+    /// First second of the window, Unix time.
+    pub start: i64,
+    /// The second after its last.
+    pub end: i64,
+    /// Length of the sliding horizon that the limit is for, in seconds.
+    pub horizon: u64,
+    /// `pure` or `zcdp`.
     pub measure: String,
     /// Spent now.
     pub amount: u64,
-    /// Spent before.
+    /// The largest sum of any horizon that holds this window, before.
     pub before: u64,
-    /// Spent after: `before + amount`.
+    /// The same after: `before + amount`.
     pub after: u64,
-    /// The most that may be spent in this period.
+    /// The most that any horizon may hold.
     pub cap: u64,
-    /// Which release it pays for.
-    pub release: String,
+    /// The distribution of the noise.
+    pub mechanism: String,
+    /// Its scale, an exact decimal as text.
+    pub scale: String,
+    /// Keys that one unit may change.
+    pub keys_per_unit: u32,
+    /// By how much each.
+    pub rows_per_key: u32,
 }
 
-/// A paid release was noised and stored.
+/// A paid release is out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DpRelease {
-    /// Whose budget paid.
-    pub account: String,
+    /// The export that is released.
+    pub export: String,
     /// Which release.
     pub release: String,
-    /// The mechanism, as OpenDP names it.
-    pub mechanism: String,
-    /// Its scale, an exact rational as text.
-    pub scale: String,
-    /// The sensitivity it was calibrated to, an integer as text.
-    pub sensitivity: String,
-    /// `sha256:` of the published bytes.
+    /// First second of the window, Unix time.
+    pub start: i64,
+    /// The second after its last.
+    pub end: i64,
+    /// Digest of the published bytes or of their receipt.
     pub output: String,
 }
 

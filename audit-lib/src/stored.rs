@@ -111,6 +111,9 @@ impl Stored {
                 None => visit(Item::Damage(format!("segment {number} does not begin with its header"))),
             }
         }
+        if segments.is_empty() && (extent.torn_bytes > 0 || !segment_numbers(&wal)?.is_empty()) {
+            visit(Item::Damage("no segment begins with its header".to_owned()));
+        }
         let mut bundles = BundleReader::new(&self.dir);
         let first = segments.first().map(|segment| segment.header.first);
         self.read_bundles(first, &mut bundles, &mut extent, visit)?;

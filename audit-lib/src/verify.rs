@@ -17,6 +17,7 @@ use thiserror::Error;
 use crate::note::{Checkpoint, NoteError, VerifierKey};
 use crate::record::Previous;
 use crate::stored::{Stored, incarnations};
+use crate::tree::Hash;
 
 use incarnation::{Carried, Incarnation, Met, Verified};
 
@@ -188,4 +189,31 @@ fn check_anchor(
             number.unwrap_or_default()
         ));
     }
+}
+
+/// The leaf hashes of one incarnation and its published checkpoint, for proofs.
+#[derive(Clone, Debug)]
+pub struct Leaves {
+    /// All leaf hashes.
+    pub leaves: Vec<Hash>,
+    /// The signed note in the file `checkpoint`.
+    pub checkpoint: String,
+}
+
+/// Reads the leaf hashes of an incarnation. They are not verified.
+///
+/// # Errors
+/// There is no such incarnation, or it cannot be read.
+pub fn leaves(log: &Path, incarnation: u64) -> Result<Leaves, CannotVerify> {
+    let disk = |source| CannotVerify::Disk { at: log.to_owned(), source };
+    let stored = Stored::new(log, incarnation);
+    let checkpoint = stored.checkpoint().map_err(disk)?.ok_or_else(|| CannotVerify::NoLog(stored.dir.clone()))?;
+    let mut leaves = Vec::new();
+    let read = stored.read(&mut |item| {
+        if let crate::stored::Item::Record(bytes) = item {
+            leaves.push(Hash::leaf(bytes));
+        }
+    });
+    read.map_err(disk)?;
+    Ok(Leaves { leaves, checkpoint })
 }

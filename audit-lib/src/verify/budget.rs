@@ -1,4 +1,7 @@
-//! The chain of privacy budgets: each charge begins where the one before ended.
+//! Privacy budgets: every charge is worked out again from the charges before it.
+//!
+//! A budget's horizon slides: what a charge begins from is the largest sum of
+//! earlier charges over any span of the horizon's length that holds its window.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,19 +9,44 @@ use crate::record::{DpCharge, DpRelease};
 
 use super::report::{AccountReport, Report};
 
-/// Budgets over all incarnations; a ledger outlives a process, so its chain does too.
+#[derive(Debug, Default)]
+struct Account {
+    report: AccountReport,
+    spends: BTreeMap<i64, u128>,
+    /// How much more the ledger says than this log.
+    unlogged: u64,
+}
+
+impl Account {
+    /// A horizon of the largest sum can be slid until it begins with a spend, or with the window itself.
+    fn spent_around(&self, start: i64, horizon: u64) -> u128 {
+        let length = i64::try_from(horizon).unwrap_or(i64::MAX);
+        let earliest = start.saturating_sub(length).saturating_add(1);
+        let firsts = self.spends.range(earliest..=start).map(|(first, _)| *first).chain([start]);
+        let sum = |first: i64| self.spends.range(first..first.saturating_add(length)).map(|(_, nano)| nano).sum();
+        firsts.map(sum).max().unwrap_or(0)
+    }
+}
+
+/// Budgets over all incarnations; a ledger outlives a process.
 #[derive(Debug, Default)]
 pub(super) struct Budgets {
-    accounts: BTreeMap<(String, u64), AccountReport>,
-    seen_in: BTreeMap<(String, u64), u64>,
-    charged: BTreeMap<String, (String, u64)>,
-    released: BTreeSet<String>,
+    accounts: BTreeMap<String, Account>,
+    charged: BTreeMap<String, DpCharge>,
+    released: BTreeMap<String, DpRelease>,
+    releases_of: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Budgets {
     pub(super) fn charge(&mut self, charge: &DpCharge, at: (u64, u64), report: &mut Report) {
         let place = (Some(at.0), Some(at.1));
-        let name = format!("account `{}`, period {}", charge.account, charge.period);
+        let name = format!("budget `{}`", charge.account);
+        match self.charged.get(&charge.release) {
+            // Said again after a crash, in the same words.
+            Some(known) if known == charge => return,
+            Some(_) => return report.finding("budget_twice", place, format!("release `{}` is paid for twice", charge.release)),
+            None => {}
+        }
         if u128::from(charge.before) + u128::from(charge.amount) != u128::from(charge.after) {
             let sum = format!("{name}: {} and {} are not {}", charge.before, charge.amount, charge.after);
             report.finding("budget_sum", place, sum);
@@ -26,49 +54,91 @@ impl Budgets {
         if charge.after > charge.cap {
             report.finding("budget_cap", place, format!("{name}: {} spent of {}", charge.after, charge.cap));
         }
-        let key = (charge.account.clone(), charge.period);
-        let account = self.accounts.entry(key.clone()).or_default();
-        let (known, spent) = (account.charges > 0, account.spent);
-        let same_process = self.seen_in.insert(key, at.0) == Some(at.0);
-        let message = format!("{name}: the charge begins at {}, the chain stood at {spent}", charge.before);
-        match charge.before.cmp(&spent) {
-            std::cmp::Ordering::Equal => {}
-            std::cmp::Ordering::Greater if !(known && same_process) => {
-                report.gap("budget_unlogged", at.0, format!("{message}: spent, and nothing released for it in this log"));
-            }
-            _ => report.finding("budget_chain", place, message),
+        let account = self.accounts.entry(charge.account.clone()).or_default();
+        let shown = account.spent_around(charge.start, charge.horizon);
+        let (before, unlogged) = (u128::from(charge.before), u128::from(account.unlogged));
+        if before < shown {
+            report.finding("budget_chain", place, format!("{name}: the charge begins at {before}, this log shows {shown}"));
+        } else if before > shown + unlogged {
+            account.unlogged = u64::try_from(before - shown).unwrap_or(u64::MAX);
+            let message = format!("{name}: the charge begins at {before}, this log shows {shown}; the rest was spent and nothing released for it here");
+            report.gap("budget_unlogged", at.0, message);
         }
-        if known && account.measure != charge.measure {
-            report.finding("budget_measure", place, format!("{name}: the measure changed within a period"));
-        }
-        account.account.clone_from(&charge.account);
-        account.measure.clone_from(&charge.measure);
-        account.period = charge.period;
-        account.spent = charge.after;
-        account.cap = charge.cap;
-        account.charges += 1;
-        let paid = (charge.account.clone(), charge.period);
-        if self.charged.insert(charge.release.clone(), paid).is_some() {
-            report.finding("budget_twice", place, format!("release `{}` is paid for twice", charge.release));
-        }
+        *account.spends.entry(charge.start).or_default() += u128::from(charge.amount);
+        let sums = &mut account.report;
+        sums.account.clone_from(&charge.account);
+        sums.measure.clone_from(&charge.measure);
+        sums.spent_most = sums.spent_most.max(charge.after);
+        sums.cap = charge.cap;
+        sums.horizon_secs = charge.horizon;
+        sums.charges += 1;
+        self.charged.insert(charge.release.clone(), charge.clone());
     }
 
     pub(super) fn release(&mut self, release: &DpRelease, at: (u64, u64), report: &mut Report) {
         let place = (Some(at.0), Some(at.1));
         match self.charged.get(&release.release) {
-            Some(paid) if paid.0 == release.account => {
-                if let Some(account) = self.accounts.get_mut(paid) {
-                    account.releases += 1;
-                }
+            Some(paid) if (&paid.export, paid.start, paid.end) == (&release.export, release.start, release.end) => {
+                self.releases_of.entry(paid.account.clone()).or_default().insert(release.release.clone());
             }
-            _ => report.finding("release_unpaid", place, format!("release `{}` has no charge", release.release)),
+            _ => report.finding("release_unpaid", place, format!("release `{}` has no charge for its window", release.release)),
         }
-        if !self.released.insert(release.release.clone()) {
-            report.finding("release_twice", place, format!("`{}` is released twice", release.release));
+        match self.released.get(&release.release) {
+            Some(known) if known != release => {
+                report.finding("release_twice", place, format!("`{}` is released twice, with different bytes", release.release));
+            }
+            Some(_) => {}
+            None => {
+                self.released.insert(release.release.clone(), release.clone());
+            }
         }
     }
 
     pub(super) fn into_accounts(self) -> Vec<AccountReport> {
-        self.accounts.into_values().collect()
+        let releases = |name: &str| self.releases_of.get(name).map_or(0, |releases| releases.len() as u64);
+        let mut accounts: Vec<AccountReport> = self.accounts.into_values().map(|account| account.report).collect();
+        accounts.iter_mut().for_each(|account| account.releases = releases(&account.account));
+        accounts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn charge(release: &str, start: i64, before: u64) -> DpCharge {
+        DpCharge {
+            account: "a".into(),
+            export: "a".into(),
+            release: release.into(),
+            policy: String::new(),
+            start,
+            end: start + 3600,
+            horizon: 4 * 3600,
+            measure: "pure".into(),
+            amount: 10,
+            before,
+            after: before + 10,
+            cap: 40,
+            mechanism: String::new(),
+            scale: String::new(),
+            keys_per_unit: 1,
+            rows_per_key: 1,
+        }
+    }
+
+    #[test]
+    fn a_sliding_horizon_forgets_and_nothing_else_does() {
+        let (mut budgets, mut report) = (Budgets::default(), Report::default());
+        for hour in 0..10_u64 {
+            let before = 10 * hour.min(3);
+            budgets.charge(&charge(&hour.to_string(), i64::try_from(hour).unwrap() * 3600, before), (1, hour), &mut report);
+        }
+        assert!(report.is_clean() && report.gaps.is_empty(), "{report:?}");
+        budgets.charge(&charge("late", 10 * 3600, 20), (1, 10), &mut report);
+        assert_eq!(report.findings[0].code, "budget_chain");
+        budgets.charge(&charge("9", 9 * 3600, 0), (1, 11), &mut report);
+        assert_eq!(report.findings[1].code, "budget_twice");
+        assert_eq!(budgets.into_accounts()[0].spent_most, 40);
     }
 }

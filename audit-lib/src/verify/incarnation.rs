@@ -350,6 +350,9 @@ impl<'a> Incarnation<'a> {
     }
 
     fn check_end(&mut self, extent: &Extent, is_last: bool) {
+        if extent.end.is_none() {
+            self.gap("no_segments", "the write-ahead segments are not here: records after the last published tiles would be missing");
+        }
         let uncounted = extent.torn_bytes + extent.left_over_bytes;
         match (self.books.ended, is_last) {
             (true, _) if uncounted > 0 || !self.left_over.has_no_counts() => {

@@ -129,19 +129,19 @@ pub struct ClassReport {
     pub events: u64,
 }
 
-/// One budget in one period.
+/// One budget.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AccountReport {
     /// The declared name.
     pub account: String,
-    /// The period.
-    pub period: u64,
-    /// Measure and unit.
+    /// `pure` or `zcdp`; amounts are billionths of it.
     pub measure: String,
-    /// Spent at the end.
-    pub spent: u64,
-    /// The most that may be spent.
+    /// The largest sum that any horizon held.
+    pub spent_most: u64,
+    /// The most that any horizon may hold, as of the last charge.
     pub cap: u64,
+    /// Length of the horizon, in seconds.
+    pub horizon_secs: u64,
     /// Number of charges.
     pub charges: u64,
     /// Number of releases.

@@ -15,6 +15,13 @@ use privet_audit_log::{Durability, Log, Moment, Recovered, Settings, Work};
 pub const START_MS: i64 = 1_795_344_000_000;
 pub const ORIGIN: &str = "privet.example/storefront/collector";
 
+/// A directory to test in: in memory where the system has one, since a test of
+/// thousands of commits would otherwise measure the disk.
+pub fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
 /// A clock that a test moves by hand.
 #[derive(Clone, Copy)]
 pub struct Hand(pub u64);
@@ -101,25 +108,34 @@ pub fn work(delta: Delta, cut: bool) -> Work {
 }
 
 pub fn charge(release: &str, before: u64) -> Record {
+    let start = i64::try_from(before / 100_000_000).unwrap() * 3600;
     Record::DpCharge(DpCharge {
-        account: "searches-by-section".into(),
-        period: 0,
-        measure: "pure:epsilon/1e9".into(),
+        account: "searches-by-section/userId".into(),
+        export: "searches-by-section".into(),
+        release: release.into(),
+        policy: format!("sha256:{}", "ab".repeat(32)),
+        start,
+        end: start + 3600,
+        horizon: 30 * 86_400,
+        measure: "pure".into(),
         amount: 100_000_000,
         before,
         after: before + 100_000_000,
         cap: 72_000_000_000,
-        release: release.into(),
+        mechanism: "discrete_laplace".into(),
+        scale: "60".into(),
+        keys_per_unit: 2,
+        rows_per_key: 3,
     })
 }
 
-pub fn release(release: &str) -> Record {
+pub fn release(release: &str, before: u64) -> Record {
+    let start = i64::try_from(before / 100_000_000).unwrap() * 3600;
     Record::DpRelease(DpRelease {
-        account: "searches-by-section".into(),
+        export: "searches-by-section".into(),
         release: release.into(),
-        mechanism: "discrete_laplace".into(),
-        scale: "60".into(),
-        sensitivity: "6".into(),
+        start,
+        end: start + 3600,
         output: format!("sha256:{}", "0".repeat(64)),
     })
 }
@@ -143,7 +159,7 @@ pub fn run_once(root: &Path, clock: &mut Hand) {
     let id = format!("window-{before}");
     let charged = Work { records: vec![charge(&id, before)], checkpoint: true, ..Work::default() };
     log.commit(&charged, clock.later(1000)).unwrap();
-    log.commit(&Work { records: vec![release(&id)], ..Work::default() }, clock.later(3)).unwrap();
+    log.commit(&Work { records: vec![release(&id, before)], ..Work::default() }, clock.later(3)).unwrap();
     log.commit(&Work::default(), clock.later(61_000)).unwrap();
     log.close(&traffic(1, 1), clock.later(500)).unwrap();
 }
