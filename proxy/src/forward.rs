@@ -1,16 +1,19 @@
 //! forward: one minimized request to one collector, and what came of it.
 //!
 //! Promise: a request is sent again only if it cannot have been processed, that
-//! is when no connection could be made or a pooled one was dead before a byte
-//! was written. The answer is bounded in size and time. Copies run in the
-//! background in bounded memory and never touch a client's answer.
+//! is when a pooled connection was dead before a byte was written; otherwise
+//! only connecting is tried again. The answer is bounded in size and time.
+//! Copies run in the background in bounded memory and never touch a client's
+//! answer.
 //!
 //! Not here: what may be sent, and recording it first; the event line does both
 //! before it calls [`Upstreams::send`].
 
-use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,9 +26,11 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use metrics::Counter;
 use rustls::ClientConfig;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tower_service::Service;
 
 use crate::metrics::{Metrics, SendOutcome};
 use crate::tasks::TaskSet;
@@ -115,7 +120,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an unused connection to a collector is kept.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const POOL_IDLE_MAX: usize = 256;
-/// Waits before each further try to reach a collector.
+/// Waits before each further try to connect to a collector.
 const RETRY_AFTER: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
 /// All copies waiting and under way together.
 const COPY_BYTES_MAX: u32 = 32 << 20;
@@ -124,7 +129,7 @@ const COPY_BYTES_MIN: usize = 1 << 10;
 /// Copies under way at once.
 const COPIES_SENDING_MAX: usize = 64;
 
-type Connector = HttpsConnector<HttpConnector>;
+type Connector = HttpsConnector<Patient>;
 
 /// The connections to all collectors. Outlives policies.
 pub struct Client {
@@ -144,8 +149,11 @@ impl Client {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(Patient { tcp, retries: metrics.send_retries.clone() });
         let http = legacy::Client::builder(TokioExecutor::new())
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(POOL_IDLE_MAX)
@@ -165,32 +173,51 @@ impl Client {
 
     async fn deliver(&self, address: &Address, forward: Forward) -> Delivery {
         let deadline = Instant::now() + address.timeout.unwrap_or(self.timeout);
-        match tokio::time::timeout_at(deadline, self.tries(address, forward)).await {
+        match tokio::time::timeout_at(deadline, self.once(address, forward)).await {
             Ok(delivery) => delivery,
             Err(_) => Delivery::Unknown(Lost::TimedOut),
         }
     }
 
-    async fn tries(&self, address: &Address, forward: Forward) -> Delivery {
-        let Some(uri) = address.uri(&forward.target) else { return Delivery::Unknown(Lost::NotSendable) };
-        let request = request(uri, forward);
-        for wait in RETRY_AFTER {
-            match self.try_once(request.clone()).await {
-                Delivery::Unknown(Lost::Unreachable) => tokio::time::sleep(wait).await,
-                settled => return settled,
-            }
-            self.metrics.send_retries.increment(1);
-        }
-        self.try_once(request).await
-    }
-
     /// The pool itself puts a request on another connection when the first was dead before it was written.
-    async fn try_once(&self, request: Request<Full<Bytes>>) -> Delivery {
-        match self.http.request(request).await {
+    async fn once(&self, address: &Address, forward: Forward) -> Delivery {
+        let Some(uri) = address.uri(&forward.target) else { return Delivery::Unknown(Lost::NotSendable) };
+        match self.http.request(request(uri, forward)).await {
             Ok(answer) => judged(answer).await,
             Err(error) if error.is_connect() => Delivery::Unknown(Lost::Unreachable),
             Err(_) => Delivery::Unknown(Lost::Broken),
         }
+    }
+}
+
+/// Connects, and tries again for a moment when that fails: no request is lost, or sent twice, by connecting again.
+#[derive(Clone)]
+struct Patient {
+    tcp: HttpConnector,
+    retries: Counter,
+}
+
+impl Service<Uri> for Patient {
+    type Response = <HttpConnector as Service<Uri>>::Response;
+    type Error = <HttpConnector as Service<Uri>>::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Service::poll_ready(&mut self.tcp, cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let Self { mut tcp, retries } = self.clone();
+        Box::pin(async move {
+            for wait in RETRY_AFTER {
+                if let Ok(stream) = tcp.call(uri.clone()).await {
+                    return Ok(stream);
+                }
+                tokio::time::sleep(wait).await;
+                retries.increment(1);
+            }
+            tcp.call(uri).await
+        })
     }
 }
 
@@ -227,7 +254,8 @@ async fn judged(answer: Response<Incoming>) -> Delivery {
 #[derive(Debug)]
 pub struct Upstreams {
     client: Arc<Client>,
-    addresses: HashMap<String, Arc<Address>>,
+    /// A handful: looking at each is faster than hashing.
+    addresses: Vec<(String, Arc<Address>)>,
 }
 
 impl Upstreams {
@@ -249,7 +277,7 @@ impl Upstreams {
     /// Sends to the primary destination and waits for what comes of it.
     pub async fn send(&self, destination: &str, forward: Forward) -> Delivery {
         let begun = Instant::now();
-        let delivery = match self.addresses.get(destination) {
+        let delivery = match self.address(destination) {
             Some(address) => self.client.deliver(address, forward).await,
             None => Delivery::Unknown(Lost::NotSendable),
         };
@@ -257,6 +285,10 @@ impl Upstreams {
         metrics.send_seconds.record(begun.elapsed());
         metrics.sends.of(delivery.as_primary()).increment(1);
         delivery
+    }
+
+    fn address(&self, destination: &str) -> Option<&Arc<Address>> {
+        self.addresses.iter().find(|(name, _)| name == destination).map(|(_, address)| address)
     }
 
     /// Sends a copy in the background. `done` is called once, whatever happens to it.
@@ -275,7 +307,7 @@ impl Upstreams {
             client.metrics.sends.of(SendOutcome::CopyQueueFull).increment(1);
             return Err(QueueFull);
         };
-        let address = self.addresses.get(destination).map(Arc::clone);
+        let address = self.address(destination).map(Arc::clone);
         let mut told = Told(Some(done));
         client.metrics.copies_queued.increment(1.0);
         let queued = Queued(Arc::clone(&client));

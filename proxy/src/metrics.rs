@@ -213,7 +213,7 @@ pub struct Metrics {
     pub in_flight_bytes: Gauge,
     /// Requests sent to collectors, by outcome: do the collectors take them?
     pub sends: Counters<SendOutcome>,
-    /// Sending tries beyond the first: is a collector hard to reach?
+    /// Connecting tries beyond the first: is a collector hard to reach?
     pub send_retries: Counter,
     /// Seconds from sending to the primary's whole answer: how much of the latency is the collector's?
     pub send_seconds: Histogram,
@@ -304,7 +304,7 @@ impl Metrics {
             send_retries: declare.counter(
                 "privet_send_retries_total",
                 Unit::Count,
-                "sending tries beyond the first: is a collector hard to reach?",
+                "connecting tries beyond the first: is a collector hard to reach?",
             ),
             send_seconds: declare.histogram(
                 "privet_send_seconds",

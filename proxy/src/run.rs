@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use tokio_util::sync::CancellationToken;
 
 use crate::accept::{Carry, Door, Parts, Shell};
 use crate::admin::{self, Admin, BEAT_EVERY, Health, Pages};
@@ -24,7 +23,7 @@ use crate::config::{Config, Drain, Listener, Tls};
 use crate::forward::Client;
 use crate::metrics::{Metrics, Reloaded};
 use crate::reload::{self, Place, Source, Timing, Watch, contents_digest};
-use crate::tasks::{Finish, TaskSet};
+use crate::tasks::{Finish, Signal, TaskSet};
 use crate::tls::{self, ClientIdentity, TlsError};
 
 /// What everything else stands on; made first.
@@ -248,7 +247,7 @@ impl<C: Carry> Open<C> {
     ) -> Result<Finish, E> {
         let Self { foundation, shell, doors, drain, watch } = self;
         let Foundation { health, tasks, background, .. } = &foundation;
-        let (accepting, connections) = (CancellationToken::new(), CancellationToken::new());
+        let (accepting, connections) = (Signal::new(), Signal::new());
         for door in doors {
             let shell = Arc::clone(&shell);
             background.spawn(shell.accept(door, accepting.clone(), connections.clone()));
@@ -258,8 +257,8 @@ impl<C: Carry> Open<C> {
         tracing::info!("stopping: not ready");
         health.begin_draining();
         tokio::time::sleep(drain.delay).await;
-        accepting.cancel();
-        connections.cancel();
+        accepting.raise();
+        connections.raise();
         let finish = tasks.finish(drain.grace).await;
         health.close();
         drop(watch);

@@ -4,7 +4,11 @@
 //! Not here: what the tasks do, and the pool connections of the HTTP client,
 //! which end when the client is dropped.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -14,7 +18,63 @@ use tokio_util::task::TaskTracker;
 #[derive(Clone, Debug, Default)]
 pub struct TaskSet {
     tracker: TaskTracker,
-    kill: CancellationToken,
+    kill: Signal,
+}
+
+/// Something that happens once and that many tasks wait for beside their work.
+///
+/// A task that works hard is polled often; looking at a flag then costs nothing,
+/// where polling a [`CancellationToken`] would lock it each time.
+#[derive(Clone, Debug, Default)]
+pub struct Signal {
+    raised: Arc<AtomicBool>,
+    token: CancellationToken,
+}
+
+impl Signal {
+    /// One that has not happened.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// It happens.
+    pub fn raise(&self) {
+        // Release, with the acquire in `or`: whoever sees the flag sees the token cancelled or is woken by it.
+        self.raised.store(true, Ordering::Release);
+        self.token.cancel();
+    }
+
+    /// Whether it happened.
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::Acquire)
+    }
+
+    /// Waits until it happens.
+    pub async fn wait(&self) {
+        self.token.cancelled().await;
+    }
+
+    /// Polls some work until it is done, or until this happens: then nothing.
+    ///
+    /// The wait is registered at the first poll and stays so, because a task keeps its waker.
+    /// The result must be awaited in the task that first polls it.
+    pub async fn or<T>(&self, mut work: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
+        let mut wait = pin!(self.wait());
+        let mut registered = false;
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = work(cx) {
+                return Poll::Ready(Some(done));
+            }
+            let look = !std::mem::replace(&mut registered, true) || self.is_raised();
+            if look && wait.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            Poll::Pending
+        })
+        .await
+    }
 }
 
 /// Whether the tasks of a set came to their own end.
@@ -38,13 +98,10 @@ impl TaskSet {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let kill = self.kill.child_token();
+        let kill = self.kill.clone();
         self.tracker.spawn(async move {
-            tokio::select! {
-                biased;
-                () = task => {}
-                () = kill.cancelled() => {}
-            }
+            let mut task = pin!(task);
+            kill.or(|cx| task.as_mut().poll(cx)).await;
         });
     }
 
@@ -61,7 +118,7 @@ impl TaskSet {
             return Finish::Complete;
         }
         let cut = self.tracker.len();
-        self.kill.cancel();
+        self.kill.raise();
         self.tracker.wait().await;
         if cut == 0 { Finish::Complete } else { Finish::CutOff(cut) }
     }
@@ -83,8 +140,6 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
 
     #[tokio::test]
     async fn waits_for_its_tasks() {

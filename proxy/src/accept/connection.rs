@@ -1,10 +1,11 @@
 //! One connection: which HTTP it speaks, its requests, its timer, its end.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -12,7 +13,6 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 
 use super::pulse::{Pulse, Verdict};
 use super::serve::Caller;
@@ -20,6 +20,7 @@ use super::wire::{self, Prefix, Version, Wire};
 use super::{Carry, Shell};
 use crate::metrics::ConnectionEnd;
 use crate::request::ListenerFacts;
+use crate::tasks::Signal;
 
 /// Serves a connection to its end, and says why if it ended before its time.
 pub(super) async fn run<C: Carry>(
@@ -28,7 +29,7 @@ pub(super) async fn run<C: Carry>(
     tls: Option<Arc<ServerConfig>>,
     stream: TcpStream,
     peer: IpAddr,
-    stop: CancellationToken,
+    stop: Signal,
 ) -> Option<ConnectionEnd> {
     if stream.set_nodelay(true).is_err() {
         return Some(ConnectionEnd::Broken);
@@ -41,11 +42,11 @@ pub(super) async fn run<C: Carry>(
 }
 
 /// The client has `header_timeout` to show which version it speaks.
-async fn plain<C: Carry>(mut stream: TcpStream, caller: Caller<C>, stop: CancellationToken) -> Option<ConnectionEnd> {
+async fn plain<C: Carry>(mut stream: TcpStream, caller: Caller<C>, stop: Signal) -> Option<ConnectionEnd> {
     let sniffed = tokio::select! {
         biased;
         sniffed = tokio::time::timeout(caller.shell.limits.header_timeout, wire::sniff(&mut stream)) => sniffed,
-        () = stop.cancelled() => return None,
+        () = stop.wait() => return None,
     };
     match sniffed {
         Err(_) => Some(ConnectionEnd::Headers),
@@ -59,13 +60,13 @@ async fn encrypted<C: Carry>(
     stream: TcpStream,
     config: Arc<ServerConfig>,
     caller: Caller<C>,
-    stop: CancellationToken,
+    stop: Signal,
 ) -> Option<ConnectionEnd> {
     let handshake = TlsAcceptor::from(config).accept(stream);
     let shaken = tokio::select! {
         biased;
         shaken = tokio::time::timeout(caller.shell.limits.header_timeout, handshake) => shaken,
-        () = stop.cancelled() => return None,
+        () = stop.wait() => return None,
     };
     let Ok(Ok(stream)) = shaken else { return Some(ConnectionEnd::Handshake) };
     let version = match stream.get_ref().1.alpn_protocol() {
@@ -75,13 +76,7 @@ async fn encrypted<C: Carry>(
     speak(version, stream, Prefix::default(), caller, stop).await
 }
 
-async fn speak<C, I>(
-    version: Version,
-    io: I,
-    prefix: Prefix,
-    caller: Caller<C>,
-    stop: CancellationToken,
-) -> Option<ConnectionEnd>
+async fn speak<C, I>(version: Version, io: I, prefix: Prefix, caller: Caller<C>, stop: Signal) -> Option<ConnectionEnd>
 where
     C: Carry,
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -139,30 +134,35 @@ where
     }
 }
 
+/// What a connection's task has to do next.
+enum Turn {
+    /// The connection ended.
+    Done(hyper::Result<()>),
+    /// It is time to look whether it is stuck.
+    Look,
+}
+
 /// Drives a connection beside its timer and the order to stop.
-async fn guard<C, F: Graceful>(
-    connection: F,
-    pulse: &Pulse,
-    shell: &Shell<C>,
-    stop: CancellationToken,
-) -> Option<ConnectionEnd> {
+async fn guard<C, F: Graceful>(connection: F, pulse: &Pulse, shell: &Shell<C>, stop: Signal) -> Option<ConnectionEnd> {
     let mut connection = pin!(connection);
     let mut timer = pin!(tokio::time::sleep(shell.limits.header_timeout / 2));
     let mut stopping = false;
     loop {
-        tokio::select! {
-            biased;
-            done = connection.as_mut() => return done.err().map(|_| ConnectionEnd::Broken),
-            () = stop.cancelled(), if !stopping => {
-                if pulse.is_fresh() {
-                    return None;
-                }
-                stopping = true;
-                connection.as_mut().wind_down();
-            }
-            () = timer.as_mut() => match pulse.verdict(&shell.limits) {
+        let turn = |cx: &mut Context<'_>| match connection.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Turn::Done(done)),
+            Poll::Pending => timer.as_mut().poll(cx).map(|()| Turn::Look),
+        };
+        let turn = if stopping { Some(poll_fn(turn).await) } else { stop.or(turn).await };
+        match turn {
+            Some(Turn::Done(done)) => return done.err().map(|_| ConnectionEnd::Broken),
+            Some(Turn::Look) => match pulse.verdict(&shell.limits) {
                 Verdict::Wait(left) => timer.as_mut().reset(tokio::time::Instant::now() + left),
                 Verdict::End(end) => return Some(end),
+            },
+            None if pulse.is_fresh() => return None,
+            None => {
+                stopping = true;
+                connection.as_mut().wind_down();
             }
         }
     }

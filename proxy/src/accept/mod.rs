@@ -29,7 +29,6 @@ use hyper_util::rt::TokioTimer;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
 
 pub use budget::{ByteBudget, Held};
 
@@ -38,7 +37,7 @@ use crate::clock::Clock;
 use crate::config::Limits;
 use crate::metrics::{Metrics, RefusedAt};
 use crate::request::{ListenerFacts, RawRequest};
-use crate::tasks::TaskSet;
+use crate::tasks::{Signal, TaskSet};
 use rate::SourceRates;
 
 /// The event line, as the shell around it sees it.
@@ -176,18 +175,18 @@ impl<C: Carry> Shell<C> {
     }
 
     /// Takes connections until `closing`; those that are open end after the request they carry when `stop` comes.
-    pub async fn accept(self: Arc<Self>, door: Door, closing: CancellationToken, stop: CancellationToken) {
+    pub async fn accept(self: Arc<Self>, door: Door, closing: Signal, stop: Signal) {
         let mut wait = Backoff::default();
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = closing.cancelled() => return,
+                () = closing.wait() => return,
                 accepted = self.next_connection(&door.socket) => accepted,
             };
             match accepted {
                 Ok((stream, peer, permit)) => {
                     wait = Backoff::default();
-                    self.open(&door, stream, peer, permit, stop.child_token());
+                    self.open(&door, stream, peer, permit, stop.clone());
                 }
                 Err(error) => {
                     tracing::warn!(listener = door.facts.name, %error, "cannot accept a connection");
@@ -213,7 +212,7 @@ impl<C: Carry> Shell<C> {
         stream: TcpStream,
         peer: SocketAddr,
         permit: OwnedSemaphorePermit,
-        stop: CancellationToken,
+        stop: Signal,
     ) {
         let shell = Arc::clone(self);
         let facts = Arc::clone(&door.facts);

@@ -15,13 +15,12 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::admin::Health;
 use crate::clock::SystemClock;
 use crate::config::Rate;
-use crate::tasks::Finish;
+use crate::tasks::{Finish, Signal};
 
 /// Does what the path says, so that a test can arrange the event line's behaviour.
 struct StandIn {
@@ -63,7 +62,7 @@ struct Running {
     metrics: Arc<Metrics>,
     tasks: TaskSet,
     doors: TaskSet,
-    stop: CancellationToken,
+    stop: Signal,
 }
 
 async fn start_with(limits: Limits, tls: Option<ServerConfig>) -> Running {
@@ -88,7 +87,7 @@ async fn start_with(limits: Limits, tls: Option<ServerConfig>) -> Running {
         tasks: tasks.clone(),
     });
     let door = Door { socket, facts, tls: tls.map(|config| Arc::new(ArcSwap::from_pointee(config))) };
-    let (doors, stop) = (TaskSet::new(), CancellationToken::new());
+    let (doors, stop) = (TaskSet::new(), Signal::new());
     doors.spawn(Arc::clone(&shell).accept(door, stop.clone(), stop.clone()));
     Running { address, line, shell, health, metrics, tasks, doors, stop }
 }
@@ -354,7 +353,7 @@ async fn a_stop_lets_requests_under_way_finish() {
     let first = tokio::task::spawn(h1.send_request(post("/wait", b"{}")));
     let second = tokio::task::spawn(h2.send_request(post("http://a/wait", b"{}")));
     running.until_metric("privet_in_flight_bytes 4").await;
-    running.stop.cancel();
+    running.stop.raise();
     let gate = Arc::clone(&running.line);
     running.doors.spawn(async move {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -374,7 +373,7 @@ async fn what_does_not_finish_in_time_is_cut_off() {
     let mut client = running.h1().await;
     let waiting = tokio::task::spawn(client.send_request(post("/wait", b"{}")));
     running.until_metric("privet_in_flight_bytes 2").await;
-    running.stop.cancel();
+    running.stop.raise();
     assert_eq!(running.tasks.finish(Duration::from_millis(50)).await, Finish::CutOff(1));
     assert!(waiting.await.unwrap().is_err());
     assert!(running.metric("privet_in_flight_bytes 0"));
