@@ -9,7 +9,7 @@ pub mod config;
 pub mod decide;
 pub mod decision;
 pub mod decode;
-pub mod evidence;
+pub mod demo;
 pub mod export;
 pub mod formats;
 pub mod forward;

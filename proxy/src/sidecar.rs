@@ -9,14 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use privet_audit_log::{Durability, Settings};
 use privet_policy::policy::Policy;
-use tokio::runtime::Handle;
 
 use crate::admin::Health;
 use crate::audit::Recorder;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::decode::DecodeLimits;
-use crate::evidence::LogEvidence;
 use crate::export::{self, ExportLine, Plan, PolicyChange};
 use crate::forward::{Client, Destination, Upstreams};
 use crate::keys::Keyring;
@@ -54,7 +52,7 @@ impl Sidecar {
     ///
     /// # Errors
     /// [`CannotAssemble`] where not even the log can be opened.
-    pub fn assemble(config: &Config, foundation: &Foundation, runtime: Handle) -> Result<Self, CannotAssemble> {
+    pub fn assemble(config: &Config, foundation: &Foundation) -> Result<Self, CannotAssemble> {
         let (recorder, recovered) = Recorder::open(log_settings(&config.log), Arc::clone(&foundation.clock))?;
         tracing::info!(incarnation = recovered.incarnation, "enforcement log open");
         let line = Arc::new(Line::new(Parts {
@@ -75,10 +73,15 @@ impl Sidecar {
             health: Arc::clone(&foundation.health),
             clock: Arc::clone(&foundation.clock),
             exports,
-            runtime,
             current: Mutex::new(Current::default()),
         });
         Ok(Self { line, recorder, loader })
+    }
+
+    /// Sends what goes to any destination to one address instead. The policy, and
+    /// so its digest, stays what it is: for demonstrations only.
+    pub(crate) fn send_everything_to(&self, url: String) {
+        self.loader.lock().instead = Some(url);
     }
 
     /// Loads policies and keyring as they are now, and gives what to watch from here on.
@@ -141,7 +144,6 @@ struct Loader {
     health: Arc<Health>,
     clock: Arc<dyn Clock>,
     exports: export::Settings,
-    runtime: Handle,
     /// Locked by whoever loads, never by a request.
     current: Mutex<Current>,
 }
@@ -151,6 +153,8 @@ struct Loader {
 struct Current {
     keyring: Option<Arc<Keyring>>,
     policy: Option<CurrentPolicy>,
+    /// Where everything goes instead of the policy's own addresses.
+    instead: Option<String>,
 }
 
 #[derive(Clone)]
@@ -205,7 +209,11 @@ impl Loader {
     fn enforce(&self, current: &Current) -> Result<(), String> {
         let (Some(keyring), Some(loaded)) = (&current.keyring, &current.policy) else { return Ok(()) };
         let destinations = loaded.policy.destinations();
-        let addresses = destinations.iter().map(|destination| Destination { name: destination.name.clone(), url: destination.url.clone(), timeout: None });
+        let addresses = destinations.iter().map(|destination| Destination {
+            name: destination.name.clone(),
+            url: current.instead.clone().unwrap_or_else(|| destination.url.clone()),
+            timeout: None,
+        });
         let upstreams = Upstreams::new(Arc::clone(&self.client), addresses).map_err(|error| error.to_string())?;
         let numbers = destinations.iter().map(|destination| self.recorder.destination(&destination.name)).collect::<Result<_, _>>();
         self.line.enforce(InForce {
@@ -255,7 +263,7 @@ impl Loader {
     }
 
     fn start_exports(&self, plans: &[Plan], digest: [u8; 32]) -> Result<(), export::CannotStart> {
-        let evidence = Arc::new(LogEvidence::new(self.recorder.clone(), self.runtime.clone()));
+        let evidence = Arc::new(self.recorder.clone());
         let line = ExportLine::start(plans, digest, &self.exports, Arc::clone(&self.clock), evidence)?;
         self.line.observe_with(Arc::new(line));
         Ok(())

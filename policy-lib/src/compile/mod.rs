@@ -89,8 +89,11 @@ impl Compiler {
             verdicts: VerdictCache::default(),
             shared: SharedCache::default(),
         };
-        self.check_forms(source, &policy);
-        self.check_requirements(source, &policy);
+        // With a name missing, fields go unruled that the author did rule: the first mistake is enough.
+        if !self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+            self.check_forms(source, &policy);
+            self.check_requirements(source, &policy);
+        }
         self.warn(source, &policy);
         Some(policy)
     }

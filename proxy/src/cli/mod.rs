@@ -10,6 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 pub mod apply;
 pub mod check;
+pub mod demo;
 pub mod run;
 
 /// How a command ended, as its exit status tells it.
@@ -54,6 +55,8 @@ pub struct Cli {
 pub enum Command {
     /// Runs the sidecar.
     Run(run::Args),
+    /// Shows the main job on this machine.
+    Demo(demo::Args),
     /// Compiles a policy directory and shows every mistake.
     Check(check::Args),
     /// Shows what would leave of a request, and why.
@@ -89,6 +92,7 @@ impl Cli {
         self.log();
         match self.command {
             Command::Run(args) => run::run(&args),
+            Command::Demo(args) => demo::run(&args),
             Command::Check(args) => check::run(&args),
             Command::Apply(args) => apply::run(&args),
         }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
 
 use crate::audit::CannotRecord;
 use crate::cli::{Outcome, cannot};
@@ -53,7 +52,7 @@ enum RunError {
 async fn serve(config: &Config) -> Result<(), RunError> {
     let stop = stop_signal().map_err(RunError::Signals)?;
     let foundation = Foundation::lay(config, Arc::new(SystemClock::default()))?;
-    let sidecar = Sidecar::assemble(config, &foundation, Handle::current())?;
+    let sidecar = Sidecar::assemble(config, &foundation)?;
     let sources = sidecar.load(config);
     let open = open(config, foundation, Arc::clone(&sidecar.line), sources).await?;
     for address in open.addresses() {

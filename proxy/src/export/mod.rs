@@ -18,7 +18,7 @@
 //! per export; one thread of its own closes windows, pays, draws and publishes,
 //! so that the time a draw takes is in nobody's answer.
 
-mod evidence;
+pub mod evidence;
 mod noise;
 mod observe;
 pub mod plan;

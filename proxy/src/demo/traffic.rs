@@ -1,0 +1,149 @@
+//! What the demonstration sends: requests that real SDKs sent, and made-up ones
+//! where an export needs a crowd. All people in them are fictitious.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::net::SocketAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+/// Requests of real SDKs, one a line.
+const CAPTURES: &str = include_str!("traffic/captures.ndjson");
+/// People who search.
+const CROWD: usize = 600;
+/// Searches in one request.
+const BATCH: usize = 20;
+
+/// What was sent, and how it was answered.
+#[derive(Default)]
+pub(super) struct Sent {
+    pub(super) requests: u64,
+    pub(super) answered: u64,
+    pub(super) refused: u64,
+    pub(super) preflights: u64,
+}
+
+/// Why nothing more can be sent.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CannotSend {
+    #[error("the sidecar does not answer")]
+    NoAnswer(#[from] hyper_util::client::legacy::Error),
+    #[error("a request of the demonstration is malformed")]
+    Request(#[from] http::Error),
+}
+
+struct Letter {
+    method: Method,
+    target: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+/// Sends everything, one request after the other.
+pub(super) async fn send(to: SocketAddr, out: &mut (dyn Write + Send)) -> Result<Sent, CannotSend> {
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let mut sent = Sent::default();
+    for (what, letters) in [
+        ("requests of real SDKs", captures()),
+        ("a crowd that searches (segment)", crowd()),
+        ("playback events (json, ndjson)", playback()),
+        ("a request that cannot be read", vec![unreadable()]),
+    ] {
+        let before = sent.requests;
+        for letter in letters {
+            let is_preflight = letter.method == Method::OPTIONS;
+            let mut request = Request::builder().method(letter.method).uri(format!("http://{to}{}", letter.target));
+            for (name, value) in &letter.headers {
+                request = request.header(name, value);
+            }
+            let answer = client.request(request.body(Full::new(Bytes::from(letter.body)))?).await?;
+            let fine = answer.status().is_success();
+            // Read to the end, so that the connection serves the next one too.
+            answer.into_body().collect().await.ok();
+            sent.requests += 1;
+            match (is_preflight, fine) {
+                (true, _) => sent.preflights += 1,
+                (false, true) => sent.answered += 1,
+                (false, false) => sent.refused += 1,
+            }
+        }
+        writeln!(out, "  sent {:>4}      {what}", sent.requests - before).ok();
+    }
+    Ok(sent)
+}
+
+fn captures() -> Vec<Letter> {
+    CAPTURES.lines().filter_map(|line| letter(&serde_json::from_str(line).ok()?)).collect()
+}
+
+fn letter(line: &Value) -> Option<Letter> {
+    let pair = |pair: &Value| Some((pair.get(0)?.as_str()?.to_owned(), pair.get(1)?.as_str()?.to_owned()));
+    Some(Letter {
+        method: line.get("method")?.as_str()?.parse().ok()?,
+        target: line.get("target")?.as_str()?.to_owned(),
+        headers: line.get("headers")?.as_array()?.iter().filter_map(pair).collect(),
+        body: STANDARD.decode(line.get("body_b64")?.as_str()?).ok()?,
+    })
+}
+
+/// Searches of a crowd: nine in ten agreed to analytics, one in ten did not.
+fn crowd() -> Vec<Letter> {
+    let people: Vec<usize> = (0..CROWD).collect();
+    people.chunks(BATCH).map(|people| segment_batch(&people.iter().map(|person| search(*person)).collect::<Vec<_>>())).collect()
+}
+
+fn search(person: usize) -> String {
+    let section = ["apps", "games", "books"].get(person * 7 % 11 % 3).copied().unwrap_or("apps");
+    let agreed = !person.is_multiple_of(10);
+    format!(
+        r#"{{"type":"track","event":"Search Performed","messageId":"demo-{person}","userId":"crowd-{person}","timestamp":"2026-11-22T21:50:42.259Z","properties":{{"query":"knitting patterns for person{person}@example.com","results":{},"section":"{section}"}},"context":{{"ip":"203.0.113.{}","consent":{{"categoryPreferences":{{"Analytics":{agreed},"Functional":{agreed},"Advertising":false}}}}}}}}"#,
+        person % 40,
+        person % 250
+    )
+}
+
+fn segment_batch(events: &[String]) -> Letter {
+    let body = format!(r#"{{"batch":[{}],"sentAt":"2026-11-22T21:50:43.000Z"}}"#, events.join(","));
+    Letter {
+        method: Method::POST,
+        target: "/v1/batch".to_owned(),
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: body.into_bytes(),
+    }
+}
+
+/// A few events in the open formats.
+fn playback() -> Vec<Letter> {
+    let event = |person: usize, agreed: bool| {
+        format!(r#"{{"type":"playback.started","id":"play-{person}","user":{{"id":"viewer-{person}"}},"title":"Seasonal Forests","position":{person},"consent":{{"analytics":{agreed}}}}}"#)
+    };
+    let mut lines = String::new();
+    for person in 0..10 {
+        writeln!(lines, "{}", event(person, person % 3 != 0)).ok();
+    }
+    let to = |media: &str, body: String| Letter {
+        method: Method::POST,
+        target: "/events".to_owned(),
+        headers: vec![("content-type".to_owned(), media.to_owned())],
+        body: body.into_bytes(),
+    };
+    vec![to("application/json", format!("[{},{}]", event(20, true), event(21, false))), to("application/x-ndjson", lines)]
+}
+
+/// A body with one member twice: two readers could read it in two ways.
+fn unreadable() -> Letter {
+    let body = br#"{"type":"track","event":"Search Performed","userId":"crowd-1","userId":"crowd-2"}"#;
+    Letter {
+        method: Method::POST,
+        target: "/v1/track".to_owned(),
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: body.to_vec(),
+    }
+}
