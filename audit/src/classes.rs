@@ -1,0 +1,145 @@
+//! Compiles the classes of a log again, from the policies kept beside it.
+//!
+//! A class document says what a policy decided. The same policy must come to the
+//! same document from the facts in it; if it does not, the record of what was
+//! decided is not what the policy says.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use privet_audit_log::policies::{self, Files};
+use privet_audit_log::verify::Report;
+use privet_policy::Policy;
+use privet_policy::diagnostic::SourceFile;
+
+/// What judges the class documents of one policy.
+pub trait ClassJudge {
+    /// The document that the policy comes to from the facts in `document`, or why it cannot.
+    ///
+    /// # Errors
+    /// Why not, in a sentence.
+    fn recompile(&self, document: &serde_json::Value) -> Result<String, String>;
+}
+
+impl ClassJudge for Policy {
+    fn recompile(&self, document: &serde_json::Value) -> Result<String, String> {
+        self.recompile_class(document).map_err(|error| error.to_string())
+    }
+}
+
+/// What came of compiling classes again.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// Classes whose document is the policy's.
+    pub agreed: u64,
+    /// Which of the log's policies equals the directory that was given.
+    pub equal_to_given: Vec<String>,
+}
+
+/// Compiles every class of the report again; what does not agree becomes a finding.
+/// `given` is the auditor's own copy of a policy.
+pub fn judge(log: &Path, given: Option<&Path>, report: &mut Report) -> Judged {
+    let given = given.map(|dir| compile_given(dir, report));
+    let given_digest = given.flatten().map(|policy| policy.digest().to_string());
+    let digests: Vec<String> = report.policies.iter().map(|policy| policy.digest.clone()).collect();
+    let mut policies = HashMap::new();
+    for digest in digests {
+        if let Some(policy) = compile_kept(log, &digest, report) {
+            policies.insert(digest, policy);
+        }
+    }
+    let equal_to_given = policies.keys().filter(|digest| Some(*digest) == given_digest.as_ref()).cloned().collect();
+    let agreed = compare(&policies, report);
+    Judged { agreed, equal_to_given }
+}
+
+fn compile_given(dir: &Path, report: &mut Report) -> Option<Policy> {
+    let files = policies::read(dir).map_err(|error| error.to_string());
+    let policy = files.and_then(|files| compile(&files));
+    policy.map_err(|why| report.finding("policies_given", (None, None), format!("the policies given: {why}"))).ok()
+}
+
+fn compile_kept(log: &Path, digest: &str, report: &mut Report) -> Option<Policy> {
+    let read = policies::bundle_dir(log, digest).and_then(|dir| policies::read(&dir)).map_err(|error| error.to_string());
+    let policy = match read.and_then(|files| compile(&files)) {
+        Ok(policy) => policy,
+        Err(why) => {
+            report.finding("policy_files", (None, None), format!("policy {digest} does not compile again: {why}"));
+            return None;
+        }
+    };
+    if policy.digest().to_string() != digest {
+        let message = format!("the files kept for policy {digest} compile to {}", policy.digest());
+        report.finding("policy_digest", (None, None), message);
+        return None;
+    }
+    Some(policy)
+}
+
+fn compile(files: &Files) -> Result<Policy, String> {
+    let yaml = files.iter().filter(|(name, _)| is_policy_file(name));
+    let sources: Vec<SourceFile> = yaml
+        .map(|(name, bytes)| {
+            let text = String::from_utf8(bytes.clone()).map_err(|_| format!("`{name}` is not text"))?;
+            Ok(SourceFile { name: name.clone(), text })
+        })
+        .collect::<Result<_, String>>()?;
+    let compiled = privet_policy::compile(&sources);
+    compiled.policy.ok_or_else(|| format!("{} mistakes", compiled.diagnostics.len()))
+}
+
+/// As the sidecar reads a policy directory: YAML by extension, nothing hidden.
+fn is_policy_file(name: &str) -> bool {
+    let hidden = name.split('/').any(|part| part.starts_with('.'));
+    let yaml = Path::new(name).extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    yaml && !hidden
+}
+
+fn compare<J: ClassJudge>(policies: &HashMap<String, J>, report: &mut Report) -> u64 {
+    let mut agreed = 0;
+    for class in report.classes.clone() {
+        let Some(policy) = policies.get(&class.policy) else {
+            let message = format!("class {} cannot be compiled again: its policy is not readable", class.id);
+            report.finding("class", (None, None), message);
+            continue;
+        };
+        let document = serde_json::from_str(&class.document).map_err(|_| "its document is not readable".to_owned());
+        match document.and_then(|document| policy.recompile(&document)) {
+            Ok(again) if again == class.document => agreed += 1,
+            Ok(_) => report.finding("class", (None, None), format!("class {} is not what its policy decides", class.id)),
+            Err(why) => report.finding("class", (None, None), format!("class {}: {why}", class.id)),
+        }
+    }
+    agreed
+}
+
+#[cfg(test)]
+mod tests {
+    use privet_audit_log::verify::ClassReport;
+
+    use super::*;
+
+    struct Echo;
+
+    impl ClassJudge for Echo {
+        fn recompile(&self, document: &serde_json::Value) -> Result<String, String> {
+            match document.get("ok") {
+                Some(_) => Ok(document.to_string()),
+                None => Err("no such contract".to_owned()),
+            }
+        }
+    }
+
+    #[test]
+    fn a_class_that_its_policy_does_not_come_to_is_a_finding() {
+        let mut report = Report::default();
+        for document in [r#"{"ok":1}"#, r#"{ "ok":1}"#, "{}", ""] {
+            let class = ClassReport { policy: "p".into(), document: document.into(), ..ClassReport::default() };
+            report.classes.push(class);
+        }
+        report.classes.push(ClassReport { policy: "q".into(), ..ClassReport::default() });
+        let policies = HashMap::from([("p".to_owned(), Echo)]);
+        assert_eq!(compare(&policies, &mut report), 1);
+        assert_eq!(report.findings.len(), 4);
+    }
+}
