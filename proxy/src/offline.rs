@@ -10,9 +10,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
-use privet_policy::consent::{Memory, StoreUnavailable, Stored, StoredDecisions};
+use privet_policy::consent::{Consent, Memory, StoreUnavailable, Stored, StoredDecisions};
 use privet_policy::format::Format;
-use privet_policy::policy::{AgeClass, Policy, PurposeNo};
+use privet_policy::policy::{AgeClass, Policy, Purpose, PurposeNo};
+use privet_policy::source::GrantSource;
 use privet_policy::taxonomy::covers;
 use serde_json::Value;
 
@@ -160,11 +161,14 @@ impl Parts {
     }
 }
 
-/// Decisions given with a question: they hold for every subject of it.
+/// Decisions given with a question: they hold for every subject of it, as if the
+/// authenticated interface had stored them.
 ///
 /// Written as a map of purposes to `given`, `refused`, `absent` or
-/// `unavailable`; a purpose covers its descendants, and `"*"` stands for all
-/// that are not named. `true` and `false` stand for given and refused.
+/// `unavailable`, or of purposes to `{state: ..., at: RFC 3339}`. A purpose
+/// covers its descendants, a consent category stands for the purposes that it
+/// grants, and `"*"` for all that are not named. `true` and `false` stand for
+/// given and refused. The map may stand under a member `consent` or `purposes`.
 #[derive(Clone, Debug, Default)]
 pub struct AssumedDecisions {
     decisions: Vec<(PurposeNo, Stored)>,
@@ -175,10 +179,10 @@ pub struct AssumedDecisions {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotDecisions {
     /// It is no map.
-    #[error("want a map of purposes to `given`, `refused`, `absent` or `unavailable`")]
+    #[error("want a map of purposes to `given`, `refused`, `absent` or `unavailable`; `*` is every purpose")]
     NotAMap,
-    /// A purpose that the policy does not declare.
-    #[error("the policy declares no purpose `{0}`")]
+    /// A name that means nothing to the policy.
+    #[error("the policy has no purpose and no consent category `{0}`")]
     Purpose(String),
     /// A state that does not exist.
     #[error("the state of `{0}` is none of `given`, `refused`, `absent` and `unavailable`")]
@@ -194,18 +198,19 @@ impl AssumedDecisions {
     /// # Errors
     /// [`NotDecisions`] for the first entry that means nothing.
     pub fn read(written: &Value, policy: &Policy, now: Timestamp) -> Result<Self, NotDecisions> {
-        let entries = written.as_object().ok_or(NotDecisions::NotAMap)?;
+        let wrapped = ["consent", "purposes"].into_iter().find_map(|member| written.get(member)).filter(|inner| inner.is_object());
+        let entries = wrapped.unwrap_or(written).as_object().ok_or(NotDecisions::NotAMap)?;
+        if let Some(name) = entries.keys().find(|name| !policy.purposes().iter().any(|purpose| closeness(name, purpose).is_some())) {
+            return Err(NotDecisions::Purpose(name.clone()));
+        }
         let mut assumed = Self::default();
         for (number, purpose) in policy.purposes().iter().enumerate() {
-            let covering = entries.iter().filter(|(name, _)| *name == "*" || covers(name, &purpose.name));
-            let Some((name, entry)) = covering.max_by_key(|(name, _)| if *name == "*" { 0 } else { name.len() }) else { continue };
-            assumed.assume(PurposeNo(u8::try_from(number).unwrap_or(u8::MAX)), name, entry, now)?;
+            let closest = entries.iter().max_by_key(|(name, _)| closeness(name, purpose));
+            if let Some((name, entry)) = closest.filter(|(name, _)| closeness(name, purpose).is_some()) {
+                assumed.assume(PurposeNo(u8::try_from(number).unwrap_or(u8::MAX)), name, entry, now)?;
+            }
         }
-        let known = |name: &String| name == "*" || policy.purposes().iter().any(|purpose| covers(name, &purpose.name));
-        match entries.keys().find(|name| !known(name)) {
-            Some(name) => Err(NotDecisions::Purpose(name.clone())),
-            None => Ok(assumed),
-        }
+        Ok(assumed)
     }
 
     fn assume(&mut self, purpose: PurposeNo, name: &str, entry: &Value, now: Timestamp) -> Result<(), NotDecisions> {
@@ -217,19 +222,30 @@ impl AssumedDecisions {
             None | Some(Value::Null) => now,
             Some(at) => at.as_str().and_then(|at| at.parse().ok()).ok_or_else(|| NotDecisions::Time(name.to_owned()))?,
         };
-        let given = match state {
-            Value::Bool(given) => *given,
-            Value::String(word) if word == "given" => true,
-            Value::String(word) if word == "refused" => false,
-            Value::String(word) if word == "absent" => return Ok(()),
-            Value::String(word) if word == "unavailable" => {
-                self.unavailable = true;
-                return Ok(());
-            }
-            _ => return Err(NotDecisions::State(name.to_owned())),
+        let state = match state {
+            Value::Bool(true) => Some(Consent::Given),
+            Value::Bool(false) => Some(Consent::Refused),
+            Value::String(word) => Consent::named(word),
+            _ => None,
         };
-        self.decisions.push((purpose, Stored { given, at_ms: at.as_millisecond(), authenticated: true }));
+        let stored = |given| Stored { given, at_ms: at.as_millisecond(), authenticated: true };
+        match state.ok_or_else(|| NotDecisions::State(name.to_owned()))? {
+            Consent::Given => self.decisions.push((purpose, stored(true))),
+            Consent::Refused => self.decisions.push((purpose, stored(false))),
+            Consent::Unavailable => self.unavailable = true,
+            Consent::Absent => {}
+        }
         Ok(())
+    }
+}
+
+/// How closely a written name means a purpose; `None` if it does not.
+fn closeness(name: &str, purpose: &Purpose) -> Option<usize> {
+    let category = purpose.granted_by.iter().any(|grant| matches!(grant, GrantSource::Segment(category) if category == name));
+    match name {
+        "*" => Some(0),
+        _ if category => Some(1),
+        _ => covers(name, &purpose.name).then(|| name.len() + 1),
     }
 }
 

@@ -262,9 +262,15 @@ impl Loader {
         }
     }
 
+    /// Starts on a thread of its own: what is published again at a start is
+    /// recorded again, and waiting for the log must not stand in the runtime's way.
     fn start_exports(&self, plans: &[Plan], digest: [u8; 32]) -> Result<(), export::CannotStart> {
         let evidence = Arc::new(self.recorder.clone());
-        let line = ExportLine::start(plans, digest, &self.exports, Arc::clone(&self.clock), evidence)?;
+        let clock = Arc::clone(&self.clock);
+        let started = std::thread::scope(|scope| {
+            scope.spawn(move || ExportLine::start(plans, digest, &self.exports, clock, evidence)).join()
+        });
+        let line = started.unwrap_or_else(|_| Err(export::CannotStart::Panicked))?;
         self.line.observe_with(Arc::new(line));
         Ok(())
     }

@@ -136,6 +136,9 @@ pub enum CannotStart {
     /// No thread.
     #[error("cannot start the noise thread")]
     Thread(#[source] std::io::Error),
+    /// A defect of privet; what was open is settled at the next start.
+    #[error("starting the exports failed inside privet")]
+    Panicked,
 }
 
 /// The running line.

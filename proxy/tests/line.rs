@@ -1,0 +1,304 @@
+//! The whole line in one process: real sockets, a fake collector, a real log.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fs;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use privet::clock::SystemClock;
+use privet::config::Config;
+use privet::run::{Foundation, open};
+use privet::sidecar::Sidecar;
+use privet_audit_log::note::VerifierKey;
+use privet_audit_log::verify::{Options, Report, verify};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// What a collector got: path, headers, body.
+type Got = (String, HeaderMap, Bytes);
+
+struct Collector {
+    address: SocketAddr,
+    got: Arc<Mutex<Vec<Got>>>,
+    task: JoinHandle<()>,
+}
+
+impl Collector {
+    async fn answering(status: StatusCode) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let got: Arc<Mutex<Vec<Got>>> = Arc::default();
+        let kept = got.clone();
+        #[expect(clippy::disallowed_methods, reason = "the test aborts it")]
+        let task = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let kept = kept.clone();
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let kept = kept.clone();
+                    async move {
+                        let (head, body) = request.into_parts();
+                        let body = body.collect().await.unwrap().to_bytes();
+                        kept.lock().unwrap().push((head.uri.path().to_owned(), head.headers, body));
+                        let answer = Response::builder().status(status).header("set-cookie", "sp=1").header("content-type", "text/plain");
+                        Ok::<_, std::convert::Infallible>(answer.body(Full::new(Bytes::from_static(b"ok"))).unwrap())
+                    }
+                });
+                #[expect(clippy::disallowed_methods, reason = "ends with its connection")]
+                tokio::spawn(async move { hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok() });
+            }
+        });
+        Self { address, got, task }
+    }
+
+    fn bodies(&self) -> Vec<Value> {
+        self.got.lock().unwrap().iter().map(|(_, _, body)| serde_json::from_slice(body).unwrap()).collect()
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Running {
+    directory: tempfile::TempDir,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+}
+
+impl Running {
+    async fn with(policy: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        for (name, text) in [
+            ("policies/policy.yaml", policy),
+            ("keyring/test.key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"),
+            (
+                "privet.yaml",
+                "apiVersion: privet.dev/v1alpha1\nkind: Config\n\
+                 listeners: [{name: events, address: \"127.0.0.1:0\", formats: [segment, cloudevents, json, ndjson]}]\n\
+                 admin: {address: \"127.0.0.1:0\"}\nmetrics: {address: \"127.0.0.1:0\"}\n\
+                 policies: policies\nkeyring: keyring\n\
+                 log: {directory: log, anchor_dir: anchor, origin: privet.example.org/test, durability: sync}\n\
+                 exports: {directory: exports}\ndrain: {delay_secs: 0, grace_secs: 5}\n",
+            ),
+        ] {
+            fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+            fs::write(root.join(name), text).unwrap();
+        }
+        let config = Config::load(&root.join("privet.yaml")).unwrap();
+        let foundation = Foundation::lay(&config, Arc::new(SystemClock::default())).unwrap();
+        let sidecar = Sidecar::assemble(&config, &foundation).unwrap();
+        let sources = sidecar.load(&config);
+        let opened = open(&config, foundation, sidecar.line.clone(), sources).await.unwrap();
+        let address = opened.addresses()[0];
+        let (stop, stopped) = oneshot::channel();
+        #[expect(clippy::disallowed_methods, reason = "joined by `stop`")]
+        let served = tokio::spawn(async move {
+            opened.serve(async { drop(stopped.await) }, async || sidecar.close().await).await.unwrap();
+        });
+        Self { directory, address, stop, served }
+    }
+
+    async fn post(&self, target: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> (StatusCode, HeaderMap, Bytes) {
+        let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        let mut request = Request::post(format!("http://{}{target}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = client.request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
+        let (head, body) = answer.into_parts();
+        (head.status, head.headers, body.collect().await.unwrap().to_bytes())
+    }
+
+    async fn stop(self) -> (tempfile::TempDir, Report) {
+        self.stop.send(()).unwrap();
+        self.served.await.unwrap();
+        let report = verified(self.directory.path());
+        assert!(report.is_clean(), "{:?}", report.findings);
+        (self.directory, report)
+    }
+}
+
+fn verified(root: &Path) -> Report {
+    let keys = VerifierKey::parse_all(&fs::read_to_string(root.join("anchor/vkey")).unwrap()).unwrap();
+    let anchor = fs::read_to_string(root.join("anchor/checkpoint")).unwrap();
+    verify(&root.join("log"), &Options { keys: Some(keys), anchor: Some(anchor) }).unwrap()
+}
+
+const DESIGN: &str = include_str!("../../policy-lib/tests/data/design.yaml");
+
+fn design(collector: SocketAddr) -> String {
+    DESIGN.replace("http://127.0.0.1:8081", &format!("http://{collector}"))
+}
+
+fn search(user: &str, agreed: bool) -> String {
+    format!(
+        r#"{{"type":"track","event":"Search Performed","userId":"{user}","messageId":"m-{user}","timestamp":"2026-11-22T21:50:42.259Z","properties":{{"query":"write to marla.quillfeather@example.com","results":3,"section":"apps","undeclared":"x"}},"context":{{"ip":"203.0.113.7","consent":{{"categoryPreferences":{{"Analytics":{agreed}}}}}}}}}"#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_leaves_minimized_and_a_refused_one_not_at_all() {
+    let collector = Collector::answering(StatusCode::OK).await;
+    let privet = Running::with(&design(collector.address)).await;
+    let batch = format!(r#"{{"batch":[{},{}],"sentAt":"2026-11-22T21:50:43Z"}}"#, search("user-1001", true), search("user-1002", false));
+    let (status, headers, _) = privet.post("/v1/batch", &[("authorization", "Basic d2s6"), ("cookie", "ajs_user_id=user-1001")], batch).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(headers.get("set-cookie").is_none(), "a collector's cookie must not pass");
+    let (status, _, body) = privet.post("/v1/track", &[], search("user-1003", false)).await;
+    assert_eq!((status, body), (StatusCode::OK, Bytes::from_static(br#"{"success": true}"#)), "a drop looks like success");
+
+    let bodies = collector.bodies();
+    assert_eq!(bodies.len(), 1);
+    let events = bodies[0]["batch"].as_array().unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["properties"]["query"], "write to <EMAIL_ADDRESS>");
+    assert_eq!(events[0]["timestamp"], "2026-11-22T21:00:00.000Z");
+    assert_eq!(events[0]["userId"].as_str().unwrap().len(), 24);
+    let (_, headers, raw) = collector.got.lock().unwrap()[0].clone();
+    assert_eq!(headers["authorization"], "Basic d2s6");
+    assert!(headers.get("cookie").is_none());
+    let text = String::from_utf8(raw.to_vec()).unwrap();
+    for personal in ["user-100", "marla", "203.0.113", "undeclared"] {
+        assert!(!text.contains(personal), "{personal} left: {text}");
+    }
+    let (directory, report) = privet.stop().await;
+    assert_eq!((report.totals.requests, report.totals.events, report.totals.kept, report.totals.dropped), (2, 3, 1, 2));
+    assert_eq!(report.destinations["collector"].acknowledged, 1);
+    no_value_in(directory.path());
+}
+
+/// Nothing of an event is in the log, whatever file of it.
+fn no_value_in(root: &Path) {
+    fn walk(directory: &Path, each: &mut dyn FnMut(&[u8])) {
+        for entry in fs::read_dir(directory).unwrap().flatten() {
+            if entry.path().is_dir() { walk(&entry.path(), each) } else { each(&fs::read(entry.path()).unwrap()) }
+        }
+    }
+    for place in ["log", "anchor"] {
+        walk(&root.join(place), &mut |bytes| {
+            for personal in ["user-100", "marla", "203.0.113", "ajs_user_id", "d2s6"] {
+                assert!(!bytes.windows(personal.len()).any(|window| window == personal.as_bytes()), "{personal} is in the log");
+            }
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_in_a_batch_binds_the_person_and_is_remembered() {
+    let collector = Collector::answering(StatusCode::OK).await;
+    let privet = Running::with(&design(collector.address)).await;
+    let batch = format!(r#"{{"batch":[{},{}]}}"#, search("user-1", true), search("user-1", false));
+    assert_eq!(privet.post("/v1/batch", &[], batch).await.0, StatusCode::OK);
+    assert!(collector.bodies().is_empty(), "the other event of the same person left");
+    // Its own time is long before the refusal was received, so this grant is not newer.
+    assert_eq!(privet.post("/v1/track", &[], search("user-1", true)).await.0, StatusCode::OK);
+    assert!(collector.bodies().is_empty(), "an older grant overruled a refusal");
+    assert_eq!(privet.post("/v1/track", &[], search("user-2", true)).await.0, StatusCode::OK);
+    assert_eq!(collector.bodies().len(), 1);
+    privet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compressed_bodies_are_read_and_broken_ones_refused_without_an_echo() {
+    let collector = Collector::answering(StatusCode::OK).await;
+    let privet = Running::with(&design(collector.address)).await;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(search("user-1", true).as_bytes()).unwrap();
+    let (status, _, _) = privet.post("/v1/track", &[("content-encoding", "gzip")], gzip.finish().unwrap()).await;
+    assert_eq!((status, collector.bodies().len()), (StatusCode::OK, 1));
+    for broken in [r#"{"userId":"user-77","userId":"user-78"}"#, r#"{"userId":"user-77""#, "\u{feff}{}", "[1]", "\"user-77\""] {
+        let (status, _, body) = privet.post("/v1/track", &[], broken.to_owned()).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{broken}");
+        assert!(!String::from_utf8_lossy(&body).contains("user-7"), "{body:?}");
+    }
+    assert_eq!(collector.bodies().len(), 1);
+    let (_, report) = privet.stop().await;
+    assert_eq!((report.totals.requests, report.totals.events), (6, 1));
+    assert_eq!(report.totals.refused["unparseable"], 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_down_is_the_clients_to_retry_and_the_logs_to_tell() {
+    let gone = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    let privet = Running::with(&design(gone)).await;
+    let (status, headers, _) = privet.post("/v1/track", &[], search("user-1", true)).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "Segment's clients read Retry-After on 429 only");
+    assert!(headers.contains_key("retry-after"));
+    let (_, report) = privet.stop().await;
+    assert_eq!((report.totals.kept, report.totals.refused["destination_failed"]), (1, 1));
+    assert_eq!(report.destinations["collector"].acknowledged, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_policy_nothing_passes() {
+    let privet = Running::with("kind: Nonsense\n").await;
+    let (status, headers, _) = privet.post("/v1/track", &[], search("user-1", true)).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(headers.contains_key("retry-after"));
+    privet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_reload_keeps_the_old_policy_and_a_good_one_takes_over() {
+    let collector = Collector::answering(StatusCode::OK).await;
+    let privet = Running::with(&design(collector.address)).await;
+    let file = privet.directory.path().join("policies/policy.yaml");
+    fs::write(&file, design(collector.address).replace("action: pseudonymize", "action: pseudonymise")).unwrap();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    privet.post("/v1/track", &[], search("user-1", true)).await;
+    assert_eq!(collector.bodies().len(), 1, "the old policy still runs");
+    fs::write(&file, design(collector.address).replace("{generalize: {time: hour}}", "{generalize: {time: day}}")).unwrap();
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        privet.post("/v1/track", &[], search("user-2", true)).await;
+        if collector.bodies().last().unwrap()["timestamp"] == "2026-11-22T00:00:00.000Z" {
+            let (_, report) = privet.stop().await;
+            assert_eq!(report.policies.len(), 2);
+            return;
+        }
+    }
+    panic!("the new policy never took over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gpc_binds_third_parties_and_copies_never_change_the_answer() {
+    let (collector, partner) = (Collector::answering(StatusCode::OK).await, Collector::answering(StatusCode::INTERNAL_SERVER_ERROR).await);
+    let second = format!(
+        "\n---\napiVersion: privet.dev/v1alpha1\nkind: Destination\nmetadata: {{name: partner}}\nurl: http://{}\nrecipient: third_party\npurposes: [analytics.reporting.content_performance]\n",
+        partner.address
+    );
+    let privet = Running::with(&(design(collector.address) + &second)).await;
+    let auth = ("authorization", "Basic d2s6");
+    assert_eq!(privet.post("/v1/track", &[auth, ("sec-gpc", "1")], search("user-1", true)).await.0, StatusCode::OK);
+    assert_eq!(privet.post("/v1/track", &[auth], search("user-2", true)).await.0, StatusCode::OK);
+    for _ in 0..100 {
+        if !partner.got.lock().unwrap().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!((collector.bodies().len(), partner.bodies().len()), (2, 1));
+    assert!(partner.got.lock().unwrap()[0].1.get("authorization").is_none(), "auth goes only where it was sent");
+    let (_, report) = privet.stop().await;
+    assert_eq!((report.destinations["partner"].released, report.destinations["partner"].refused), (1, 1));
+}
