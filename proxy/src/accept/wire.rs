@@ -194,8 +194,11 @@ impl HeadScanner {
             return if self.started { Progress::Ended } else { Progress::Going };
         }
         self.started = true;
-        self.framing.length |= self.line_is(LENGTH);
-        self.framing.coding |= self.line_is(CODING);
+        match self.line.first().map(u8::to_ascii_lowercase) {
+            Some(b'c') => self.framing.length |= self.line_is(LENGTH),
+            Some(b't') => self.framing.coding |= self.line_is(CODING),
+            _ => {}
+        }
         self.line_bytes = 0;
         Progress::Going
     }
