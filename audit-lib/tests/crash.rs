@@ -1,6 +1,6 @@
 //! Cut anywhere, a log comes back with everything that was durable, and adds up.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod support;
 

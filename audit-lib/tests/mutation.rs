@@ -4,7 +4,7 @@
 //! writes it to a directory to be verified. The number of cases is
 //! `PRIVET_MUTATIONS` (default 1500), the seed is fixed.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod support;
 
