@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -19,7 +20,6 @@ use privet_policy::format::Format;
 use privet_policy::policy::{AgeClass, ContractNo, DestinationNo, PlaceNo, PurposeNo};
 
 use crate::accept::{self, Carry};
-use crate::admin::Health;
 use crate::audit::{Arrival, CannotRecord, ClassNo, Delivery as Fate, DestNo, ListenerNo, PolicyNo, Recorder, RefusedAs, Tally};
 use crate::decide::{Surroundings, decide};
 use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_hint};
@@ -41,7 +41,6 @@ pub struct Line {
     recorder: Recorder,
     exports: ArcSwapOption<ExportLine>,
     refusals: WireRefusals,
-    health: Arc<Health>,
     metrics: Arc<Metrics>,
     limits: DecodeLimits,
     listeners: RwLock<HashMap<String, ListenerNo>>,
@@ -94,8 +93,6 @@ pub struct Parts {
     pub recorder: Recorder,
     /// What is remembered of refusals.
     pub refusals: WireRefusals,
-    /// What `/readyz` tells.
-    pub health: Arc<Health>,
     /// Where things are counted.
     pub metrics: Arc<Metrics>,
     /// Bounds on one request.
@@ -111,7 +108,6 @@ impl Line {
             recorder: parts.recorder,
             exports: ArcSwapOption::empty(),
             refusals: parts.refusals,
-            health: parts.health,
             metrics: parts.metrics,
             limits: parts.limits,
             listeners: RwLock::default(),
@@ -151,7 +147,9 @@ impl Line {
     async fn take(&self, raw: &RawRequest, arrival: &mut Arrival) -> Result<Response<Bytes>, Stopped> {
         let in_force = self.in_force.load_full().ok_or_else(|| Stopped::unready(raw, Unready::Policy))?;
         let (format, minimized, tally) = self.minimize(&in_force, raw, arrival)?;
+        let begun = Instant::now();
         let recorded = Recorded::by(&self.recorder, arrival, minimized, &tally).await;
+        self.metrics.audit_seconds.record(begun.elapsed());
         let recorded = recorded.map_err(|error| self.unrecorded(format, error))?;
         forward(&in_force, raw, format, recorded).await
     }
@@ -164,6 +162,7 @@ impl Line {
             let decisions = self.decide(in_force, raw, &decoded);
             self.observe(in_force, &decoded, &decisions);
             let minimized = transform(&in_force.enforcement, raw, &decoded, &decisions);
+            self.metrics.fields_undeclared.increment(u64::from(minimized.undeclared));
             let tally = self.tally(in_force, &decoded, &decisions, &minimized);
             let format = decoded.format;
             scratch.reclaim(decoded);
@@ -283,9 +282,7 @@ impl Line {
     }
 
     fn unrecorded(&self, format: Format, error: CannotRecord) -> Stopped {
-        if error == CannotRecord::Disk {
-            self.health.log_fault(Some(error.to_string()));
-        }
+        tracing::debug!(%error, "a request was refused because it cannot be recorded");
         let refusal = Refusal::Unavailable { because: Unready::Log, retry_after_secs: RETRY_SECS };
         Stopped { format: Some(format), refusal, counted: RefusedAt::AuditUnavailable, recorded: RefusedAs::CannotRecord }
     }

@@ -203,6 +203,10 @@ pub struct Metrics {
     pub request_body_bytes: Counter,
     /// Events, by what became of them: how much is released, how much is not?
     pub events: Counters<EventOutcome>,
+    /// Members and elements that no contract names, dropped from what was released: is a contract out of date?
+    pub fields_undeclared: Counter,
+    /// Purposes that would permit by silence and are treated as opt-in, for want of a shared consent store.
+    pub purposes_without_memory: Gauge,
     /// Requests that panicked and failed alone: is there a fault in privet?
     pub panics: Counter,
     /// Connections open now: how near is `connections_max`?
@@ -279,6 +283,16 @@ impl Metrics {
                 "privet_events_total",
                 Unit::Count,
                 "events: how much is released, how much is not?",
+            ),
+            fields_undeclared: declare.counter(
+                "privet_fields_undeclared_total",
+                Unit::Count,
+                "members that no contract names, dropped from what was released: is a contract out of date?",
+            ),
+            purposes_without_memory: declare.gauge(
+                "privet_purposes_without_memory",
+                Unit::Count,
+                "purposes treated as opt-in for want of a shared consent store: does silence still refuse?",
             ),
             panics: declare.counter(
                 "privet_panics_total",

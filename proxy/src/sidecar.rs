@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use privet_audit_log::{Durability, Settings};
 use privet_policy::policy::Policy;
@@ -19,7 +20,7 @@ use crate::export::{self, ExportLine, Plan, PolicyChange};
 use crate::forward::{Client, Destination, Upstreams};
 use crate::keys::Keyring;
 use crate::line::{Classes, InForce, Line, Parts};
-use crate::metrics::Reloaded;
+use crate::metrics::{Metrics, Reloaded};
 use crate::policies;
 use crate::reload::{Files, Place, Source, contents_digest};
 use crate::remember::WireRefusals;
@@ -58,7 +59,6 @@ impl Sidecar {
         let line = Arc::new(Line::new(Parts {
             recorder: recorder.clone(),
             refusals: WireRefusals::new().ok_or(CannotAssemble::NoRandomness)?,
-            health: Arc::clone(&foundation.health),
             metrics: Arc::clone(&foundation.metrics),
             limits: DecodeLimits { body_bytes_max: config.limits.decoded_bytes_max, ..DecodeLimits::default() },
         }));
@@ -66,7 +66,9 @@ impl Sidecar {
             ledger: config.exports_directory.join("ledger.redb"),
             output: config.exports_directory.clone(),
         };
+        foundation.background.spawn(watch_log(recorder.clone(), Arc::clone(&foundation.health), Arc::clone(&foundation.metrics)));
         let loader = Arc::new(Loader {
+            metrics: Arc::clone(&foundation.metrics),
             line: Arc::clone(&line),
             recorder: recorder.clone(),
             client: Arc::clone(&foundation.client),
@@ -128,6 +130,24 @@ impl Sidecar {
     }
 }
 
+/// How often the log's health is looked at.
+const LOG_WATCH_EVERY: Duration = Duration::from_millis(500);
+
+/// Keeps `/readyz` and the metric in step with whether the log can be written.
+async fn watch_log(recorder: Recorder, health: Arc<Health>, metrics: Arc<Metrics>) {
+    let mut every = tokio::time::interval(LOG_WATCH_EVERY);
+    let mut known = true;
+    loop {
+        every.tick().await;
+        let healthy = recorder.healthy();
+        if healthy != known {
+            known = healthy;
+            health.log_fault((!healthy).then(|| "the enforcement log cannot be written".to_owned()));
+            metrics.log_writable.set(f64::from(u8::from(healthy)));
+        }
+    }
+}
+
 fn log_settings(log: &config::Log) -> Settings {
     let durability = match log.durability {
         config::Durability::Sync => Durability::Sync,
@@ -138,6 +158,7 @@ fn log_settings(log: &config::Log) -> Settings {
 
 /// Turns files into what is in force.
 struct Loader {
+    metrics: Arc<Metrics>,
     line: Arc<Line>,
     recorder: Recorder,
     client: Arc<Client>,
@@ -233,6 +254,7 @@ impl Loader {
         tracing::info!(%digest, "policy in force");
         self.health.clear_note("start");
         let forgetful: Vec<&str> = policy.purposes_that_need_memory().map(|purpose| purpose.name.as_str()).collect();
+        self.metrics.purposes_without_memory.set(f64::from(u32::try_from(forgetful.len()).unwrap_or(u32::MAX)));
         if forgetful.is_empty() {
             self.health.clear_note("consent_store");
         } else {
