@@ -151,7 +151,11 @@ impl Books {
             Record::Lease(lease) => self.lease = lease.events,
             Record::Recover(recover) => {
                 if recover.lease != self.lease {
-                    report(&mut wrong, "lease", format!("a lease of {} is stated, {} was granted", recover.lease, self.lease));
+                    report(
+                        &mut wrong,
+                        "lease",
+                        format!("a lease of {} is stated, {} was granted", recover.lease, self.lease),
+                    );
                 }
                 self.end([recover.abandoned_requests, recover.abandoned_events], &mut wrong);
             }
@@ -166,7 +170,11 @@ impl Books {
             report(wrong, "sequence", format!("the record says it is {}, and it is {}", entry.seq, self.next_seq));
         }
         if (self.next_seq == 0) != matches!(entry.record, Record::Open(_)) {
-            report(wrong, "open", format!("record {} is `{}`; `open` stands first, and only there", self.next_seq, entry.record.kind()));
+            report(
+                wrong,
+                "open",
+                format!("record {} is `{}`; `open` stands first, and only there", self.next_seq, entry.record.kind()),
+            );
         }
         if self.ended {
             report(wrong, "after_end", "a record after the end of the incarnation".to_owned());
@@ -204,11 +212,17 @@ impl Books {
         );
         let decided = u128::from(events.kept) + u128::from(events.dropped);
         if total_wide(&batch.classes) != decided {
-            let message = format!("batch {}: classes sum to {}, decided are {decided}", batch.batch, total_wide(&batch.classes));
+            let message =
+                format!("batch {}: classes sum to {}, decided are {decided}", batch.batch, total_wide(&batch.classes));
             report(wrong, "classes_sum", message);
         }
         if total(&batch.listeners) != requests.arrived {
-            let message = format!("batch {}: listeners sum to {}, requests in are {}", batch.batch, total(&batch.listeners), requests.arrived);
+            let message = format!(
+                "batch {}: listeners sum to {}, requests in are {}",
+                batch.batch,
+                total(&batch.listeners),
+                requests.arrived
+            );
             report(wrong, "listeners_sum", message);
         }
         let most = batch.released.iter().map(|(_, count)| *count).max().unwrap_or(0);
@@ -243,7 +257,11 @@ impl Books {
                 report(wrong, "outcome_sum", message);
             }
             let left = u64::try_from(u128::from(open).saturating_sub(sum)).unwrap_or(0);
-            if left == 0 { self.outstanding.remove(&key) } else { self.outstanding.insert(key, left) };
+            if left == 0 {
+                self.outstanding.remove(&key)
+            } else {
+                self.outstanding.insert(key, left)
+            };
         }
     }
 

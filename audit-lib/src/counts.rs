@@ -248,8 +248,7 @@ impl Delta {
         ] {
             *slot = take(input)?;
         }
-        for counts in
-            [&mut arrivals.listeners, &mut arrivals.refused, &mut decisions.classes, &mut decisions.released]
+        for counts in [&mut arrivals.listeners, &mut arrivals.refused, &mut decisions.classes, &mut decisions.released]
         {
             for _ in 0..take(input)? {
                 let number = u32::try_from(take(input)?).ok().filter(|number| *number < NUMBER_MAX)?;

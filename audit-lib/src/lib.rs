@@ -33,7 +33,8 @@ mod wal;
 
 pub use disk::{DiskOp, Gate};
 pub use log::{
-    CHECKPOINT_MS, Durability, HEARTBEAT_MS, LEAF_CLASSES, LEAF_EVENTS, LEAF_MS, LEAF_MS_MAX, Log, Moment, Recovered, Settings, Work,
+    CHECKPOINT_MS, Durability, HEARTBEAT_MS, LEAF_CLASSES, LEAF_EVENTS, LEAF_MS, LEAF_MS_MAX, Log, Moment, Recovered,
+    Settings, Work,
 };
 pub use recover::{Ended, Mended, OpenError};
 pub use volume::WriteError;

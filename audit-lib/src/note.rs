@@ -149,7 +149,11 @@ fn split_note(note: &str) -> Result<(&str, Vec<&str>), NoteError> {
     let block = rest.strip_prefix('\n').and_then(|block| block.strip_suffix('\n')).ok_or(NoteError::Note)?;
     let clean = note.chars().all(|c| c == '\n' || !c.is_control());
     let lines: Vec<&str> = block.split('\n').collect();
-    if clean && lines.iter().all(|line| line.starts_with("\u{2014} ")) { Ok((text, lines)) } else { Err(NoteError::Note) }
+    if clean && lines.iter().all(|line| line.starts_with("\u{2014} ")) {
+        Ok((text, lines))
+    } else {
+        Err(NoteError::Note)
+    }
 }
 
 fn split_signature(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
@@ -240,7 +244,11 @@ impl Checkpoint {
         let size_value: u64 = size.parse().map_err(|_| NoteError::Checkpoint)?;
         let root = Hash::from_base64(root).ok_or(NoteError::Checkpoint)?;
         let canonical = size_value.to_string() == size && !origin.is_empty() && lines.all(|line| !line.is_empty());
-        if canonical { Ok(Self { origin: origin.to_owned(), size: size_value, root }) } else { Err(NoteError::Checkpoint) }
+        if canonical {
+            Ok(Self { origin: origin.to_owned(), size: size_value, root })
+        } else {
+            Err(NoteError::Checkpoint)
+        }
     }
 
     /// Reads a note without looking at its signatures: for finding out whose it claims to be.
@@ -281,7 +289,8 @@ mod tests {
     #[test]
     fn every_single_byte_change_of_a_note_is_refused() {
         let signer = Signer::from_seed("privet.example/log/1", &[7; 32]).unwrap();
-        let note = signer.sign(&Checkpoint { origin: "privet.example/log/1".into(), size: 3, root: Hash::of(b"x") }.to_text());
+        let note =
+            signer.sign(&Checkpoint { origin: "privet.example/log/1".into(), size: 3, root: Hash::of(b"x") }.to_text());
         for at in 0..note.len() {
             let mut bytes = note.clone().into_bytes();
             bytes[at] ^= 1;

@@ -100,7 +100,11 @@ pub struct Mended {
 /// Ends the incarnation `stored`, mending it if it did not close.
 pub(crate) fn finish(stored: &Stored, anchor: Option<&Anchor>, now_ms: i64, gate: &Gate) -> Result<Ended, OpenError> {
     let (mut volume, extent) = load(stored, anchor, gate)?;
-    let mended = if volume.books.ended { None } else { Some(mend(&mut volume, &extent, now_ms).map_err(OpenError::write(&stored.dir))?) };
+    let mended = if volume.books.ended {
+        None
+    } else {
+        Some(mend(&mut volume, &extent, now_ms).map_err(OpenError::write(&stored.dir))?)
+    };
     stored.tidy().map_err(OpenError::disk("remove unfinished writes", &stored.dir))?;
     volume.tiles.publish(&volume.tree).map_err(OpenError::disk("write tiles", &stored.dir))?;
     let end = volume.checkpoint();
@@ -180,9 +184,7 @@ fn load(stored: &Stored, anchor: Option<&Anchor>, gate: &Gate) -> Result<(Volume
             Err(error) => loader.damaged(format!("{from}: {error}")),
         }
     }
-    let extent = stored
-        .read(&mut |item| loader.take(item))
-        .map_err(OpenError::disk("read the log", &stored.dir))?;
+    let extent = stored.read(&mut |item| loader.take(item)).map_err(OpenError::disk("read the log", &stored.dir))?;
     loader.settle(&notes);
     let Loader { mut volume, damage, .. } = loader;
     if let Some(what) = damage {

@@ -187,7 +187,8 @@ fn read_segment(
     }
     match next {
         Some(next) if end != next.header.before_bytes || next.number != segment.number + 1 => {
-            let message = format!("segment {} is intact up to byte {end} of {}", segment.number, next.header.before_bytes);
+            let message =
+                format!("segment {} is intact up to byte {end} of {}", segment.number, next.header.before_bytes);
             visit(Item::Damage(message));
         }
         Some(next) => extent.left_over_bytes += segment.len().saturating_sub(next.header.before_bytes),

@@ -295,7 +295,8 @@ mod tests {
         for name in [name(Some(3), 999_999, 1), name(None, 0, 255), name(Some(0), 1_000_000, 256)] {
             assert_eq!(TileName::parse(&name.path()), Some(name));
         }
-        for wrong in ["tile/0/1", "tile/0/x001", "tile/0/001.p/256", "tile/00/001", "tile/0/001.tmp", "tile/0/000/001"] {
+        for wrong in ["tile/0/1", "tile/0/x001", "tile/0/001.p/256", "tile/00/001", "tile/0/001.tmp", "tile/0/000/001"]
+        {
             assert_eq!(TileName::parse(wrong), None, "{wrong}");
         }
     }

@@ -119,7 +119,8 @@ fn check_link(before: Option<&(u64, Verified)>, (number, one): (u64, &Verified),
         }
         (linked, Some((earlier, before))) => {
             let says = linked.as_ref().map_or_else(|| "nothing".to_owned(), describe);
-            let message = format!("it says that {says} came before; incarnation {earlier} is {}", describe(&before.end));
+            let message =
+                format!("it says that {says} came before; incarnation {earlier} is {}", describe(&before.end));
             report.finding("link", place, message);
         }
     }
@@ -159,12 +160,7 @@ fn check_keys(verified: &[(u64, Verified)], options: &Options, report: &mut Repo
     }
 }
 
-fn check_anchor(
-    verified: &[(u64, Verified)],
-    anchor: Option<&Checkpoint>,
-    options: &Options,
-    report: &mut Report,
-) {
+fn check_anchor(verified: &[(u64, Verified)], anchor: Option<&Checkpoint>, options: &Options, report: &mut Report) {
     let (Some(anchor), Some(note)) = (anchor, &options.anchor) else {
         report.assumptions.push(
             "no anchor was given: records cut off after an earlier checkpoint, and whole incarnations cut off at the end, are not excluded".to_owned(),

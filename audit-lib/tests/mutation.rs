@@ -128,7 +128,11 @@ fn every_change_to_any_file_is_found() {
 
 /// A log whose segments are gone, as a mirror of tiles has it: records can be rewritten at will.
 fn tiles_only(image: &Image) -> Image {
-    image.iter().filter(|(path, _)| !path.to_string_lossy().contains("wal/")).map(|(p, b)| (p.clone(), b.clone())).collect()
+    image
+        .iter()
+        .filter(|(path, _)| !path.to_string_lossy().contains("wal/"))
+        .map(|(p, b)| (p.clone(), b.clone()))
+        .collect()
 }
 
 /// Rewrites one incarnation's records, tiles and checkpoint; signs with `signer`, or leaves the note's signature.
@@ -154,7 +158,8 @@ fn rebuild(image: &mut Image, incarnation: &str, records: &[Vec<u8>], signer: Op
 
 fn records(image: &Image, incarnation: &str) -> Vec<Vec<u8>> {
     let prefix = Path::new(incarnation).join("tile/entries");
-    let bundle = image.iter().filter(|(path, _)| path.starts_with(&prefix)).max_by_key(|(_, bytes)| bytes.len()).unwrap().1;
+    let bundle =
+        image.iter().filter(|(path, _)| path.starts_with(&prefix)).max_by_key(|(_, bytes)| bytes.len()).unwrap().1;
     decode_bundle(bundle).unwrap().into_iter().map(<[u8]>::to_vec).collect()
 }
 

@@ -54,5 +54,9 @@ fn verification_speed_and_bytes_an_event() {
     let report = check(root.path());
     let spent = begun.elapsed().as_secs_f64();
     assert_clean(&report);
-    println!("verified: {} records in {spent:.2} s, {:.0} records a second", report.totals.records, report.totals.records as f64 / spent);
+    println!(
+        "verified: {} records in {spent:.2} s, {:.0} records a second",
+        report.totals.records,
+        report.totals.records as f64 / spent
+    );
 }

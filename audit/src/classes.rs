@@ -60,7 +60,8 @@ fn compile_given(dir: &Path, report: &mut Report) -> Option<Policy> {
 }
 
 fn compile_kept(log: &Path, digest: &str, report: &mut Report) -> Option<Policy> {
-    let read = policies::bundle_dir(log, digest).and_then(|dir| policies::read(&dir)).map_err(|error| error.to_string());
+    let read =
+        policies::bundle_dir(log, digest).and_then(|dir| policies::read(&dir)).map_err(|error| error.to_string());
     let policy = match read.and_then(|files| compile(&files)) {
         Ok(policy) => policy,
         Err(why) => {
@@ -106,7 +107,9 @@ fn compare<J: ClassJudge>(policies: &HashMap<String, J>, report: &mut Report) ->
         let document = serde_json::from_str(&class.document).map_err(|_| "its document is not readable".to_owned());
         match document.and_then(|document| policy.recompile(&document)) {
             Ok(again) if again == class.document => agreed += 1,
-            Ok(_) => report.finding("class", (None, None), format!("class {} is not what its policy decides", class.id)),
+            Ok(_) => {
+                report.finding("class", (None, None), format!("class {} is not what its policy decides", class.id))
+            }
             Err(why) => report.finding("class", (None, None), format!("class {}: {why}", class.id)),
         }
     }

@@ -28,14 +28,19 @@ pub fn show(report: &Report, judged: &Judged, out: &mut String) -> fmt::Result {
     budgets(report, out)?;
     proved(report, judged, out)?;
     list("Assumed", report.assumptions.iter().map(String::as_str), out)?;
-    let gaps: Vec<String> = report.gaps.iter().map(|gap| format!("incarnation {}: {}", gap.incarnation, gap.message)).collect();
+    let gaps: Vec<String> =
+        report.gaps.iter().map(|gap| format!("incarnation {}: {}", gap.incarnation, gap.message)).collect();
     list("Gaps", gaps.iter().map(String::as_str), out)?;
     findings(report, out)
 }
 
 fn incarnation(one: &IncarnationReport, out: &mut String) -> fmt::Result {
     writeln!(out, "  {} ({})", one.origin, one.end)?;
-    writeln!(out, "    {} records, {} of them under its own signature, {} checkpoints read", one.records, one.signed, one.checkpoints)?;
+    writeln!(
+        out,
+        "    {} records, {} of them under its own signature, {} checkpoints read",
+        one.records, one.signed, one.checkpoints
+    )?;
     writeln!(out, "    root {}", one.root)
 }
 
@@ -62,8 +67,13 @@ fn policies(report: &Report, judged: &Judged, out: &mut String) -> fmt::Result {
     writeln!(out, "\nPolicies that ran")?;
     for policy in &report.policies {
         let equal = if judged.equal_to_given.contains(&policy.digest) { "   = the policies given" } else { "" };
-        let events: u64 = report.classes.iter().filter(|class| class.policy == policy.digest).map(|class| class.events).sum();
-        writeln!(out, "  {}   {} files, loaded {} times, decided {events} events{equal}", policy.digest, policy.files, policy.loads)?;
+        let events: u64 =
+            report.classes.iter().filter(|class| class.policy == policy.digest).map(|class| class.events).sum();
+        writeln!(
+            out,
+            "  {}   {} files, loaded {} times, decided {events} events{equal}",
+            policy.digest, policy.files, policy.loads
+        )?;
     }
     nothing(report.policies.is_empty(), out)
 }
@@ -93,11 +103,20 @@ fn billionths(nano: u64) -> String {
 
 fn proved(report: &Report, judged: &Judged, out: &mut String) -> fmt::Result {
     writeln!(out, "\nProved")?;
-    writeln!(out, "  every one of {} records, its place in the tree, and every tile was hashed again", report.totals.records)?;
+    writeln!(
+        out,
+        "  every one of {} records, its place in the tree, and every tile was hashed again",
+        report.totals.records
+    )?;
     writeln!(out, "  every checkpoint read is signed and agrees with the records before it")?;
     writeln!(out, "  requests, events, classes, releases, outcomes and budgets add up, record by record")?;
     if judged.agreed > 0 {
-        writeln!(out, "  {} of {} classes were compiled again and are what their policy decides", judged.agreed, report.classes.len())?;
+        writeln!(
+            out,
+            "  {} of {} classes were compiled again and are what their policy decides",
+            judged.agreed,
+            report.classes.len()
+        )?;
     }
     if !report.is_clean() {
         writeln!(out, "  but for the findings below")?;

@@ -89,7 +89,8 @@ fn a_good_log_is_verified_with_everything_that_can_be_brought() {
     let text = String::from_utf8(done.stdout).unwrap();
     assert_eq!(done.status.code(), Some(0), "{text}");
     assert!(text.ends_with("\nlog verified\n"), "{text}");
-    for said in ["= the policies given", "100 in  = 90 kept + 10 dropped", "acknowledged         88", "1 of 1 classes"] {
+    for said in ["= the policies given", "100 in  = 90 kept + 10 dropped", "acknowledged         88", "1 of 1 classes"]
+    {
         assert!(text.contains(said), "`{said}` is not in\n{text}");
     }
     let literal = fs::read_to_string(root.path().join("anchor/vkey")).unwrap();

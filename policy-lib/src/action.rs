@@ -259,7 +259,8 @@ mod tests {
     #[test]
     fn a_preference_orders_the_rest() {
         let all = examples();
-        let prefer = Preference::new(vec![Preferred::Domain("marketing".into()), Preferred::Kind(ActionKind::Generalize)]);
+        let prefer =
+            Preference::new(vec![Preferred::Domain("marketing".into()), Preferred::Kind(ActionKind::Generalize)]);
         assert_eq!(prefer.choose(&all[6], &all[7]), Some(&all[7]));
         assert_eq!(prefer.choose(&all[2], &all[6]), Some(&all[2]));
         assert_eq!(Preference::default().choose(&all[6], &all[7]), None);

@@ -75,7 +75,8 @@ impl Policy {
     /// The class document of events that break their contract.
     #[must_use]
     pub fn invalid_class(&self, contract: ContractNo) -> String {
-        json!({"outcome": "invalid", "policy": self.digest.to_string(), "contract": self.contract_name(contract)}).to_string()
+        json!({"outcome": "invalid", "policy": self.digest.to_string(), "contract": self.contract_name(contract)})
+            .to_string()
     }
 
     /// Compiles the class that a document states, from the facts in it.
@@ -100,7 +101,8 @@ impl Policy {
 
     fn key_of(&self, document: &Value) -> Result<VerdictKey, NotAClass> {
         let text = |member: &'static str| document.get(member).and_then(Value::as_str).ok_or(NotAClass::Member(member));
-        let destinations = document.get("destinations").and_then(Value::as_object).ok_or(NotAClass::Member("destinations"))?;
+        let destinations =
+            document.get("destinations").and_then(Value::as_object).ok_or(NotAClass::Member("destinations"))?;
         if destinations.keys().any(|name| !self.destinations.iter().any(|known| known.name == *name)) {
             return Err(NotAClass::Unknown("destination"));
         }
@@ -116,7 +118,9 @@ impl Policy {
         Ok(VerdictKey {
             contract: self.contract_named(text("contract")?)?,
             place: self.place(place),
-            age: text("age").and_then(|age| ages.into_iter().find(|known| known.name() == age).ok_or(NotAClass::Unknown("age class")))?,
+            age: text("age").and_then(|age| {
+                ages.into_iter().find(|known| known.name() == age).ok_or(NotAClass::Unknown("age class"))
+            })?,
             permitted: permitted.collect::<Result<_, _>>()?,
         })
     }
@@ -145,7 +149,9 @@ impl Policy {
     fn leaving(&self, contract: ContractNo, treatment: &Treatment) -> Value {
         let purposes: Vec<&str> = treatment.purposes.iter().map(|purpose| self.purpose_name(purpose)).collect();
         let mut fields = Map::new();
-        for ((field, ruling), key_ruling) in self.contract(contract).fields.iter().zip(&treatment.rulings).zip(&treatment.key_rulings) {
+        for ((field, ruling), key_ruling) in
+            self.contract(contract).fields.iter().zip(&treatment.rulings).zip(&treatment.key_rulings)
+        {
             if ruling.action != Action::Drop {
                 let mut entry = vec![field.category.as_deref().unwrap_or("").to_owned()];
                 entry.extend(self.said(ruling));
@@ -166,7 +172,9 @@ impl Policy {
     #[must_use]
     pub fn reason(&self, because: Because) -> String {
         match because {
-            Because::Rule(number) => self.rules.get(usize::from(number)).map_or_else(String::new, |rule| rule.name.clone()),
+            Because::Rule(number) => {
+                self.rules.get(usize::from(number)).map_or_else(String::new, |rule| rule.name.clone())
+            }
             Because::Role(role) => format!("built-in: {}", role.name()),
             Because::NoRule => "built-in: no rule".to_owned(),
             Because::Incomparable => "built-in: incomparable".to_owned(),

@@ -140,7 +140,9 @@ impl Purpose {
         let age = if age == AgeClass::Unknown { self.unknown_age } else { age };
         let silence_permits = match (self.basis, self.regime(place)) {
             (Basis::Consent, Regime::OptIn) => false,
-            (Basis::Consent, Regime::OptOut) | (Basis::LegitimateInterests, _) => memory == Memory::Lasting && age != AgeClass::Child,
+            (Basis::Consent, Regime::OptOut) | (Basis::LegitimateInterests, _) => {
+                memory == Memory::Lasting && age != AgeClass::Child
+            }
             _ => return true,
         };
         match state {
@@ -198,7 +200,8 @@ fn segment_category(event: Node<'_>, category: &str) -> Consent {
         return Consent::Unavailable;
     }
     let spellings = ["categoryPreferences", "categoryPreference"];
-    let present = spellings.into_iter().filter_map(|name| consent.get(name)).filter(|object| object.kind() != Kind::Null);
+    let present =
+        spellings.into_iter().filter_map(|name| consent.get(name)).filter(|object| object.kind() != Kind::Null);
     present.map(|object| preference(object, category)).fold(Consent::Absent, Consent::and)
 }
 
@@ -261,7 +264,8 @@ impl Remembered {
     /// Takes one more stored decision into account.
     pub fn add(&mut self, stored: Stored) {
         let slot = if stored.given { &mut self.given } else { &mut self.refused };
-        let newer = slot.is_none_or(|known| stored.at_ms > known.at_ms || (stored.at_ms == known.at_ms && stored.authenticated));
+        let newer = slot
+            .is_none_or(|known| stored.at_ms > known.at_ms || (stored.at_ms == known.at_ms && stored.authenticated));
         if newer {
             *slot = Some(stored);
         }
@@ -278,7 +282,8 @@ impl Remembered {
         }
         let overruled = |refused: &Stored| {
             let newer = |at: i64| at > refused.at_ms;
-            let by_store = self.given.is_some_and(|given| newer(given.at_ms) && (given.authenticated || !refused.authenticated));
+            let by_store =
+                self.given.is_some_and(|given| newer(given.at_ms) && (given.authenticated || !refused.authenticated));
             let by_event = signalled == Consent::Given && !refused.authenticated && granted_at_ms.is_some_and(newer);
             by_store || by_event
         };
@@ -332,7 +337,10 @@ mod tests {
             (r#"{"context":{"consent":{"categoryPreferences":{"Analytics":"true"}}}}"#, Consent::Unavailable),
             (r#"{"context":{"consent":{"categoryPreferences":"Analytics"}}}"#, Consent::Unavailable),
             (r#"{"context":{"consent":{"categoryPreference":{"Analytics":true}}}}"#, Consent::Given),
-            (r#"{"context":{"consent":{"categoryPreference":{"Analytics":true},"categoryPreferences":{"Analytics":false}}}}"#, Consent::Refused),
+            (
+                r#"{"context":{"consent":{"categoryPreference":{"Analytics":true},"categoryPreferences":{"Analytics":false}}}}"#,
+                Consent::Refused,
+            ),
         ] {
             assert_eq!(read(&analytics, json), state, "{json}");
         }
@@ -340,7 +348,8 @@ mod tests {
 
     #[test]
     fn a_configured_member_grants_by_its_listed_values_only() {
-        let grant = GrantSource::Field { path: "consent.analytics".parse().unwrap(), given: vec!["true".into(), "yes".into()] };
+        let grant =
+            GrantSource::Field { path: "consent.analytics".parse().unwrap(), given: vec!["true".into(), "yes".into()] };
         for (json, state) in [
             (r#"{}"#, Consent::Absent),
             (r#"{"consent":{"analytics":null}}"#, Consent::Absent),
@@ -369,10 +378,19 @@ mod tests {
         assert_eq!(denied.resolve(Consent::Absent, None), Consent::Refused);
         let by_api = with(&[stored(false, 100, true)]);
         assert_eq!(by_api.resolve(Consent::Given, Some(500)), Consent::Refused);
-        assert_eq!(with(&[stored(false, 100, true), stored(true, 101, true)]).resolve(Consent::Absent, None), Consent::Given);
-        assert_eq!(with(&[stored(false, 100, true), stored(true, 101, false)]).resolve(Consent::Absent, None), Consent::Refused);
+        assert_eq!(
+            with(&[stored(false, 100, true), stored(true, 101, true)]).resolve(Consent::Absent, None),
+            Consent::Given
+        );
+        assert_eq!(
+            with(&[stored(false, 100, true), stored(true, 101, false)]).resolve(Consent::Absent, None),
+            Consent::Refused
+        );
         assert_eq!(with(&[stored(true, 100, true)]).resolve(Consent::Refused, None), Consent::Refused);
-        assert_eq!(Remembered { unavailable: true, ..Remembered::default() }.resolve(Consent::Given, Some(1)), Consent::Unavailable);
+        assert_eq!(
+            Remembered { unavailable: true, ..Remembered::default() }.resolve(Consent::Given, Some(1)),
+            Consent::Unavailable
+        );
     }
 
     #[test]

@@ -76,7 +76,11 @@ pub fn decide(policy: &Policy, batch: &Batch<'_>) -> Vec<Decision> {
     let facts = spread_refusals(policy, batch, facts);
     let opted_out = OptOuts::read(policy, batch);
     let mut key = VerdictKey { contract: ContractNo(0), place: batch.place, age: batch.age, permitted: Vec::new() };
-    facts.into_iter().zip(batch.events).map(|(facts, event)| facts.decide(policy, batch, *event, &opted_out, &mut key)).collect()
+    facts
+        .into_iter()
+        .zip(batch.events)
+        .map(|(facts, event)| facts.decide(policy, batch, *event, &opted_out, &mut key))
+        .collect()
 }
 
 /// What one event says by itself.
@@ -104,24 +108,37 @@ impl EventFacts {
                 if check.valid { Ok(number) } else { Err(Outcome::Invalid(number)) }
             }
         };
-        let signalled: Vec<Consent> = policy.purposes.iter().map(|purpose| purpose.signalled(event, batch.shared, batch.request)).collect();
+        let signalled: Vec<Consent> =
+            policy.purposes.iter().map(|purpose| purpose.signalled(event, batch.shared, batch.request)).collect();
         let refused = set_of(&signalled, |state| state == Consent::Refused);
         Self { contract, age, signalled, refused }
     }
 
-    fn decide(self, policy: &Policy, batch: &Batch<'_>, event: Node<'_>, opted_out: &OptOuts, key: &mut VerdictKey) -> Decision {
+    fn decide(
+        self,
+        policy: &Policy,
+        batch: &Batch<'_>,
+        event: Node<'_>,
+        opted_out: &OptOuts,
+        key: &mut VerdictKey,
+    ) -> Decision {
         let resolved = self.resolve(policy, batch, event);
         let permits = |number: usize, recipient: Recipient| {
             let Some(purpose) = policy.purposes.get(number) else { return false };
-            let state = resolved.get(number).copied().unwrap_or(Consent::Unavailable).and(opted_out.of(number, recipient));
+            let state =
+                resolved.get(number).copied().unwrap_or(Consent::Unavailable).and(opted_out.of(number, recipient));
             purpose.permits(state, batch.place, self.age, batch.memory)
         };
         let permitted = |recipient: Recipient| {
-            (0..policy.purposes.len()).filter(|number| permits(*number, recipient)).fold(PurposeSet::default(), |set, number| set.with(numbered(number)))
+            (0..policy.purposes.len())
+                .filter(|number| permits(*number, recipient))
+                .fold(PurposeSet::default(), |set, number| set.with(numbered(number)))
         };
         key.age = self.age;
         key.permitted.clear();
-        key.permitted.extend(policy.destinations.iter().map(|destination| permitted(destination.recipient).and(destination.purposes)));
+        key.permitted.extend(
+            policy.destinations.iter().map(|destination| permitted(destination.recipient).and(destination.purposes)),
+        );
         let outcome = match self.contract {
             Ok(contract) => {
                 key.contract = contract;
@@ -130,13 +147,16 @@ impl EventFacts {
             Err(outcome) => outcome,
         };
         let publishable = permitted(Recipient::ThirdParty);
-        let consent = resolved.iter().enumerate().map(|(number, state)| state.and(opted_out.strictest(policy, number))).collect();
+        let consent =
+            resolved.iter().enumerate().map(|(number, state)| state.and(opted_out.strictest(policy, number))).collect();
         Decision { outcome, consent, refused: self.refused, publishable }
     }
 
     /// Signals and what was stored earlier, put together.
     fn resolve(&self, policy: &Policy, batch: &Batch<'_>, event: Node<'_>) -> Vec<Consent> {
-        let refused = |number: usize, state: Consent| if self.refused.contains(numbered(number)) { Consent::Refused } else { state };
+        let refused = |number: usize, state: Consent| {
+            if self.refused.contains(numbered(number)) { Consent::Refused } else { state }
+        };
         let signalled = self.signalled.iter().enumerate().map(|(number, state)| refused(number, *state));
         if batch.stored.is_empty() {
             return signalled.collect();
@@ -223,14 +243,22 @@ impl People {
 
 /// Calls back for every id of the person an event is about: in the event, in
 /// what its batch shares, and in the request's headers.
-pub fn each_subject(policy: &Policy, batch: &Batch<'_>, event: Node<'_>, contract: Option<ContractNo>, each: &mut dyn FnMut(&str)) {
+pub fn each_subject(
+    policy: &Policy,
+    batch: &Batch<'_>,
+    event: Node<'_>,
+    contract: Option<ContractNo>,
+    each: &mut dyn FnMut(&str),
+) {
     let mut known = |id: &str| {
         if !is_null_id(id) {
             each(id.trim());
         }
     };
     // An event of no contract still names its subject where its format says so.
-    let contract = contract.map(|number| policy.contract(number)).or_else(|| policy.contracts.iter().find(|contract| contract.format == batch.format));
+    let contract = contract
+        .map(|number| policy.contract(number))
+        .or_else(|| policy.contracts.iter().find(|contract| contract.format == batch.format));
     let Some(contract) = contract else { return };
     for node in std::iter::once(event).chain(batch.shared) {
         contract.shape.subjects(node, &mut known);
@@ -247,7 +275,13 @@ const RECIPIENTS: [Recipient; 3] = [Recipient::Own, Recipient::Processor, Recipi
 
 impl OptOuts {
     fn read(policy: &Policy, batch: &Batch<'_>) -> Self {
-        Self(policy.purposes.iter().map(|purpose| RECIPIENTS.map(|recipient| purpose.opted_out(recipient, batch.request))).collect())
+        Self(
+            policy
+                .purposes
+                .iter()
+                .map(|purpose| RECIPIENTS.map(|recipient| purpose.opted_out(recipient, batch.request)))
+                .collect(),
+        )
     }
 
     fn of(&self, purpose: usize, recipient: Recipient) -> Consent {

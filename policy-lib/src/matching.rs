@@ -65,13 +65,14 @@ impl Matcher {
         for (_, values) in conditions {
             keys = keys.iter().flat_map(|key| values.iter().map(move |value| format!("{key}{value}{END}"))).collect();
         }
-        let group = match self.groups.iter_mut().position(|group| group.format == contract.format && group.paths == paths) {
-            Some(found) => found,
-            None => {
-                self.groups.push(Group { format: contract.format, paths, contracts: HashMap::new() });
-                self.groups.len() - 1
-            }
-        };
+        let group =
+            match self.groups.iter_mut().position(|group| group.format == contract.format && group.paths == paths) {
+                Some(found) => found,
+                None => {
+                    self.groups.push(Group { format: contract.format, paths, contracts: HashMap::new() });
+                    self.groups.len() - 1
+                }
+            };
         if let Some(group) = self.groups.get_mut(group) {
             group.contracts.extend(keys.into_iter().map(|key| (key, number)));
         }
@@ -79,7 +80,13 @@ impl Matcher {
 
     /// The contract of an event, if one matches. `implied` is the kind that the
     /// request path gives a Segment event that names none.
-    pub fn find(&self, format: Format, event: Node<'_>, implied: Option<&str>, scratch: &mut String) -> Option<ContractNo> {
+    pub fn find(
+        &self,
+        format: Format,
+        event: Node<'_>,
+        implied: Option<&str>,
+        scratch: &mut String,
+    ) -> Option<ContractNo> {
         self.groups.iter().filter(|group| group.format == format).find_map(|group| {
             scratch.clear();
             let complete = group.paths.iter().all(|path| push_value(path, format, event, implied, scratch));

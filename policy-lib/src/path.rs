@@ -203,14 +203,34 @@ mod tests {
 
     #[test]
     fn a_path_reads_back_as_it_was_written() {
-        for written in ["a", "a.b", "products[].name", "externalIds[type=email].id", "traits.*", "a.\"x.y\".b", "$query.uid", "$header.anonymousid", "$cookie.sp", "$path.1", "[].id"] {
+        for written in [
+            "a",
+            "a.b",
+            "products[].name",
+            "externalIds[type=email].id",
+            "traits.*",
+            "a.\"x.y\".b",
+            "$query.uid",
+            "$header.anonymousid",
+            "$cookie.sp",
+            "$path.1",
+            "[].id",
+        ] {
             assert_eq!(written.parse::<Path>().map(|path| path.to_string()).as_deref(), Ok(written));
         }
     }
 
     #[test]
     fn what_is_no_path_says_why() {
-        for (written, why) in [("", NotAPath::Empty), ("a..b", NotAPath::MissingName), ("a.", NotAPath::MissingName), ("a[0]", NotAPath::Bracket), ("\"a", NotAPath::Quote), ("$body.x", NotAPath::Origin), ("$path.x", NotAPath::Origin)] {
+        for (written, why) in [
+            ("", NotAPath::Empty),
+            ("a..b", NotAPath::MissingName),
+            ("a.", NotAPath::MissingName),
+            ("a[0]", NotAPath::Bracket),
+            ("\"a", NotAPath::Quote),
+            ("$body.x", NotAPath::Origin),
+            ("$path.x", NotAPath::Origin),
+        ] {
             assert_eq!(written.parse::<Path>(), Err(why), "{written}");
         }
     }

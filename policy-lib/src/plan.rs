@@ -16,7 +16,12 @@ pub(crate) fn of_event(fields: &[Field], rulings: &[Ruling], key_rulings: &[Opti
 }
 
 /// The same around a batch whose events stand in `member`.
-pub(crate) fn of_batch(member: &str, fields: &[Field], rulings: &[Ruling], key_rulings: &[Option<Ruling>]) -> Plan<Edit> {
+pub(crate) fn of_batch(
+    member: &str,
+    fields: &[Field],
+    rulings: &[Ruling],
+    key_rulings: &[Option<Ruling>],
+) -> Plan<Edit> {
     let mut builder = builder(fields, rulings, key_rulings);
     builder.splice(&[JsonStep::Key(member.into())], EVENTS);
     built(builder)
@@ -77,7 +82,9 @@ impl Field {
     #[must_use]
     pub fn holds_containers_only(&self) -> bool {
         use crate::policy::FieldTypes;
-        let scalar = [FieldTypes::STRING, FieldTypes::INTEGER, FieldTypes::BOOLEAN].into_iter().any(|kind| self.types.allows(kind));
+        let scalar = [FieldTypes::STRING, FieldTypes::INTEGER, FieldTypes::BOOLEAN]
+            .into_iter()
+            .any(|kind| self.types.allows(kind));
         self.types != FieldTypes::NONE && !scalar
     }
 }

@@ -11,8 +11,8 @@ use crate::format::Format;
 use crate::matching::Matcher;
 use crate::path::Path;
 use crate::shape::Shape;
-use crate::source::GrantSource;
 use crate::shared::SharedCache;
+use crate::source::GrantSource;
 use crate::verdict::VerdictCache;
 
 /// A compiled policy.

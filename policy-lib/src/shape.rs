@@ -33,7 +33,11 @@ impl Shape {
     pub(crate) fn of(fields: &[Field]) -> Self {
         let subject = |field: &Field| field.role == Some(Role::Subject);
         let required = fields.iter().filter(|field| field.required && field.path.origin == Origin::Event).count();
-        Self { fields: plan(fields, |_| true), subjects: plan(fields, subject), required: u32::try_from(required).unwrap_or(u32::MAX) }
+        Self {
+            fields: plan(fields, |_| true),
+            subjects: plan(fields, subject),
+            required: u32::try_from(required).unwrap_or(u32::MAX),
+        }
     }
 
     /// Checks an event, together with what its batch shares, against its contract.
@@ -57,7 +61,9 @@ impl Shape {
 
 fn plan(fields: &[Field], wanted: impl Fn(&Field) -> bool) -> Plan<u16> {
     let mut builder = PlanBuilder::new();
-    for (number, field) in fields.iter().enumerate().filter(|(_, field)| field.path.origin == Origin::Event && wanted(field)) {
+    for (number, field) in
+        fields.iter().enumerate().filter(|(_, field)| field.path.origin == Origin::Event && wanted(field))
+    {
         let steps: Vec<_> = field.path.steps.iter().map(json_step).collect();
         builder.leaf(&steps, u16::try_from(number).unwrap_or(u16::MAX));
     }
@@ -176,11 +182,12 @@ impl Contract {
 
     /// The headers that name the person.
     pub(crate) fn subject_headers(&self) -> impl Iterator<Item = &str> {
-        self.fields.iter().filter(|field| field.role == Some(Role::Subject) && field.path.origin == Origin::Header).filter_map(
-            |field| match field.path.steps.first() {
+        self.fields
+            .iter()
+            .filter(|field| field.role == Some(Role::Subject) && field.path.origin == Origin::Header)
+            .filter_map(|field| match field.path.steps.first() {
                 Some(Step::Key(name)) => Some(name.as_str()),
                 _ => None,
-            },
-        )
+            })
     }
 }

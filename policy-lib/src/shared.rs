@@ -52,8 +52,17 @@ impl Policy {
     /// What leaves of the shared facts of these events for one destination.
     /// `member` is where a batch's events stand in the object around them.
     #[must_use]
-    pub fn shared(&self, matched: &Matched, destination: DestinationNo, member: Option<&'static str>) -> Arc<SharedTreatment> {
-        let key = SharedKey { verdicts: matched.verdicts.iter().map(|verdict| verdict.number).collect(), destination, member };
+    pub fn shared(
+        &self,
+        matched: &Matched,
+        destination: DestinationNo,
+        member: Option<&'static str>,
+    ) -> Arc<SharedTreatment> {
+        let key = SharedKey {
+            verdicts: matched.verdicts.iter().map(|verdict| verdict.number).collect(),
+            destination,
+            member,
+        };
         self.shared.find(&key).unwrap_or_else(|| {
             let treatment = Arc::new(self.compile_shared(matched, destination, member));
             self.shared.keep(key, treatment)
@@ -64,7 +73,11 @@ impl Policy {
         let mut fields = Vec::new();
         let mut rulings = Vec::new();
         let mut key_rulings = Vec::new();
-        let declared = matched.verdicts.first().map(|first| self.contract(first.key.contract).fields.as_slice()).unwrap_or_default();
+        let declared = matched
+            .verdicts
+            .first()
+            .map(|first| self.contract(first.key.contract).fields.as_slice())
+            .unwrap_or_default();
         for field in declared {
             let each = matched.verdicts.iter().map(|verdict| self.facts_of(verdict, destination, field));
             let coarsest = each.reduce(|a, b| match (a, b) {
@@ -85,7 +98,12 @@ impl Policy {
     }
 
     /// One event's ruling on a field that others declare too; `None` where its contract does not.
-    fn facts_of(&self, verdict: &Verdict, destination: DestinationNo, field: &Field) -> Option<(Ruling, Option<Ruling>)> {
+    fn facts_of(
+        &self,
+        verdict: &Verdict,
+        destination: DestinationNo,
+        field: &Field,
+    ) -> Option<(Ruling, Option<Ruling>)> {
         let fields = &self.contract(verdict.key.contract).fields;
         let number = fields.iter().position(|known| known.path == field.path)?;
         let category = fields.get(number)?.category.as_deref();

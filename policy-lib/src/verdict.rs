@@ -169,14 +169,20 @@ impl Policy {
     /// the finest result leaves. A field that no permitted purpose has a rule for
     /// is dropped.
     #[must_use]
-    pub fn ruling_on(&self, category: Option<&str>, role: Option<Role>, permitted: PurposeSet, at: Circumstances) -> Ruling {
+    pub fn ruling_on(
+        &self,
+        category: Option<&str>,
+        role: Option<Role>,
+        permitted: PurposeSet,
+        at: Circumstances,
+    ) -> Ruling {
         permitted
             .iter()
-            .filter_map(|purpose| self.within(purpose, category, role, at).unwrap_or_else(|_| Some(Ruling {
-                action: Action::Drop,
-                because: Because::Incomparable,
-                purpose: None,
-            })))
+            .filter_map(|purpose| {
+                self.within(purpose, category, role, at).unwrap_or_else(|_| {
+                    Some(Ruling { action: Action::Drop, because: Because::Incomparable, purpose: None })
+                })
+            })
             .reduce(|a, b| a.finer(b, self, at.destination))
             .unwrap_or(Ruling::DEFAULT_DROP)
     }
@@ -212,7 +218,8 @@ impl Policy {
     /// The one that is at least as coarse as all others, or the preferred one of
     /// those that nothing is coarser than.
     fn strictest(&self, all: Vec<Ruling>, destination: DestinationNo) -> Result<Option<Ruling>, Conflict> {
-        let coarser_exists = |ruling: &Ruling| all.iter().any(|other| other.action.compare(&ruling.action) == Some(Ordering::Less));
+        let coarser_exists =
+            |ruling: &Ruling| all.iter().any(|other| other.action.compare(&ruling.action) == Some(Ordering::Less));
         let mut chosen: Option<Ruling> = None;
         for ruling in all.iter().filter(|ruling| !coarser_exists(ruling)) {
             chosen = match chosen {
@@ -263,7 +270,8 @@ impl Policy {
         }
         let at = Circumstances { contract: key.contract, destination, place: key.place, age: key.age };
         let fields = &self.contract(key.contract).fields;
-        let rulings: Vec<_> = fields.iter().map(|field| self.ruling_on(field.category.as_deref(), field.role, purposes, at)).collect();
+        let rulings: Vec<_> =
+            fields.iter().map(|field| self.ruling_on(field.category.as_deref(), field.role, purposes, at)).collect();
         let key_rulings: Vec<_> = fields.iter().map(|field| self.key_ruling(field, purposes, at)).collect();
         let plan = plan::of_event(fields, &rulings, &key_rulings);
         Some(Treatment { purposes, rulings, key_rulings, plan })
@@ -284,7 +292,9 @@ impl Rule {
             && all_or(self.to.as_ref().map(|to| to.contains(&at.destination)))
             && all_or(self.contracts.as_ref().map(|contracts| contracts.contains(&at.contract)))
             && all_or(self.places.as_ref().map(|places| places.contains(&at.place)))
-            && all_or(self.ages.as_ref().map(|ages| ages.contains(&at.age) || (at.age == AgeClass::Unknown && ages.contains(&AgeClass::Adult))));
+            && all_or(self.ages.as_ref().map(|ages| {
+                ages.contains(&at.age) || (at.age == AgeClass::Unknown && ages.contains(&AgeClass::Adult))
+            }));
         let written = self.purposes.iter().filter(|written| here && covers(written, purpose));
         written.max_by_key(|written| written.len()).map(String::as_str)
     }

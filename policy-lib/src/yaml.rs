@@ -170,7 +170,9 @@ impl Draft {
         let written = text.get(bytes_of(text, &self.0.defined)).unwrap_or_default().trim();
         let value = match self.0.value {
             DraftValue::Null => Value::Null,
-            DraftValue::Bool(value) if written.eq_ignore_ascii_case("true") || written.eq_ignore_ascii_case("false") => {
+            DraftValue::Bool(value)
+                if written.eq_ignore_ascii_case("true") || written.eq_ignore_ascii_case("false") =>
+            {
                 Value::Bool(value)
             }
             // `no`, `on` and `y` are words: a country code is not a truth value.

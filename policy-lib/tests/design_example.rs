@@ -50,24 +50,37 @@ fn decided(policy: &Policy, event: &str, place: &str) -> Decision {
 }
 
 fn search(rest: &str) -> String {
-    format!(r#"{{"type":"track","event":"Search Performed","userId":"u-1","messageId":"m-1","properties":{{"query":"knitting","results":3,"section":"apps"}}{rest}}}"#)
+    format!(
+        r#"{{"type":"track","event":"Search Performed","userId":"u-1","messageId":"m-1","properties":{{"query":"knitting","results":3,"section":"apps"}}{rest}}}"#
+    )
 }
 
 fn actions(policy: &Policy, decision: &Decision) -> Vec<(String, String)> {
     let Outcome::Ruled(verdict) = &decision.outcome else { panic!("not ruled: {decision:?}") };
     let Some(treatment) = verdict.treatment(DestinationNo(0)) else { return Vec::new() };
     let fields = &policy.contract(verdict.key.contract).fields;
-    fields.iter().zip(&treatment.rulings).filter(|(_, ruling)| ruling.action != Action::Drop).map(|(field, ruling)| (field.path.to_string(), format!("{} by {}", ruling.action, policy.reason(ruling.because)))).collect()
+    fields
+        .iter()
+        .zip(&treatment.rulings)
+        .filter(|(_, ruling)| ruling.action != Action::Drop)
+        .map(|(field, ruling)| {
+            (field.path.to_string(), format!("{} by {}", ruling.action, policy.reason(ruling.because)))
+        })
+        .collect()
 }
 
 #[test]
 fn with_consent_each_field_leaves_as_its_strictest_rule_says() {
     let policy = policy();
-    let decision = decided(&policy, &search(r#","context":{"consent":{"categoryPreferences":{"Analytics":true}}}"#), "default");
+    let decision =
+        decided(&policy, &search(r#","context":{"consent":{"categoryPreferences":{"Analytics":true}}}"#), "default");
     assert_eq!(decision.consent, [Consent::Given]);
     let actions = actions(&policy, &decision);
     let action = |path: &str| actions.iter().find(|(known, _)| known == path).map(|(_, action)| action.as_str());
-    assert_eq!(action("properties.query"), Some("scrub EMAIL_ADDRESS, PHONE_NUMBER, CREDIT_CARD, IP_ADDRESS by search-text"));
+    assert_eq!(
+        action("properties.query"),
+        Some("scrub EMAIL_ADDRESS, PHONE_NUMBER, CREDIT_CARD, IP_ADDRESS by search-text")
+    );
     assert_eq!(action("properties.results"), Some("keep by operations"));
     assert_eq!(action("userId"), Some("pseudonymize analytics.reporting by ids"));
     assert_eq!(action("messageId"), Some("pseudonymize analytics.reporting by ids"));

@@ -12,7 +12,8 @@ use privet_policy::verdict::{Because, VerdictKey};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-const PURPOSES: [&str; 3] = ["analytics.reporting.content_performance", "analytics.reporting.system", "marketing.advertising.profiling"];
+const PURPOSES: [&str; 3] =
+    ["analytics.reporting.content_performance", "analytics.reporting.system", "marketing.advertising.profiling"];
 const COVERS: [&str; 5] = [PURPOSES[0], PURPOSES[1], PURPOSES[2], "analytics.reporting", "analytics"];
 const CATEGORIES: [&str; 4] = ["user.contact.email", "user.contact", "user.device.ip_address", "user"];
 const ACTIONS: [&str; 9] = [
@@ -26,7 +27,11 @@ const ACTIONS: [&str; 9] = [
     "{scrub: {detectors: [EMAIL_ADDRESS]}}",
     "{scrub: {detectors: [EMAIL_ADDRESS, IP_ADDRESS]}}",
 ];
-const PREFER: [&str; 3] = ["", "prefer: [pseudonymize, generalize, scrub, analytics]", "prefer: [analytics, generalize, scrub, pseudonymize]"];
+const PREFER: [&str; 3] = [
+    "",
+    "prefer: [pseudonymize, generalize, scrub, analytics]",
+    "prefer: [analytics, generalize, scrub, pseudonymize]",
+];
 
 #[derive(Clone, Debug)]
 struct RuleText {
@@ -44,7 +49,11 @@ fn rule() -> impl Strategy<Value = RuleText> {
 fn source(rules: &[(usize, RuleText)], prefer: usize) -> SourceFile {
     let mut text = String::new();
     for purpose in PURPOSES {
-        writeln!(text, "apiVersion: privet.dev/v1alpha1\nkind: Purpose\nmetadata: {{name: {purpose}}}\nbasis: consent\n---").unwrap();
+        writeln!(
+            text,
+            "apiVersion: privet.dev/v1alpha1\nkind: Purpose\nmetadata: {{name: {purpose}}}\nbasis: consent\n---"
+        )
+        .unwrap();
     }
     writeln!(
         text,

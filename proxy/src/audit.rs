@@ -422,7 +422,8 @@ impl Recorder {
     pub async fn append(&self, arrival: &mut Arrival, tally: &Tally) -> Result<BatchRef, CannotRecord> {
         let (batch, wait) = self.enter(arrival, tally)?;
         // Until it is durable, what this stands for has not been sent.
-        let mut batch = BatchRef { recorder: self.clone(), batch, open: tally.released.clone(), at_drop: Delivery::Refused };
+        let mut batch =
+            BatchRef { recorder: self.clone(), batch, open: tally.released.clone(), at_drop: Delivery::Refused };
         if let Some(wait) = wait {
             wait.await.unwrap_or(Err(CannotRecord::Disk))?;
         }

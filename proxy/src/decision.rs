@@ -50,7 +50,9 @@ pub fn show(policy: &Policy, raw: &RawRequest, decoded: &Decoded, decisions: &[D
     }
     for line in &decoded.malformed_lines {
         let index = events.len();
-        events.push(json!({"index": index, "line": line, "contract": null, "outcome": "invalid", "consent": {}, "fields": []}));
+        events.push(
+            json!({"index": index, "line": line, "contract": null, "outcome": "invalid", "consent": {}, "fields": []}),
+        );
     }
     json!({"events": events})
 }
@@ -75,7 +77,13 @@ pub fn outcome(policy: &Policy, outcome: &Outcome) -> &'static str {
 }
 
 fn consent(policy: &Policy, decision: &Decision) -> Value {
-    policy.purposes().iter().zip(&decision.consent).map(|(purpose, state)| (purpose.name.clone(), Value::from(state.name()))).collect::<serde_json::Map<_, _>>().into()
+    policy
+        .purposes()
+        .iter()
+        .zip(&decision.consent)
+        .map(|(purpose, state)| (purpose.name.clone(), Value::from(state.name())))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 struct Shown<'a> {
@@ -100,7 +108,14 @@ impl Shown<'_> {
     }
 
     /// The fields that the request or the batch says once for all its events.
-    fn shared(&mut self, verdict: &Verdict, destination: DestinationNo, treatment: Option<&SharedTreatment>, raw: &RawRequest, decoded: &Decoded) {
+    fn shared(
+        &mut self,
+        verdict: &Verdict,
+        destination: DestinationNo,
+        treatment: Option<&SharedTreatment>,
+        raw: &RawRequest,
+        decoded: &Decoded,
+    ) {
         let contract = self.policy.contract(verdict.key.contract);
         let ruling_of = |field: &Field| {
             let treatment = treatment?;
@@ -114,7 +129,8 @@ impl Shown<'_> {
             }
         }
         for field in contract.fields.iter().filter(|field| field.path.origin == Origin::Header) {
-            let there = matches!(field.path.steps.first(), Some(Step::Key(name)) if raw.headers.contains_key(name.as_str()));
+            let there =
+                matches!(field.path.steps.first(), Some(Step::Key(name)) if raw.headers.contains_key(name.as_str()));
             if there {
                 self.row(&field.path.to_string(), Some(field), destination, ruling_of(field));
             }

@@ -2,8 +2,8 @@
 
 pub mod accept;
 pub mod admin;
-pub mod cli;
 pub mod audit;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod decide;

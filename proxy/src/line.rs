@@ -20,7 +20,9 @@ use privet_policy::format::Format;
 use privet_policy::policy::{AgeClass, ContractNo, DestinationNo, PlaceNo, PurposeNo};
 
 use crate::accept::{self, Carry};
-use crate::audit::{Arrival, CannotRecord, ClassNo, Delivery as Fate, DestNo, ListenerNo, PolicyNo, Recorder, RefusedAs, Tally};
+use crate::audit::{
+    Arrival, CannotRecord, ClassNo, Delivery as Fate, DestNo, ListenerNo, PolicyNo, Recorder, RefusedAs, Tally,
+};
 use crate::decide::{Surroundings, decide};
 use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_hint};
 use crate::export::{ExportLine, Plan};
@@ -155,7 +157,12 @@ impl Line {
     }
 
     /// Decode, decide and transform: from bytes to what may leave, without waiting for anything.
-    fn minimize(&self, in_force: &InForce, raw: &RawRequest, arrival: &mut Arrival) -> Result<(Format, Minimized, Tally), Stopped> {
+    fn minimize(
+        &self,
+        in_force: &InForce,
+        raw: &RawRequest,
+        arrival: &mut Arrival,
+    ) -> Result<(Format, Minimized, Tally), Stopped> {
         SCRATCH.with_borrow_mut(|scratch| {
             let decoded = decode(raw, &self.limits, scratch).map_err(|refusal| Stopped::by_decode(raw, refusal))?;
             arrival.decoded(decoded.event_count() as u64);
@@ -174,7 +181,8 @@ impl Line {
     fn decide(&self, in_force: &InForce, raw: &RawRequest, decoded: &Decoded) -> Vec<Decision> {
         let policy = &in_force.enforcement.policy;
         let stored = self.refusals.under(policy);
-        let around = Surroundings { stored: &stored, memory: Memory::Forgetful, jurisdiction: None, age: AgeClass::Unknown };
+        let around =
+            Surroundings { stored: &stored, memory: Memory::Forgetful, jurisdiction: None, age: AgeClass::Unknown };
         let decisions = decide(policy, raw, decoded, &around);
         self.remember_refusals(in_force, raw, decoded, &decisions);
         decisions
@@ -199,7 +207,9 @@ impl Line {
             stored: &privet_policy::consent::NothingStored,
             memory: Memory::Forgetful,
         };
-        for (decision, event) in decisions.iter().zip(&decoded.events).filter(|(decision, _)| !decision.refused.is_empty()) {
+        for (decision, event) in
+            decisions.iter().zip(&decoded.events).filter(|(decision, _)| !decision.refused.is_empty())
+        {
             let event = decoded.index.node(&decoded.body, *event);
             each_subject(policy, &batch, event, contract_of(&decision.outcome), &mut |subject| {
                 self.refusals.remember(policy, subject, decision.refused, received_ms);
@@ -221,13 +231,17 @@ impl Line {
             let event = decoded.index.node(&decoded.body, *event);
             for (number, plan) in in_force.plans.iter().enumerate() {
                 let purpose = policy.purposes().iter().position(|purpose| purpose.name == plan.purpose);
-                let permitted = purpose.and_then(|purpose| u8::try_from(purpose).ok()).is_some_and(|purpose| decision.publishable.contains(PurposeNo(purpose)));
+                let permitted = purpose
+                    .and_then(|purpose| u8::try_from(purpose).ok())
+                    .is_some_and(|purpose| decision.publishable.contains(PurposeNo(purpose)));
                 if !permitted || policy.contract(contract).name != plan.contract {
                     continue;
                 }
                 let Some(unit) = value_at(&plan.unit, event, shared).filter(|unit| !is_null_id(unit)) else { continue };
-                let values: Option<Vec<_>> = plan.columns.iter().map(|column| value_at(column, event, shared)).collect();
-                let row = values.and_then(|values| plan.row_of(&values.iter().map(AsRef::as_ref).collect::<Vec<&str>>()));
+                let values: Option<Vec<_>> =
+                    plan.columns.iter().map(|column| value_at(column, event, shared)).collect();
+                let row =
+                    values.and_then(|values| plan.row_of(&values.iter().map(AsRef::as_ref).collect::<Vec<&str>>()));
                 if let Some(row) = row {
                     exports.observe(number, unit.as_bytes(), row, &digest);
                 }
@@ -236,12 +250,23 @@ impl Line {
     }
 
     /// The decisions in numbers, as the log takes them.
-    fn tally(&self, in_force: &InForce, decoded: &Decoded, decisions: &[Decision], minimized: &Minimized) -> Result<Tally, CannotRecord> {
+    fn tally(
+        &self,
+        in_force: &InForce,
+        decoded: &Decoded,
+        decisions: &[Decision],
+        minimized: &Minimized,
+    ) -> Result<Tally, CannotRecord> {
         let mut tally = Tally::default();
         for decision in decisions {
-            let kept = matches!(&decision.outcome, Outcome::Ruled(verdict) if verdict.treatments.iter().any(Option::is_some));
+            let kept =
+                matches!(&decision.outcome, Outcome::Ruled(verdict) if verdict.treatments.iter().any(Option::is_some));
             let class = self.class(in_force, decoded.format, &decision.outcome)?;
-            if kept { tally.kept(class, 1) } else { tally.dropped(class, 1) }
+            if kept {
+                tally.kept(class, 1)
+            } else {
+                tally.dropped(class, 1)
+            }
             self.metrics.events.of(counted(&decision.outcome, kept)).increment(1);
         }
         if !decoded.malformed_lines.is_empty() {
@@ -284,7 +309,12 @@ impl Line {
     fn unrecorded(&self, format: Format, error: CannotRecord) -> Stopped {
         tracing::debug!(%error, "a request was refused because it cannot be recorded");
         let refusal = Refusal::Unavailable { because: Unready::Log, retry_after_secs: RETRY_SECS };
-        Stopped { format: Some(format), refusal, counted: RefusedAt::AuditUnavailable, recorded: RefusedAs::CannotRecord }
+        Stopped {
+            format: Some(format),
+            refusal,
+            counted: RefusedAt::AuditUnavailable,
+            recorded: RefusedAs::CannotRecord,
+        }
     }
 
     fn listener(&self, name: &str) -> Option<ListenerNo> {
@@ -339,22 +369,36 @@ impl Carry for Line {
 /// The shell's refusals in the line's words.
 const fn worded(refusal: accept::Refusal) -> (Refusal, RefusedAs) {
     match refusal {
-        accept::Refusal::Overloaded => (Refusal::Unavailable { because: Unready::Overload, retry_after_secs: RETRY_SECS }, RefusedAs::Overloaded),
+        accept::Refusal::Overloaded => {
+            (Refusal::Unavailable { because: Unready::Overload, retry_after_secs: RETRY_SECS }, RefusedAs::Overloaded)
+        }
         accept::Refusal::TooLarge => (Refusal::TooLarge(crate::formats::Bound::Body), RefusedAs::TooLarge),
-        accept::Refusal::TimedOut => (Refusal::Unavailable { because: Unready::Overload, retry_after_secs: RETRY_SECS }, RefusedAs::TimedOut),
-        accept::Refusal::NotReady => (Refusal::Unavailable { because: Unready::Policy, retry_after_secs: RETRY_SECS }, RefusedAs::NotReady),
-        accept::Refusal::Draining => (Refusal::Unavailable { because: Unready::Draining, retry_after_secs: RETRY_SECS }, RefusedAs::NotReady),
+        accept::Refusal::TimedOut => {
+            (Refusal::Unavailable { because: Unready::Overload, retry_after_secs: RETRY_SECS }, RefusedAs::TimedOut)
+        }
+        accept::Refusal::NotReady => {
+            (Refusal::Unavailable { because: Unready::Policy, retry_after_secs: RETRY_SECS }, RefusedAs::NotReady)
+        }
+        accept::Refusal::Draining => {
+            (Refusal::Unavailable { because: Unready::Draining, retry_after_secs: RETRY_SECS }, RefusedAs::NotReady)
+        }
         accept::Refusal::Malformed => (Refusal::malformed(crate::formats::Fault::Empty, 0), RefusedAs::Unparseable),
     }
 }
 
 /// Sends what was recorded: the primary's share now, the others as copies.
-async fn forward(in_force: &InForce, raw: &RawRequest, format: Format, recorded: Recorded) -> Result<Response<Bytes>, Stopped> {
+async fn forward(
+    in_force: &InForce,
+    raw: &RawRequest,
+    format: Format,
+    recorded: Recorded,
+) -> Result<Response<Bytes>, Stopped> {
     let (shares, mut batch) = recorded.into_parts();
     let policy = &in_force.enforcement.policy;
     let number = |destination: DestinationNo| in_force.destinations.get(usize::from(destination.0)).copied();
     let mut answer = None;
-    let (primary, copies): (Vec<_>, Vec<_>) = shares.into_iter().partition(|share| policy.destination(share.destination).primary);
+    let (primary, copies): (Vec<_>, Vec<_>) =
+        shares.into_iter().partition(|share| policy.destination(share.destination).primary);
     for share in copies {
         let (Some(number), events) = (number(share.destination), u64::from(share.events)) else { continue };
         let mut own = batch.split(number);
@@ -425,10 +469,13 @@ impl Stopped {
     fn by_decode(raw: &RawRequest, refusal: Refusal) -> Self {
         let (counted, recorded) = match refusal {
             Refusal::TooLarge(_) => (RefusedAt::DecodeTooLarge, RefusedAs::TooLarge),
-            Refusal::NotAnEventPath | Refusal::MethodNotAllowed | Refusal::Aggregates => (RefusedAt::DecodePath, RefusedAs::NoSuchEndpoint),
-            Refusal::UnsupportedCoding | Refusal::UnsupportedCharset | Refusal::UnsupportedMedia | Refusal::UnknownFormat => {
-                (RefusedAt::DecodeMalformed, RefusedAs::Unsupported)
+            Refusal::NotAnEventPath | Refusal::MethodNotAllowed | Refusal::Aggregates => {
+                (RefusedAt::DecodePath, RefusedAs::NoSuchEndpoint)
             }
+            Refusal::UnsupportedCoding
+            | Refusal::UnsupportedCharset
+            | Refusal::UnsupportedMedia
+            | Refusal::UnknownFormat => (RefusedAt::DecodeMalformed, RefusedAs::Unsupported),
             Refusal::Malformed { .. } => (RefusedAt::DecodeMalformed, RefusedAs::Unparseable),
             Refusal::Unavailable { .. } | Refusal::Internal => (RefusedAt::Fault, RefusedAs::Internal),
         };

@@ -70,7 +70,11 @@ pub struct Refused {
 pub fn think(enforcement: &Enforcement, question: &Question, scratch: &mut Scratch) -> Result<Verdict, Refused> {
     let raw = &question.raw;
     if let Some(answer) = preflight(raw) {
-        return Ok(Verdict { status: answer.status().as_u16(), forwards: Vec::new(), decision: serde_json::json!({"events": []}) });
+        return Ok(Verdict {
+            status: answer.status().as_u16(),
+            forwards: Vec::new(),
+            decision: serde_json::json!({"events": []}),
+        });
     }
     let decoded = decode(raw, &DecodeLimits::default(), scratch).map_err(|refusal| {
         let format = crate::decode::format_hint(raw);
@@ -198,9 +202,14 @@ impl AssumedDecisions {
     /// # Errors
     /// [`NotDecisions`] for the first entry that means nothing.
     pub fn read(written: &Value, policy: &Policy, now: Timestamp) -> Result<Self, NotDecisions> {
-        let wrapped = ["consent", "purposes"].into_iter().find_map(|member| written.get(member)).filter(|inner| inner.is_object());
+        let wrapped = ["consent", "purposes"]
+            .into_iter()
+            .find_map(|member| written.get(member))
+            .filter(|inner| inner.is_object());
         let entries = wrapped.unwrap_or(written).as_object().ok_or(NotDecisions::NotAMap)?;
-        if let Some(name) = entries.keys().find(|name| !policy.purposes().iter().any(|purpose| closeness(name, purpose).is_some())) {
+        if let Some(name) =
+            entries.keys().find(|name| !policy.purposes().iter().any(|purpose| closeness(name, purpose).is_some()))
+        {
             return Err(NotDecisions::Purpose(name.clone()));
         }
         let mut assumed = Self::default();
@@ -220,7 +229,9 @@ impl AssumedDecisions {
         };
         let at = match at {
             None | Some(Value::Null) => now,
-            Some(at) => at.as_str().and_then(|at| at.parse().ok()).ok_or_else(|| NotDecisions::Time(name.to_owned()))?,
+            Some(at) => {
+                at.as_str().and_then(|at| at.parse().ok()).ok_or_else(|| NotDecisions::Time(name.to_owned()))?
+            }
         };
         let state = match state {
             Value::Bool(true) => Some(Consent::Given),
@@ -241,7 +252,8 @@ impl AssumedDecisions {
 
 /// How closely a written name means a purpose; `None` if it does not.
 fn closeness(name: &str, purpose: &Purpose) -> Option<usize> {
-    let category = purpose.granted_by.iter().any(|grant| matches!(grant, GrantSource::Segment(category) if category == name));
+    let category =
+        purpose.granted_by.iter().any(|grant| matches!(grant, GrantSource::Segment(category) if category == name));
     match name {
         "*" => Some(0),
         _ if category => Some(1),

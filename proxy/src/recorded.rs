@@ -23,7 +23,12 @@ impl Recorded {
     ///
     /// # Errors
     /// [`CannotRecord`]; then nothing leaves.
-    pub async fn by(recorder: &Recorder, arrival: &mut Arrival, minimized: Minimized, tally: &Tally) -> Result<Self, CannotRecord> {
+    pub async fn by(
+        recorder: &Recorder,
+        arrival: &mut Arrival,
+        minimized: Minimized,
+        tally: &Tally,
+    ) -> Result<Self, CannotRecord> {
         let batch = recorder.append(arrival, tally).await?;
         Ok(Self { shares: minimized.shares, batch })
     }

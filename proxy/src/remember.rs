@@ -103,7 +103,8 @@ impl StoredDecisions for Under<'_> {
         for refusals in [&kept.young, &kept.old].into_iter().filter_map(|generation| generation.get(&subject)) {
             for (number, at_ms) in refusals {
                 let name = kept.purposes.get(usize::from(*number));
-                let here = name.and_then(|name| self.policy.purposes().iter().position(|purpose| purpose.name == *name));
+                let here =
+                    name.and_then(|name| self.policy.purposes().iter().position(|purpose| purpose.name == *name));
                 if let Some(purpose) = here.and_then(|here| u8::try_from(here).ok()) {
                     each(PurposeNo(purpose), Stored { given: false, at_ms: *at_ms, authenticated: false });
                 }

@@ -66,7 +66,11 @@ impl Sidecar {
             ledger: config.exports_directory.join("ledger.redb"),
             output: config.exports_directory.clone(),
         };
-        foundation.background.spawn(watch_log(recorder.clone(), Arc::clone(&foundation.health), Arc::clone(&foundation.metrics)));
+        foundation.background.spawn(watch_log(
+            recorder.clone(),
+            Arc::clone(&foundation.health),
+            Arc::clone(&foundation.metrics),
+        ));
         let loader = Arc::new(Loader {
             metrics: Arc::clone(&foundation.metrics),
             line: Arc::clone(&line),
@@ -97,7 +101,11 @@ impl Sidecar {
             self.loader.health.note("keyring", note);
             self.loader.lock().keyring = Keyring::random().ok().map(Arc::new);
         }
-        for (what, place) in keyring.map(|place| (Reloaded::Keyring, place)).into_iter().chain([(Reloaded::Policies, Place::policies(&config.policies))]) {
+        for (what, place) in keyring
+            .map(|place| (Reloaded::Keyring, place))
+            .into_iter()
+            .chain([(Reloaded::Policies, Place::policies(&config.policies))])
+        {
             let loaded = self.first_load(what, &place).unwrap_or_default();
             let loader = Arc::clone(&self.loader);
             let apply = Box::new(move |files: Files| loader.apply(what, &files));
@@ -222,7 +230,8 @@ impl Loader {
             return Err(policies::errors(&sources, &loaded.diagnostics));
         };
         let bundle: BTreeMap<String, Vec<u8>> = files.iter().cloned().collect();
-        let number = self.recorder.policy_loaded(&policy.digest().to_string(), &bundle).map_err(|error| error.to_string())?;
+        let number =
+            self.recorder.policy_loaded(&policy.digest().to_string(), &bundle).map_err(|error| error.to_string())?;
         Ok(CurrentPolicy { policy: Arc::new(policy), plans, number, classes: Arc::default() })
     }
 
@@ -236,7 +245,10 @@ impl Loader {
             timeout: None,
         });
         let upstreams = Upstreams::new(Arc::clone(&self.client), addresses).map_err(|error| error.to_string())?;
-        let numbers = destinations.iter().map(|destination| self.recorder.destination(&destination.name)).collect::<Result<_, _>>();
+        let numbers = destinations
+            .iter()
+            .map(|destination| self.recorder.destination(&destination.name))
+            .collect::<Result<_, _>>();
         self.line.enforce(InForce {
             enforcement: Enforcement::new(Arc::clone(&loaded.policy), keyring),
             upstreams,
@@ -271,7 +283,9 @@ impl Loader {
         let digest = loaded.policy.digest().0;
         let outcome = match self.line.exports() {
             // Whether a change loosens is not known here, so open windows are given up.
-            Some(running) => running.adopt(&loaded.plans, digest, PolicyChange::Tightens).map_err(|error| chain(&error)),
+            Some(running) => {
+                running.adopt(&loaded.plans, digest, PolicyChange::Tightens).map_err(|error| chain(&error))
+            }
             None if loaded.plans.is_empty() => Ok(()),
             None => self.start_exports(&loaded.plans, digest).map_err(|error| chain(&error)),
         };
@@ -303,6 +317,8 @@ impl Loader {
 /// # Errors
 /// In words, which file is wrong.
 pub fn keyring_in(directory: &Path) -> Result<Keyring, String> {
-    let files = Place::everything_in(directory).read().map_err(|error| format!("cannot read the keyring `{}`: {error}", directory.display()))?;
+    let files = Place::everything_in(directory)
+        .read()
+        .map_err(|error| format!("cannot read the keyring `{}`: {error}", directory.display()))?;
     Keyring::read(&files).map_err(|error| error.to_string())
 }

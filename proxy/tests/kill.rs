@@ -147,7 +147,10 @@ fn send(port: u16, sender: usize, stop: &AtomicBool, sent: &AtomicU64, acknowled
             let events: Vec<String> = (0..EVENTS_A_REQUEST).map(|event| event_of(sender, number, event)).collect();
             number += 1;
             let body = format!("{{\"batch\":[{}]}}", events.join(","));
-            let head = format!("POST /v1/batch HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+            let head = format!(
+                "POST /v1/batch HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
             sent.fetch_add(EVENTS_A_REQUEST, Ordering::Relaxed);
             if writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(body.as_bytes())).is_err() {
                 break;
@@ -182,7 +185,13 @@ fn check(root: &Path) -> Report {
 
 fn receipts(directory: &Path) -> usize {
     let Ok(entries) = fs::read_dir(directory) else { return 0 };
-    entries.flatten().map(|entry| entry.path()).map(|path| if path.is_dir() { receipts(&path) } else { usize::from(path.extension().is_some_and(|ext| ext == "json")) }).sum()
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .map(|path| {
+            if path.is_dir() { receipts(&path) } else { usize::from(path.extension().is_some_and(|ext| ext == "json")) }
+        })
+        .sum()
 }
 
 #[test]
@@ -192,7 +201,8 @@ fn killed_in_the_middle_of_a_load_nothing_acknowledged_is_missing() {
     let root = directory.path();
     let (collector, port) = (Collector::start(), free_port());
     lay_out(root, collector.address, port);
-    let (stop, sent, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (stop, sent, acknowledged) =
+        (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut child = start(root, port);
     let senders: Vec<_> = (0..SENDERS)
         .map(|sender| {
@@ -215,7 +225,8 @@ fn killed_in_the_middle_of_a_load_nothing_acknowledged_is_missing() {
     assert!(child.wait().unwrap().success(), "{}", fs::read_to_string(root.join("stderr")).unwrap());
 
     let report = check(root);
-    let (sent, acknowledged, received) = (sent.load(Ordering::Relaxed), acknowledged.load(Ordering::Relaxed), collector.events.load(Ordering::Relaxed));
+    let (sent, acknowledged, received) =
+        (sent.load(Ordering::Relaxed), acknowledged.load(Ordering::Relaxed), collector.events.load(Ordering::Relaxed));
     let decided = report.totals.kept + report.totals.dropped;
     println!(
         "{kills} kills: {sent} events sent, {acknowledged} acknowledged, {decided} in the log ({} kept), {received} at the collector, {} receipts, {} charges",

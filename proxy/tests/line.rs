@@ -52,12 +52,20 @@ impl Collector {
                         let (head, body) = request.into_parts();
                         let body = body.collect().await.unwrap().to_bytes();
                         kept.lock().unwrap().push((head.uri.path().to_owned(), head.headers, body));
-                        let answer = Response::builder().status(status).header("set-cookie", "sp=1").header("content-type", "text/plain");
+                        let answer = Response::builder()
+                            .status(status)
+                            .header("set-cookie", "sp=1")
+                            .header("content-type", "text/plain");
                         Ok::<_, std::convert::Infallible>(answer.body(Full::new(Bytes::from_static(b"ok"))).unwrap())
                     }
                 });
                 #[expect(clippy::disallowed_methods, reason = "ends with its connection")]
-                tokio::spawn(async move { hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok() });
+                tokio::spawn(async move {
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await
+                        .ok()
+                });
             }
         });
         Self { address, got, task }
@@ -115,7 +123,12 @@ impl Running {
         Self { directory, address, stop, served }
     }
 
-    async fn post(&self, target: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> (StatusCode, HeaderMap, Bytes) {
+    async fn post(
+        &self,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> (StatusCode, HeaderMap, Bytes) {
         let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
         let mut request = Request::post(format!("http://{}{target}", self.address));
         for (name, value) in headers {
@@ -157,12 +170,21 @@ fn search(user: &str, agreed: bool) -> String {
 async fn an_event_leaves_minimized_and_a_refused_one_not_at_all() {
     let collector = Collector::answering(StatusCode::OK).await;
     let privet = Running::with(&design(collector.address)).await;
-    let batch = format!(r#"{{"batch":[{},{}],"sentAt":"2026-11-22T21:50:43Z"}}"#, search("user-1001", true), search("user-1002", false));
-    let (status, headers, _) = privet.post("/v1/batch", &[("authorization", "Basic d2s6"), ("cookie", "ajs_user_id=user-1001")], batch).await;
+    let batch = format!(
+        r#"{{"batch":[{},{}],"sentAt":"2026-11-22T21:50:43Z"}}"#,
+        search("user-1001", true),
+        search("user-1002", false)
+    );
+    let (status, headers, _) =
+        privet.post("/v1/batch", &[("authorization", "Basic d2s6"), ("cookie", "ajs_user_id=user-1001")], batch).await;
     assert_eq!(status, StatusCode::OK);
     assert!(headers.get("set-cookie").is_none(), "a collector's cookie must not pass");
     let (status, _, body) = privet.post("/v1/track", &[], search("user-1003", false)).await;
-    assert_eq!((status, body), (StatusCode::OK, Bytes::from_static(br#"{"success": true}"#)), "a drop looks like success");
+    assert_eq!(
+        (status, body),
+        (StatusCode::OK, Bytes::from_static(br#"{"success": true}"#)),
+        "a drop looks like success"
+    );
 
     let bodies = collector.bodies();
     assert_eq!(bodies.len(), 1);
@@ -194,7 +216,10 @@ fn no_value_in(root: &Path) {
     for place in ["log", "anchor"] {
         walk(&root.join(place), &mut |bytes| {
             for personal in ["user-100", "marla", "203.0.113", "ajs_user_id", "d2s6"] {
-                assert!(!bytes.windows(personal.len()).any(|window| window == personal.as_bytes()), "{personal} is in the log");
+                assert!(
+                    !bytes.windows(personal.len()).any(|window| window == personal.as_bytes()),
+                    "{personal} is in the log"
+                );
             }
         });
     }
@@ -223,7 +248,9 @@ async fn compressed_bodies_are_read_and_broken_ones_refused_without_an_echo() {
     gzip.write_all(search("user-1", true).as_bytes()).unwrap();
     let (status, _, _) = privet.post("/v1/track", &[("content-encoding", "gzip")], gzip.finish().unwrap()).await;
     assert_eq!((status, collector.bodies().len()), (StatusCode::OK, 1));
-    for broken in [r#"{"userId":"user-77","userId":"user-78"}"#, r#"{"userId":"user-77""#, "\u{feff}{}", "[1]", "\"user-77\""] {
+    for broken in
+        [r#"{"userId":"user-77","userId":"user-78"}"#, r#"{"userId":"user-77""#, "\u{feff}{}", "[1]", "\"user-77\""]
+    {
         let (status, _, body) = privet.post("/v1/track", &[], broken.to_owned()).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{broken}");
         assert!(!String::from_utf8_lossy(&body).contains("user-7"), "{body:?}");
@@ -267,7 +294,8 @@ async fn a_bad_reload_keeps_the_old_policy_and_a_good_one_takes_over() {
     tokio::time::sleep(Duration::from_millis(1500)).await;
     privet.post("/v1/track", &[], search("user-1", true)).await;
     assert_eq!(collector.bodies().len(), 1, "the old policy still runs");
-    fs::write(&file, design(collector.address).replace("{generalize: {time: hour}}", "{generalize: {time: day}}")).unwrap();
+    fs::write(&file, design(collector.address).replace("{generalize: {time: hour}}", "{generalize: {time: day}}"))
+        .unwrap();
     for _ in 0..100 {
         tokio::time::sleep(Duration::from_millis(100)).await;
         privet.post("/v1/track", &[], search("user-2", true)).await;
@@ -282,7 +310,8 @@ async fn a_bad_reload_keeps_the_old_policy_and_a_good_one_takes_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gpc_binds_third_parties_and_copies_never_change_the_answer() {
-    let (collector, partner) = (Collector::answering(StatusCode::OK).await, Collector::answering(StatusCode::INTERNAL_SERVER_ERROR).await);
+    let (collector, partner) =
+        (Collector::answering(StatusCode::OK).await, Collector::answering(StatusCode::INTERNAL_SERVER_ERROR).await);
     let second = format!(
         "\n---\napiVersion: privet.dev/v1alpha1\nkind: Destination\nmetadata: {{name: partner}}\nurl: http://{}\nrecipient: third_party\npurposes: [analytics.reporting.content_performance]\n",
         partner.address

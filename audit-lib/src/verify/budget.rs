@@ -44,7 +44,9 @@ impl Budgets {
         match self.charged.get(&charge.release) {
             // Said again after a crash, in the same words.
             Some(known) if known == charge => return,
-            Some(_) => return report.finding("budget_twice", place, format!("release `{}` is paid for twice", charge.release)),
+            Some(_) => {
+                return report.finding("budget_twice", place, format!("release `{}` is paid for twice", charge.release));
+            }
             None => {}
         }
         if u128::from(charge.before) + u128::from(charge.amount) != u128::from(charge.after) {
@@ -58,10 +60,16 @@ impl Budgets {
         let shown = account.spent_around(charge.start, charge.horizon);
         let (before, unlogged) = (u128::from(charge.before), u128::from(account.unlogged));
         if before < shown {
-            report.finding("budget_chain", place, format!("{name}: the charge begins at {before}, this log shows {shown}"));
+            report.finding(
+                "budget_chain",
+                place,
+                format!("{name}: the charge begins at {before}, this log shows {shown}"),
+            );
         } else if before > shown + unlogged {
             account.unlogged = u64::try_from(before - shown).unwrap_or(u64::MAX);
-            let message = format!("{name}: the charge begins at {before}, this log shows {shown}; the rest was spent and nothing released for it here");
+            let message = format!(
+                "{name}: the charge begins at {before}, this log shows {shown}; the rest was spent and nothing released for it here"
+            );
             report.gap("budget_unlogged", at.0, message);
         }
         *account.spends.entry(charge.start).or_default() += u128::from(charge.amount);
@@ -81,11 +89,19 @@ impl Budgets {
             Some(paid) if (&paid.export, paid.start, paid.end) == (&release.export, release.start, release.end) => {
                 self.releases_of.entry(paid.account.clone()).or_default().insert(release.release.clone());
             }
-            _ => report.finding("release_unpaid", place, format!("release `{}` has no charge for its window", release.release)),
+            _ => report.finding(
+                "release_unpaid",
+                place,
+                format!("release `{}` has no charge for its window", release.release),
+            ),
         }
         match self.released.get(&release.release) {
             Some(known) if known != release => {
-                report.finding("release_twice", place, format!("`{}` is released twice, with different bytes", release.release));
+                report.finding(
+                    "release_twice",
+                    place,
+                    format!("`{}` is released twice, with different bytes", release.release),
+                );
             }
             Some(_) => {}
             None => {
@@ -132,7 +148,11 @@ mod tests {
         let (mut budgets, mut report) = (Budgets::default(), Report::default());
         for hour in 0..10_u64 {
             let before = 10 * hour.min(3);
-            budgets.charge(&charge(&hour.to_string(), i64::try_from(hour).unwrap() * 3600, before), (1, hour), &mut report);
+            budgets.charge(
+                &charge(&hour.to_string(), i64::try_from(hour).unwrap() * 3600, before),
+                (1, hour),
+                &mut report,
+            );
         }
         assert!(report.is_clean() && report.gaps.is_empty(), "{report:?}");
         budgets.charge(&charge("late", 10 * 3600, 20), (1, 10), &mut report);

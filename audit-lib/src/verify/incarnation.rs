@@ -145,7 +145,8 @@ impl<'a> Incarnation<'a> {
                 self.heads += 1;
                 match Checkpoint::claimed(note) {
                     Ok(claimed) if claimed.size == self.tree.size() && claimed.root == self.tree.root() => {}
-                    _ => self.finding("checkpoint", "a checkpoint among the records is not that of the records before it"),
+                    _ => self
+                        .finding("checkpoint", "a checkpoint among the records is not that of the records before it"),
                 }
                 self.check_signature("a checkpoint among the records", note);
             }
@@ -235,16 +236,27 @@ impl<'a> Incarnation<'a> {
                 );
             }
             Record::Close(_) => self.end = "closed",
-            Record::Degraded(degraded) => self.gap("degraded", format!("the log could not be written ({}); nothing was released", degraded.cause)),
+            Record::Degraded(degraded) => {
+                self.gap("degraded", format!("the log could not be written ({}); nothing was released", degraded.cause))
+            }
             Record::Gap(gap) => match &gap.lost {
-                Some(lost) => self.finding("lost", format!("`{}`, anchored at {} records, was missing at the start", lost.origin, lost.size)),
+                Some(lost) => self.finding(
+                    "lost",
+                    format!("`{}`, anchored at {} records, was missing at the start", lost.origin, lost.size),
+                ),
                 None => {
                     let seconds = (entry.ts - gap.since).max(0) / 1000;
-                    self.gap("unwritable", format!("the log could not be written for {seconds} s; nothing was released"));
+                    self.gap(
+                        "unwritable",
+                        format!("the log could not be written for {seconds} s; nothing was released"),
+                    );
                 }
             },
             Record::Unknown(kind, _) => {
-                let message = format!("record {} has the type `{kind}`: its bytes are proved, its meaning is not checked", entry.seq);
+                let message = format!(
+                    "record {} has the type `{kind}`: its bytes are proved, its meaning is not checked",
+                    entry.seq
+                );
                 self.gap("unknown_type", message);
             }
             _ => {}
@@ -260,7 +272,10 @@ impl<'a> Incarnation<'a> {
         }
         let suffix = format!("/{}", self.stored.number);
         if open.incarnation != self.stored.number || !open.origin.ends_with(&suffix) {
-            self.finding("origin", format!("the first record is that of incarnation {} of `{}`", open.incarnation, open.origin));
+            self.finding(
+                "origin",
+                format!("the first record is that of incarnation {} of `{}`", open.incarnation, open.origin),
+            );
         }
         self.open = Some(open.clone());
     }
@@ -274,7 +289,8 @@ impl<'a> Incarnation<'a> {
         let stored = policies::bundle_dir(self.log, &load.digest).and_then(|dir| policies::read(&dir));
         match stored {
             Ok(files) if policies::bundle_digest(&files) == load.bundle && files.len() as u64 == load.files => {}
-            Ok(_) => self.finding("policy_files", format!("the files of policy {} are not those that were loaded", load.digest)),
+            Ok(_) => self
+                .finding("policy_files", format!("the files of policy {} are not those that were loaded", load.digest)),
             Err(error) => self.finding("policy_files", format!("the files of policy {}: {error}", load.digest)),
         }
         let policy = self.carried.report.policy(&load.digest);
@@ -351,22 +367,34 @@ impl<'a> Incarnation<'a> {
 
     fn check_end(&mut self, extent: &Extent, is_last: bool) {
         if extent.end.is_none() {
-            self.gap("no_segments", "the write-ahead segments are not here: records after the last published tiles would be missing");
+            self.gap(
+                "no_segments",
+                "the write-ahead segments are not here: records after the last published tiles would be missing",
+            );
         }
         let uncounted = extent.torn_bytes + extent.left_over_bytes;
         match (self.books.ended, is_last) {
             (true, _) if uncounted > 0 || !self.left_over.has_no_counts() => {
-                self.finding("after_end", format!("{uncounted} bytes or counts stand after the end of the incarnation"));
+                self.finding(
+                    "after_end",
+                    format!("{uncounted} bytes or counts stand after the end of the incarnation"),
+                );
             }
             (true, _) => {}
             (false, false) => self.finding("unfinished", "the incarnation has no end, and another one follows it"),
             (false, true) => {
                 if uncounted > 0 {
-                    self.gap("torn", format!("{uncounted} bytes at the end are an unfinished write; the next start recovers them"));
+                    self.gap(
+                        "torn",
+                        format!("{uncounted} bytes at the end are an unfinished write; the next start recovers them"),
+                    );
                 }
                 let events = self.left_over.decisions.events();
                 if !self.left_over.has_no_counts() {
-                    self.gap("unfolded", format!("{events} decided events are durable in commit frames, in no record yet"));
+                    self.gap(
+                        "unfolded",
+                        format!("{events} decided events are durable in commit frames, in no record yet"),
+                    );
                 }
                 let unsigned = self.tree.size() - self.signed;
                 if unsigned > 0 {
@@ -465,7 +493,11 @@ fn needed_tiles(size: u64) -> BTreeSet<TileName> {
         }
         let width = TILE_WIDTH as u64;
         for index in 0..hashes.div_ceil(width) {
-            let name = |level| TileName { level, index, width: u16::try_from((hashes - index * width).min(width)).unwrap_or(256) };
+            let name = |level| TileName {
+                level,
+                index,
+                width: u16::try_from((hashes - index * width).min(width)).unwrap_or(256),
+            };
             needed.insert(name(Some(level)));
             if level == 0 {
                 needed.insert(name(None));

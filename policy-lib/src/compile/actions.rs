@@ -40,9 +40,11 @@ fn read(source: &ActionSource, reader: &mut Reader) -> Option<Action> {
         }
         (ActionKind::Scrub, Some(options)) => scrub(options, reader),
         (ActionKind::Generalize, Some(options)) => generalize(options, reader).map(Action::Generalize),
-        (ActionKind::Scrub, None) => {
-            needs_options(&source.kind, "scrub: {detectors: [EMAIL_ADDRESS, PHONE_NUMBER, CREDIT_CARD, IP_ADDRESS]}", reader)
-        }
+        (ActionKind::Scrub, None) => needs_options(
+            &source.kind,
+            "scrub: {detectors: [EMAIL_ADDRESS, PHONE_NUMBER, CREDIT_CARD, IP_ADDRESS]}",
+            reader,
+        ),
         (ActionKind::Generalize, None) => needs_options(&source.kind, "generalize: {time: hour}", reader),
         (_, Some(options)) => {
             reader.report(Diagnostic::error("P015", &options.at, format!("`{}` has no options", source.kind.value)));
@@ -52,7 +54,8 @@ fn read(source: &ActionSource, reader: &mut Reader) -> Option<Action> {
 }
 
 fn needs_options(kind: &Spanned<String>, example: &str, reader: &mut Reader) -> Option<Action> {
-    let bare = Diagnostic::error("P015", &kind.at, format!("`{}` needs to be told how", kind.value)).help(format!("write for example `{example}`"));
+    let bare = Diagnostic::error("P015", &kind.at, format!("`{}` needs to be told how", kind.value))
+        .help(format!("write for example `{example}`"));
     reader.report(bare);
     None
 }
@@ -66,16 +69,20 @@ fn scrub(options: &Node, reader: &mut Reader) -> Option<Action> {
             Ok(detector) => detectors.push(detector),
             Err(_) => {
                 let names = || Detector::ALL.iter().map(|detector| detector.name());
-                let unknown = Diagnostic::error("P014", &written.at, format!("there is no detector `{}`", written.value))
-                    .label("unknown detector")
-                    .suggest(nearest(&written.value, names()))
-                    .note(format!("the detectors are {}", names().collect::<Vec<_>>().join(", ")));
+                let unknown =
+                    Diagnostic::error("P014", &written.at, format!("there is no detector `{}`", written.value))
+                        .label("unknown detector")
+                        .suggest(nearest(&written.value, names()))
+                        .note(format!("the detectors are {}", names().collect::<Vec<_>>().join(", ")));
                 reader.report(unknown);
             }
         }
     }
     if detectors.is_empty() {
-        reader.report(Diagnostic::error("P015", &listed.at, "a scrub without detectors keeps everything").help("list at least one, or write `keep`"));
+        reader.report(
+            Diagnostic::error("P015", &listed.at, "a scrub without detectors keeps everything")
+                .help("list at least one, or write `keep`"),
+        );
         return None;
     }
     Some(Action::Scrub(DetectorSet::from_iter(detectors)))
@@ -103,7 +110,11 @@ fn generalize(options: &Node, reader: &mut Reader) -> Option<Generalize> {
             let written = reader.text(how)?;
             let bucket = NumberBucket::parse(&written.value);
             if bucket.is_none() {
-                reader.report(Diagnostic::error("P015", &written.at, "the width of a bucket is a positive decimal, such as `10` or `0.5`"));
+                reader.report(Diagnostic::error(
+                    "P015",
+                    &written.at,
+                    "the width of a bucket is a positive decimal, such as `10` or `0.5`",
+                ));
             }
             bucket.map(Generalize::Number)
         }
@@ -122,9 +133,16 @@ fn ip_prefix(how: &Node, reader: &mut Reader) -> Option<IpPrefix> {
     let mut bits = |name: &str, default: u8, max: u8| match how.get(name) {
         None => Some(default),
         Some(node) => {
-            let bits = node.scalar().and_then(|text| text.trim_start_matches('/').parse::<u8>().ok()).filter(|bits| *bits < max);
+            let bits = node
+                .scalar()
+                .and_then(|text| text.trim_start_matches('/').parse::<u8>().ok())
+                .filter(|bits| *bits < max);
             if bits.is_none() {
-                reader.report(Diagnostic::error("P015", &node.at, format!("want the leading bits that stay, less than {max}")));
+                reader.report(Diagnostic::error(
+                    "P015",
+                    &node.at,
+                    format!("want the leading bits that stay, less than {max}"),
+                ));
             }
             bits
         }

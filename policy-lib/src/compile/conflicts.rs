@@ -35,7 +35,9 @@ impl Compiler {
         for (destination, written) in policy.destination_numbers().zip(&source.destinations) {
             for (number, contract) in policy.contracts.iter().enumerate() {
                 let wants: Vec<Vec<Path>> = match &written.requires {
-                    Some(own) => own.iter().map(|paths| paths.iter().map(|path| path.value.clone()).collect()).collect(),
+                    Some(own) => {
+                        own.iter().map(|paths| paths.iter().map(|path| path.value.clone()).collect()).collect()
+                    }
                     None => envelope::of(contract.format).requires,
                 };
                 let at = Circumstances {
@@ -47,8 +49,17 @@ impl Compiler {
                 for purpose in policy.destination(destination).purposes.iter() {
                     for want in wants.iter().filter(|want| !any_leaves(policy, want, purpose, at)) {
                         if reported.insert((destination, purpose, want.clone())) {
-                            let at = written.purposes.iter().find(|name| crate::taxonomy::covers(&name.value, policy.purpose_name(purpose)));
-                            self.report(needed(policy, want, purpose, at.map_or(&written.name.at, |name| &name.at), number));
+                            let at = written
+                                .purposes
+                                .iter()
+                                .find(|name| crate::taxonomy::covers(&name.value, policy.purpose_name(purpose)));
+                            self.report(needed(
+                                policy,
+                                want,
+                                purpose,
+                                at.map_or(&written.name.at, |name| &name.at),
+                                number,
+                            ));
                         }
                     }
                 }
@@ -58,8 +69,11 @@ impl Compiler {
 }
 
 fn circumstances(policy: &Policy) -> Vec<Circumstances> {
-    let ages: &[AgeClass] =
-        if policy.rules.iter().any(|rule| rule.ages.is_some()) { &[AgeClass::Adult, AgeClass::Child, AgeClass::Unknown] } else { &[AgeClass::Adult] };
+    let ages: &[AgeClass] = if policy.rules.iter().any(|rule| rule.ages.is_some()) {
+        &[AgeClass::Adult, AgeClass::Child, AgeClass::Unknown]
+    } else {
+        &[AgeClass::Adult]
+    };
     let by_place = policy.rules.iter().any(|rule| rule.places.is_some());
     let places = if by_place { policy.places.len() } else { 1 };
     let mut all = Vec::new();
@@ -90,7 +104,8 @@ fn conflicts(policy: &Policy, field: &Field, at: Circumstances) -> Vec<Conflict>
     for (number, first) in results.iter().enumerate() {
         for second in results.iter().skip(number + 1) {
             let ordered = first.action.compare(&second.action).is_some();
-            let preferred = || policy.destination(at.destination).prefer.choose(&first.action, &second.action).is_some();
+            let preferred =
+                || policy.destination(at.destination).prefer.choose(&first.action, &second.action).is_some();
             if !ordered && !preferred() {
                 found.push(Conflict { first: first.because, second: second.because });
             }
@@ -106,7 +121,13 @@ fn place_of(source: &PolicySource, because: Because) -> Span {
     }
 }
 
-fn incomparable(policy: &Policy, field: &Field, at: Circumstances, conflict: Conflict, [first, second]: &[Span; 2]) -> Diagnostic {
+fn incomparable(
+    policy: &Policy,
+    field: &Field,
+    at: Circumstances,
+    conflict: Conflict,
+    [first, second]: &[Span; 2],
+) -> Diagnostic {
     let form = |because: Because| match because {
         Because::Rule(number) => policy.rules.get(usize::from(number)).map_or("", |rule| rule.action.kind().name()),
         _ => "keep",
@@ -116,7 +137,11 @@ fn incomparable(policy: &Policy, field: &Field, at: Circumstances, conflict: Con
     Diagnostic::error("P016", second, message)
         .label(format!("`{}` here", form(conflict.second)))
         .other(first, format!("`{}` here", form(conflict.first)))
-        .help(format!("say which comes first: `prefer: [{}, {}]` at the destination `{destination}`", form(conflict.second), form(conflict.first)))
+        .help(format!(
+            "say which comes first: `prefer: [{}, {}]` at the destination `{destination}`",
+            form(conflict.second),
+            form(conflict.first)
+        ))
         .note("neither form can be made from the other, so neither is the stricter one")
 }
 
@@ -124,7 +149,8 @@ fn any_leaves(policy: &Policy, want: &[Path], purpose: PurposeNo, at: Circumstan
     let contract = policy.contract(at.contract);
     want.iter().any(|path| {
         let field = contract.fields.iter().find(|field| field.path == *path);
-        let ruling = field.and_then(|field| policy.within(purpose, field.category.as_deref(), field.role, at).ok().flatten());
+        let ruling =
+            field.and_then(|field| policy.within(purpose, field.category.as_deref(), field.role, at).ok().flatten());
         ruling.is_some_and(|ruling| ruling.action != Action::Drop)
     })
 }
@@ -134,11 +160,17 @@ fn needed(policy: &Policy, want: &[Path], purpose: PurposeNo, at: &Span, contrac
     let fields = policy.contracts.get(contract).map(|contract| contract.fields.as_slice()).unwrap_or_default();
     let category = want.iter().find_map(|path| fields.iter().find(|field| field.path == *path)?.category.clone());
     let purpose = policy.purpose_name(purpose);
-    let error = Diagnostic::error("P017", at, format!("the collector needs {names}, but nothing lets it leave for `{purpose}`"))
-        .label("events for this purpose would be refused")
-        .note("`requires: [...]` at the destination says what its collector really needs; `requires: []` is nothing");
+    let error = Diagnostic::error(
+        "P017",
+        at,
+        format!("the collector needs {names}, but nothing lets it leave for `{purpose}`"),
+    )
+    .label("events for this purpose would be refused")
+    .note("`requires: [...]` at the destination says what its collector really needs; `requires: []` is nothing");
     match category {
-        Some(category) => error.help(format!("add a rule with `data: [{category}]`, `for: [{purpose}]` and `action: pseudonymize`")),
+        Some(category) => {
+            error.help(format!("add a rule with `data: [{category}]`, `for: [{purpose}]` and `action: pseudonymize`"))
+        }
         None => error,
     }
 }

@@ -23,19 +23,31 @@ impl Compiler {
                 merge(&mut fields, path, field);
             }
         }
-        let conditions: Vec<_> = source.conditions.iter().map(|(path, values)| (path.value.clone(), values.clone())).collect();
+        let conditions: Vec<_> =
+            source.conditions.iter().map(|(path, values)| (path.value.clone(), values.clone())).collect();
         self.check_conditions(source);
         let shape = Shape::of(&fields);
-        Contract { name: source.name.value.clone(), version: source.version.clone(), format: source.format, conditions, fields, shape }
+        Contract {
+            name: source.name.value.clone(),
+            version: source.version.clone(),
+            format: source.format,
+            conditions,
+            fields,
+            shape,
+        }
     }
 
     /// A condition is a plain member path with at least one value.
     fn check_conditions(&mut self, source: &ContractSource) {
         for (path, values) in &source.conditions {
-            let plain = path.value.origin == Origin::Event && path.value.steps.iter().all(|step| matches!(step, Step::Key(_)));
+            let plain =
+                path.value.origin == Origin::Event && path.value.steps.iter().all(|step| matches!(step, Step::Key(_)));
             if !plain {
                 let message = format!("`{}` cannot decide which contract an event follows", path.value);
-                self.report(Diagnostic::error("P008", &path.at, message).label("want plain members, such as `event` or `properties.kind`"));
+                self.report(
+                    Diagnostic::error("P008", &path.at, message)
+                        .label("want plain members, such as `event` or `properties.kind`"),
+                );
             }
             if values.is_empty() {
                 self.report(Diagnostic::error("P005", &path.at, "a condition needs at least one value"));
@@ -47,7 +59,9 @@ impl Compiler {
     pub(super) fn matcher(&mut self, source: &PolicySource, contracts: &[Contract]) -> Matcher {
         let (matcher, overlaps) = Matcher::of(contracts);
         for Overlap { first, second } in overlaps {
-            let (Some(first), Some(second)) = (source.contracts.get(first), source.contracts.get(second)) else { continue };
+            let (Some(first), Some(second)) = (source.contracts.get(first), source.contracts.get(second)) else {
+                continue;
+            };
             let message = format!("`{}` and `{}` can match the same event", first.name.value, second.name.value);
             let ambiguous = Diagnostic::error("P020", &second.at, message)
                 .label("equally specific")
@@ -67,7 +81,11 @@ fn expanded(field: &FieldSource) -> Vec<Path> {
     }
     let with_key = |key: &String| Path {
         origin: path.origin,
-        steps: path.steps.iter().map(|step| if *step == Step::AnyKey { Step::Key(key.clone()) } else { step.clone() }).collect(),
+        steps: path
+            .steps
+            .iter()
+            .map(|step| if *step == Step::AnyKey { Step::Key(key.clone()) } else { step.clone() })
+            .collect(),
     };
     field.keys.iter().map(with_key).collect()
 }

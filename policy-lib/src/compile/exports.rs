@@ -10,19 +10,32 @@ use crate::span::Spanned;
 use crate::taxonomy::nearest;
 
 impl Compiler {
-    pub(super) fn export(&mut self, source: &ExportSource, contracts: &[Contract], purposes: &[Purpose]) -> Option<Export> {
+    pub(super) fn export(
+        &mut self,
+        source: &ExportSource,
+        contracts: &[Contract],
+        purposes: &[Purpose],
+    ) -> Option<Export> {
         self.check_use(&source.purpose);
         let known = |purpose: &Purpose| purpose.name == source.purpose.value;
         if self.taxonomy.uses.contains(&source.purpose.value) && !purposes.iter().any(known) {
-            let undeclared = Diagnostic::error("P013", &source.purpose.at, format!("nothing says what permits the purpose `{}`", source.purpose.value))
-                .label("no such `kind: Purpose`")
-                .suggest(nearest(&source.purpose.value, purposes.iter().map(|purpose| purpose.name.as_str())));
+            let undeclared = Diagnostic::error(
+                "P013",
+                &source.purpose.at,
+                format!("nothing says what permits the purpose `{}`", source.purpose.value),
+            )
+            .label("no such `kind: Purpose`")
+            .suggest(nearest(&source.purpose.value, purposes.iter().map(|purpose| purpose.name.as_str())));
             self.report(undeclared);
         }
         let Some(contract) = contracts.iter().find(|contract| contract.name == source.contract.value) else {
-            let unknown = Diagnostic::error("P021", &source.contract.at, format!("there is no contract `{}`", source.contract.value))
-                .label("unknown contract")
-                .suggest(nearest(&source.contract.value, contracts.iter().map(|contract| contract.name.as_str())));
+            let unknown = Diagnostic::error(
+                "P021",
+                &source.contract.at,
+                format!("there is no contract `{}`", source.contract.value),
+            )
+            .label("unknown contract")
+            .suggest(nearest(&source.contract.value, contracts.iter().map(|contract| contract.name.as_str())));
             self.report(unknown);
             return None;
         };
@@ -35,15 +48,22 @@ impl Compiler {
             self.check_export_path(&key.path, contract);
             self.check_key_values(key);
             if contract.conditions.iter().any(|(path, _)| *path == key.path.value) && !trusted {
-                let counted = Diagnostic::error("P023", &key.path.at, format!("the enforcement log counts events by `{}` exactly", key.path.value))
-                    .label("part of what matches the contract")
-                    .help("write `log_readers: trusted` if those who read the log may know these counts")
-                    .note("the guarantee of an export holds against its recipients, not against readers of the log");
+                let counted = Diagnostic::error(
+                    "P023",
+                    &key.path.at,
+                    format!("the enforcement log counts events by `{}` exactly", key.path.value),
+                )
+                .label("part of what matches the contract")
+                .help("write `log_readers: trusted` if those who read the log may know these counts")
+                .note("the guarantee of an export holds against its recipients, not against readers of the log");
                 self.report(counted);
             }
         }
         if source.keys.is_empty() {
-            self.report(Diagnostic::error("P022", &source.name.at, "an export needs at least one key column").help("add `keys: {path: [value, ...]}`"));
+            self.report(
+                Diagnostic::error("P022", &source.name.at, "an export needs at least one key column")
+                    .help("add `keys: {path: [value, ...]}`"),
+            );
         }
         let ids_per_person = source.ids_per_person.clone().unwrap_or_else(|| Spanned::new(1, nowhere()));
         Some(Export {
@@ -51,7 +71,11 @@ impl Compiler {
             purpose: source.purpose.value.clone(),
             contract: source.contract.value.clone(),
             unit: source.unit.value.clone(),
-            keys: source.keys.iter().map(|key| KeyColumn { path: key.path.value.clone(), values: key.values.clone() }).collect(),
+            keys: source
+                .keys
+                .iter()
+                .map(|key| KeyColumn { path: key.path.value.clone(), values: key.values.clone() })
+                .collect(),
             window_length: source.window_length.clone(),
             keys_per_unit: source.keys_per_unit.clone(),
             rows_per_key: source.rows_per_key.clone(),
@@ -85,7 +109,10 @@ impl Compiler {
         values.dedup();
         if values.is_empty() || values.len() != key.values.len() {
             let message = format!("the values of `{}` must be listed, each once", key.path.value);
-            self.report(Diagnostic::error("P022", &key.path.at, message).note("every declared value is published, also when nobody has it"));
+            self.report(
+                Diagnostic::error("P022", &key.path.at, message)
+                    .note("every declared value is published, also when nobody has it"),
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! From what authors wrote to what it means, with every mistake at once.
 
 mod actions;
-mod contracts;
 mod conflicts;
+mod contracts;
 mod exports;
 mod rules;
 
@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::diagnostic::{Diagnostic, Severity, SourceFile};
 use crate::policy::{Contract, Destination, Digest, Policy, Purpose, PurposeSet};
-use crate::source::{self, PolicySource};
 use crate::shared::SharedCache;
+use crate::source::{self, PolicySource};
 use crate::span::{Span, Spanned};
 use crate::taxonomy::{self, Taxonomy};
 use crate::verdict::VerdictCache;
@@ -129,10 +129,14 @@ impl Compiler {
         let mut seen: Vec<&Spanned<String>> = Vec::new();
         for name in names {
             if let Some(first) = seen.iter().find(|first| first.value == name.value) {
-                let twice = Diagnostic::error("P007", &name.at, format!("there are two documents for the {kind} `{}`", name.value))
-                    .label("again here")
-                    .other(&first.at, "first here")
-                    .help("rename one of them, or merge them");
+                let twice = Diagnostic::error(
+                    "P007",
+                    &name.at,
+                    format!("there are two documents for the {kind} `{}`", name.value),
+                )
+                .label("again here")
+                .other(&first.at, "first here")
+                .help("rename one of them, or merge them");
                 self.report(twice);
             }
             seen.push(name);
@@ -142,10 +146,14 @@ impl Compiler {
     /// Reports a data category that does not exist.
     fn check_category(&mut self, category: &Spanned<String>) {
         if !self.taxonomy.categories.contains(&category.value) {
-            let unknown = Diagnostic::error("P009", &category.at, format!("the data category `{}` is not in the taxonomy", category.value))
-                .label("unknown data category")
-                .suggest(self.taxonomy.categories.nearest(&category.value))
-                .note("a data category must exist in the taxonomy before it may be used; `kind: Taxonomy` adds one");
+            let unknown = Diagnostic::error(
+                "P009",
+                &category.at,
+                format!("the data category `{}` is not in the taxonomy", category.value),
+            )
+            .label("unknown data category")
+            .suggest(self.taxonomy.categories.nearest(&category.value))
+            .note("a data category must exist in the taxonomy before it may be used; `kind: Taxonomy` adds one");
             self.report(unknown);
         }
     }
@@ -153,10 +161,14 @@ impl Compiler {
     /// Reports a purpose that does not exist.
     fn check_use(&mut self, purpose: &Spanned<String>) {
         if !self.taxonomy.uses.contains(&purpose.value) {
-            let unknown = Diagnostic::error("P012", &purpose.at, format!("the purpose `{}` is not in the taxonomy", purpose.value))
-                .label("unknown purpose")
-                .suggest(self.taxonomy.uses.nearest(&purpose.value))
-                .note("a purpose must exist in the taxonomy before it may be used; `kind: Taxonomy` adds one");
+            let unknown = Diagnostic::error(
+                "P012",
+                &purpose.at,
+                format!("the purpose `{}` is not in the taxonomy", purpose.value),
+            )
+            .label("unknown purpose")
+            .suggest(self.taxonomy.uses.nearest(&purpose.value))
+            .note("a purpose must exist in the taxonomy before it may be used; `kind: Taxonomy` adds one");
             self.report(unknown);
         }
     }
@@ -164,9 +176,13 @@ impl Compiler {
     fn warn(&mut self, source: &PolicySource, policy: &Policy) {
         for (purpose, written) in policy.purposes.iter().zip(&source.purposes) {
             if purpose.needs_memory() {
-                let forgetful = Diagnostic::warning("W001", &written.name.at, format!("`{}` permits without an answer, so refusals must be remembered", purpose.name))
-                    .label("opt_out or legitimate interests")
-                    .help("configure a consent store that every pod shares; until then `privet run` treats it as opt_in");
+                let forgetful = Diagnostic::warning(
+                    "W001",
+                    &written.name.at,
+                    format!("`{}` permits without an answer, so refusals must be remembered", purpose.name),
+                )
+                .label("opt_out or legitimate interests")
+                .help("configure a consent store that every pod shares; until then `privet run` treats it as opt_in");
                 self.report(forgetful);
             }
         }
@@ -174,12 +190,20 @@ impl Compiler {
             for field in contract.fields.iter().filter(|field| field.category.is_none() && field.role.is_none()) {
                 let inherited = policy.contracts.iter().any(|compiled| {
                     compiled.name == contract.name.value
-                        && compiled.fields.iter().any(|known| known.path == field.path.value && known.category.is_some())
+                        && compiled
+                            .fields
+                            .iter()
+                            .any(|known| known.path == field.path.value && known.category.is_some())
                 });
-                let container = field.types.allows(crate::policy::FieldTypes::OBJECT) || field.types.allows(crate::policy::FieldTypes::ARRAY);
+                let container = field.types.allows(crate::policy::FieldTypes::OBJECT)
+                    || field.types.allows(crate::policy::FieldTypes::ARRAY);
                 if !inherited && !(container && field.types != crate::policy::FieldTypes::NONE) {
-                    let silent = Diagnostic::warning("W003", &field.path.at, format!("`{}` has no category, so it never leaves", field.path.value))
-                        .help("give it a `category`");
+                    let silent = Diagnostic::warning(
+                        "W003",
+                        &field.path.at,
+                        format!("`{}` has no category, so it never leaves", field.path.value),
+                    )
+                    .help("give it a `category`");
                     self.report(silent);
                 }
             }
@@ -191,7 +215,10 @@ impl Compiler {
         let primaries: Vec<_> = source.destinations.iter().filter(|destination| destination.primary).collect();
         match (primaries.as_slice(), source.destinations.first()) {
             ([_], _) => {}
-            ([], None) => self.report(Diagnostic::error("P018", &source::nowhere(), "there is no destination").help("add a `kind: Destination`")),
+            ([], None) => self.report(
+                Diagnostic::error("P018", &source::nowhere(), "there is no destination")
+                    .help("add a `kind: Destination`"),
+            ),
             ([], Some(first)) => self.report(
                 Diagnostic::error("P018", &first.name.at, "no destination is primary")
                     .help("write `primary: true` at the one whose answer is the client's"),
@@ -234,7 +261,9 @@ fn digest(source: &PolicySource) -> Digest {
 /// The declared purposes that a written name covers.
 fn declared(purposes: &[Purpose], written: &str) -> PurposeSet {
     let covered = purposes.iter().enumerate().filter(|(_, purpose)| taxonomy::covers(written, &purpose.name));
-    covered.fold(PurposeSet::default(), |set, (number, _)| set.with(crate::policy::PurposeNo(u8::try_from(number).unwrap_or(u8::MAX))))
+    covered.fold(PurposeSet::default(), |set, (number, _)| {
+        set.with(crate::policy::PurposeNo(u8::try_from(number).unwrap_or(u8::MAX)))
+    })
 }
 
 /// Where to point when a name is missing.

@@ -24,10 +24,14 @@ impl Compiler {
             self.check_use(written);
             let covered = declared(purposes, &written.value);
             if covered.is_empty() && self.taxonomy.uses.contains(&written.value) {
-                let undeclared = Diagnostic::error("P013", &written.at, format!("nothing says what permits the purpose `{}`", written.value))
-                    .label("no such `kind: Purpose`")
-                    .suggest(nearest(&written.value, purposes.iter().map(|purpose| purpose.name.as_str())))
-                    .help(format!("add a `kind: Purpose` named `{}` with its legal basis", written.value));
+                let undeclared = Diagnostic::error(
+                    "P013",
+                    &written.at,
+                    format!("nothing says what permits the purpose `{}`", written.value),
+                )
+                .label("no such `kind: Purpose`")
+                .suggest(nearest(&written.value, purposes.iter().map(|purpose| purpose.name.as_str())))
+                .help(format!("add a `kind: Purpose` named `{}` with its legal basis", written.value));
                 self.report(undeclared);
             }
             set = PurposeSet(set.0 | covered.0);
@@ -47,10 +51,14 @@ impl Compiler {
     fn check_url(&mut self, url: &Spanned<String>) {
         let rest = url.value.strip_prefix("http://").or_else(|| url.value.strip_prefix("https://"));
         let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
-        let clean = host.is_some_and(|host| !host.is_empty() && !host.contains(['@', ' '])) && !url.value.contains(['?', '#']);
+        let clean =
+            host.is_some_and(|host| !host.is_empty() && !host.contains(['@', ' '])) && !url.value.contains(['?', '#']);
         if !clean {
             let message = format!("`{}` is no base URL", url.value);
-            self.report(Diagnostic::error("P019", &url.at, message).label("want http:// or https://, a host, and at most a path"));
+            self.report(
+                Diagnostic::error("P019", &url.at, message)
+                    .label("want http:// or https://, a host, and at most a path"),
+            );
         }
     }
 
@@ -62,8 +70,12 @@ impl Compiler {
             } else if self.taxonomy.uses.contains(&entry.value) {
                 order.push(Preferred::Domain(entry.value.clone()));
             } else {
-                let unknown = Diagnostic::error("P025", &entry.at, format!("`{}` is neither an action nor a purpose", entry.value))
-                    .help("list actions (`pseudonymize`, `generalize`), or purposes whose pseudonyms come first");
+                let unknown = Diagnostic::error(
+                    "P025",
+                    &entry.at,
+                    format!("`{}` is neither an action nor a purpose", entry.value),
+                )
+                .help("list actions (`pseudonymize`, `generalize`), or purposes whose pseudonyms come first");
                 self.report(unknown);
             }
         }
@@ -81,9 +93,20 @@ impl Compiler {
         for written in &source.rules {
             written.data.iter().for_each(|category| self.check_category(category));
             written.purposes.iter().for_each(|purpose| self.check_use(purpose));
-            let to = self.numbers(&written.to, "destination", "P029", destinations.iter().map(|destination| destination.name.as_str()));
-            let of = self.numbers(&written.contracts, "contract", "P021", contracts.iter().map(|contract| contract.name.as_str()));
-            let in_places = self.numbers(&written.jurisdictions, "jurisdiction", "P025", places.iter().map(String::as_str));
+            let to = self.numbers(
+                &written.to,
+                "destination",
+                "P029",
+                destinations.iter().map(|destination| destination.name.as_str()),
+            );
+            let of = self.numbers(
+                &written.contracts,
+                "contract",
+                "P021",
+                contracts.iter().map(|contract| contract.name.as_str()),
+            );
+            let in_places =
+                self.numbers(&written.jurisdictions, "jurisdiction", "P025", places.iter().map(String::as_str));
             let action = self.action(&written.action).unwrap_or(Action::Drop);
             rules.push(resolve_rule(written, action, to, of, in_places));
         }
@@ -115,7 +138,8 @@ impl Compiler {
 }
 
 fn resolve_purpose(source: &PurposeSource, places: &[String]) -> Purpose {
-    let written = |place: &str| source.jurisdictions.iter().find(|(name, _)| name.value == place).map(|(_, regime)| *regime);
+    let written =
+        |place: &str| source.jurisdictions.iter().find(|(name, _)| name.value == place).map(|(_, regime)| *regime);
     let default = written("default").unwrap_or(Regime::OptIn);
     // `us-ca` follows `us` where only `us` is written.
     let regime = |place: &String| {
@@ -139,15 +163,26 @@ fn resolve_purpose(source: &PurposeSource, places: &[String]) -> Purpose {
     }
 }
 
-fn resolve_rule(source: &RuleSource, action: Action, to: Option<Vec<usize>>, of: Option<Vec<usize>>, places: Option<Vec<usize>>) -> Rule {
+fn resolve_rule(
+    source: &RuleSource,
+    action: Action,
+    to: Option<Vec<usize>>,
+    of: Option<Vec<usize>>,
+    places: Option<Vec<usize>>,
+) -> Rule {
     let texts = |list: &[Spanned<String>]| list.iter().map(|text| text.value.clone()).collect();
     Rule {
         name: source.name.value.clone(),
         data: texts(&source.data),
         purposes: texts(&source.purposes),
-        to: to.map(|numbers| numbers.into_iter().filter_map(|number| u8::try_from(number).ok().map(DestinationNo)).collect()),
-        contracts: of.map(|numbers| numbers.into_iter().filter_map(|number| u16::try_from(number).ok().map(ContractNo)).collect()),
-        places: places.map(|numbers| numbers.into_iter().filter_map(|number| u8::try_from(number).ok().map(PlaceNo)).collect()),
+        to: to.map(|numbers| {
+            numbers.into_iter().filter_map(|number| u8::try_from(number).ok().map(DestinationNo)).collect()
+        }),
+        contracts: of.map(|numbers| {
+            numbers.into_iter().filter_map(|number| u16::try_from(number).ok().map(ContractNo)).collect()
+        }),
+        places: places
+            .map(|numbers| numbers.into_iter().filter_map(|number| u8::try_from(number).ok().map(PlaceNo)).collect()),
         ages: (!source.ages.is_empty()).then(|| source.ages.clone()),
         action,
     }

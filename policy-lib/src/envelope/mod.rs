@@ -33,7 +33,10 @@ pub fn of(format: Format) -> Envelope {
     };
     let mut fields = read(text);
     fields.extend(read(REQUEST));
-    Envelope { fields, requires: requires.iter().map(|names| names.iter().map(|name| Path::keys(&[name])).collect()).collect() }
+    Envelope {
+        fields,
+        requires: requires.iter().map(|names| names.iter().map(|name| Path::keys(&[name])).collect()).collect(),
+    }
 }
 
 fn read(text: &str) -> Vec<FieldSource> {
@@ -42,7 +45,11 @@ fn read(text: &str) -> Vec<FieldSource> {
     let fields = documents.first().map(|fields| FieldSource::read_all(fields, &mut reader)).unwrap_or_default();
     let wrong = reader.into_diagnostics();
     let file = SourceFile { name: String::new(), text: text.to_owned() };
-    debug_assert!(wrong.is_empty(), "a built-in envelope does not read: {:?}", wrong.first().map(|error| error.render(&[file], false)));
+    debug_assert!(
+        wrong.is_empty(),
+        "a built-in envelope does not read: {:?}",
+        wrong.first().map(|error| error.render(&[file], false))
+    );
     fields
 }
 
@@ -57,9 +64,14 @@ mod tests {
         for format in Format::ALL {
             for field in of(format).fields {
                 let category = field.category.as_ref().map(|category| category.value.as_str());
-                let personal = category.is_some_and(|category| category.starts_with("user.") || category.ends_with("message_id"));
+                let personal =
+                    category.is_some_and(|category| category.starts_with("user.") || category.ends_with("message_id"));
                 assert!(!(personal && field.role.is_some_and(Role::leaves)), "{format}: {}", field.path.value);
-                assert!(category.is_some_and(|category| taxonomy.categories.contains(category)), "{format}: {} {category:?}", field.path.value);
+                assert!(
+                    category.is_some_and(|category| taxonomy.categories.contains(category)),
+                    "{format}: {} {category:?}",
+                    field.path.value
+                );
             }
         }
     }

@@ -52,8 +52,13 @@ pub struct FieldSource {
     pub may_contain: Vec<Spanned<String>>,
 }
 
-const ROLES: [(&str, Role); 5] =
-    [("subject", Role::Subject), ("routing", Role::Routing), ("auth", Role::Auth), ("schema", Role::Schema), ("age", Role::Age)];
+const ROLES: [(&str, Role); 5] = [
+    ("subject", Role::Subject),
+    ("routing", Role::Routing),
+    ("auth", Role::Auth),
+    ("schema", Role::Schema),
+    ("age", Role::Age),
+];
 
 const TYPES: [(&str, FieldTypes); 6] = [
     ("string", FieldTypes::STRING),
@@ -68,7 +73,12 @@ impl ContractSource {
     pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
         reader.allow(document, &["apiVersion", "kind", "metadata", "match", "fields"]);
         let name = name_of(document, reader);
-        let version = document.get("metadata").and_then(|metadata| metadata.get("version")).and_then(Node::scalar).unwrap_or("1").to_owned();
+        let version = document
+            .get("metadata")
+            .and_then(|metadata| metadata.get("version"))
+            .and_then(Node::scalar)
+            .unwrap_or("1")
+            .to_owned();
         let matched = reader.required(document, "match")?;
         let (format, conditions) = read_match(matched, reader);
         let fields = document.get("fields").map(|fields| FieldSource::read_all(fields, reader)).unwrap_or_default();
@@ -102,7 +112,17 @@ impl FieldSource {
     fn read(key: &Spanned<String>, node: &Node, reader: &mut Reader) -> Option<Self> {
         let path = reader.path(key)?;
         const KNOWN: [&str; 11] = [
-            "type", "category", "required", "enum", "max_length", "free_text", "role", "keys", "key_category", "may_contain", "description",
+            "type",
+            "category",
+            "required",
+            "enum",
+            "max_length",
+            "free_text",
+            "role",
+            "keys",
+            "key_category",
+            "may_contain",
+            "description",
         ];
         reader.allow(node, &KNOWN);
         let field = Self {

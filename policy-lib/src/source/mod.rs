@@ -58,7 +58,9 @@ pub fn read(files: &[SourceFile]) -> (PolicySource, Vec<Diagnostic>) {
     for (number, file) in files.iter().enumerate() {
         match yaml::documents(&file.text, number) {
             Ok(documents) => documents.iter().for_each(|document| source.take(document, &mut reader)),
-            Err(error) => reader.report(Diagnostic::error("P001", &error.at, format!("not readable as YAML: {}", error.message))),
+            Err(error) => {
+                reader.report(Diagnostic::error("P001", &error.at, format!("not readable as YAML: {}", error.message)))
+            }
         }
     }
     (source, reader.into_diagnostics())
@@ -104,7 +106,8 @@ impl PolicySource {
 fn check_version(document: &Node, reader: &mut Reader) {
     let Some(version) = reader.required(document, "apiVersion") else { return };
     if version.scalar() != Some(API_VERSION) {
-        let wrong = Diagnostic::error("P006", &version.at, "this apiVersion is not known").help(format!("write `apiVersion: {API_VERSION}`"));
+        let wrong = Diagnostic::error("P006", &version.at, "this apiVersion is not known")
+            .help(format!("write `apiVersion: {API_VERSION}`"));
         reader.report(wrong);
     }
 }

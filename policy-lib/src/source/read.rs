@@ -45,7 +45,9 @@ impl Reader {
     pub fn required<'a>(&mut self, node: &'a Node, name: &str) -> Option<&'a Node> {
         let found = node.get(name);
         if found.is_none() {
-            self.report(Diagnostic::error("P004", &node.at, format!("`{name}` is missing")).help(format!("add `{name}:`")));
+            self.report(
+                Diagnostic::error("P004", &node.at, format!("`{name}` is missing")).help(format!("add `{name}:`")),
+            );
         }
         found
     }
@@ -129,7 +131,10 @@ impl Reader {
         match Path::from_str(&written.value) {
             Ok(path) => Some(Spanned::new(path, written.at.clone())),
             Err(why) => {
-                self.report(Diagnostic::error("P008", &written.at, format!("`{}` is not a field path", written.value)).label(why.to_string()));
+                self.report(
+                    Diagnostic::error("P008", &written.at, format!("`{}` is not a field path", written.value))
+                        .label(why.to_string()),
+                );
                 None
             }
         }

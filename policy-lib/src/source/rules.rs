@@ -156,17 +156,30 @@ const BASES: [(&str, Basis); 6] = [
 const REGIMES: [(&str, Regime); 2] = [("opt_in", Regime::OptIn), ("opt_out", Regime::OptOut)];
 const RECIPIENTS: [(&str, Recipient); 3] =
     [("self", Recipient::Own), ("processor", Recipient::Processor), ("third_party", Recipient::ThirdParty)];
-const AGES: [(&str, AgeClass); 3] = [("adult", AgeClass::Adult), ("child", AgeClass::Child), ("unknown", AgeClass::Unknown)];
+const AGES: [(&str, AgeClass); 3] =
+    [("adult", AgeClass::Adult), ("child", AgeClass::Child), ("unknown", AgeClass::Unknown)];
 
 impl PurposeSource {
     pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
         reader.allow(
             document,
-            &["apiVersion", "kind", "metadata", "basis", "granted_by", "opted_out_by", "everywhere", "jurisdictions", "age"],
+            &[
+                "apiVersion",
+                "kind",
+                "metadata",
+                "basis",
+                "granted_by",
+                "opted_out_by",
+                "everywhere",
+                "jurisdictions",
+                "age",
+            ],
         );
         let name = name_of(document, reader);
-        let basis = reader.required_text(document, "basis").and_then(|written| reader.word(&written, "legal basis", &BASES));
-        let granted_by = list(document, "granted_by").iter().filter_map(|node| GrantSource::read(node, reader)).collect();
+        let basis =
+            reader.required_text(document, "basis").and_then(|written| reader.word(&written, "legal basis", &BASES));
+        let granted_by =
+            list(document, "granted_by").iter().filter_map(|node| GrantSource::read(node, reader)).collect();
         let opted_out_by = list(document, "opted_out_by").iter().flat_map(|node| read_opt_out(node, reader)).collect();
         let jurisdictions = document.get("jurisdictions").map(|node| read_regimes(node, reader)).unwrap_or_default();
         let unknown_age = document.get("age").and_then(|age| {
@@ -235,28 +248,50 @@ fn small_number(written: &Spanned<String>, max: u8, reader: &mut Reader) -> Opti
 }
 
 fn read_opt_out(node: &Node, reader: &mut Reader) -> Vec<OptOut> {
-    let fields = [("sale", OptOut::GppSale), ("sharing", OptOut::GppSharing), ("targeted_advertising", OptOut::GppTargeted)];
+    let fields =
+        [("sale", OptOut::GppSale), ("sharing", OptOut::GppSharing), ("targeted_advertising", OptOut::GppTargeted)];
     match &node.value {
         Value::Map(_) => {
             reader.allow(node, &["gpp"]);
-            reader.optional_texts(node, "gpp").iter().filter_map(|written| reader.word(written, "GPP opt-out", &fields)).collect()
+            reader
+                .optional_texts(node, "gpp")
+                .iter()
+                .filter_map(|written| reader.word(written, "GPP opt-out", &fields))
+                .collect()
         }
-        _ => reader.text(node).and_then(|written| reader.word(&written, "opt-out signal", &[("gpc", OptOut::Gpc)])).into_iter().collect(),
+        _ => reader
+            .text(node)
+            .and_then(|written| reader.word(&written, "opt-out signal", &[("gpc", OptOut::Gpc)]))
+            .into_iter()
+            .collect(),
     }
 }
 
 impl DestinationSource {
     pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
         const KNOWN: [&str; 11] = [
-            "apiVersion", "kind", "metadata", "url", "primary", "recipient", "tcf_vendor", "purposes", "paths", "requires", "prefer",
+            "apiVersion",
+            "kind",
+            "metadata",
+            "url",
+            "primary",
+            "recipient",
+            "tcf_vendor",
+            "purposes",
+            "paths",
+            "requires",
+            "prefer",
         ];
         reader.allow(document, &KNOWN);
         let name = name_of(document, reader);
         let url = reader.required_text(document, "url");
-        let recipient = reader.required_text(document, "recipient").and_then(|written| reader.word(&written, "recipient", &RECIPIENTS));
+        let recipient = reader
+            .required_text(document, "recipient")
+            .and_then(|written| reader.word(&written, "recipient", &RECIPIENTS));
         let purposes = reader.required(document, "purposes").map(|node| reader.texts(node)).unwrap_or_default();
         let requires = document.get("requires").map(|node| read_requires(node, reader));
-        let tcf_vendor = reader.optional_count(document, "tcf_vendor").and_then(|vendor| u16::try_from(vendor.value).ok());
+        let tcf_vendor =
+            reader.optional_count(document, "tcf_vendor").and_then(|vendor| u16::try_from(vendor.value).ok());
         Some(Self {
             name: name?,
             url: url?,
@@ -294,8 +329,19 @@ fn read_requires(node: &Node, reader: &mut Reader) -> Vec<Vec<Spanned<Path>>> {
 
 impl RuleSource {
     pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
-        const KNOWN: [&str; 11] =
-            ["apiVersion", "kind", "metadata", "data", "for", "to", "contracts", "jurisdictions", "ages", "action", "because"];
+        const KNOWN: [&str; 11] = [
+            "apiVersion",
+            "kind",
+            "metadata",
+            "data",
+            "for",
+            "to",
+            "contracts",
+            "jurisdictions",
+            "ages",
+            "action",
+            "because",
+        ];
         reader.allow(document, &KNOWN);
         let name = name_of(document, reader);
         let data = reader.required(document, "data").map(|node| reader.texts(node)).unwrap_or_default();
@@ -310,7 +356,10 @@ impl RuleSource {
             purposes,
             to: reader.optional_texts(document, "to"),
             contracts: reader.optional_texts(document, "contracts"),
-            jurisdictions: jurisdictions.into_iter().map(|place| Spanned::new(place.value.to_ascii_lowercase(), place.at)).collect(),
+            jurisdictions: jurisdictions
+                .into_iter()
+                .map(|place| Spanned::new(place.value.to_ascii_lowercase(), place.at))
+                .collect(),
             ages,
             at: action.at.clone(),
             action: ActionSource::read(action, reader)?,
@@ -338,18 +387,32 @@ impl ActionSource {
 impl ExportSource {
     pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
         const KNOWN: [&str; 13] = [
-            "apiVersion", "kind", "metadata", "purpose", "from", "unit", "window", "keys", "bounds", "count", "budget", "ids_per_person",
+            "apiVersion",
+            "kind",
+            "metadata",
+            "purpose",
+            "from",
+            "unit",
+            "window",
+            "keys",
+            "bounds",
+            "count",
+            "budget",
+            "ids_per_person",
             "log_readers",
         ];
         reader.allow(document, &KNOWN);
         let name = name_of(document, reader);
         let purpose = reader.required_text(document, "purpose");
-        let contract = part(document, "from", &["contract"], reader).and_then(|from| reader.required_text(from, "contract"));
+        let contract =
+            part(document, "from", &["contract"], reader).and_then(|from| reader.required_text(from, "contract"));
         let unit = reader.required_text(document, "unit").and_then(|written| reader.path(&written));
-        let window = part(document, "window", &["length"], reader).and_then(|window| reader.required_text(window, "length"));
+        let window =
+            part(document, "window", &["length"], reader).and_then(|window| reader.required_text(window, "length"));
         let keys = reader.required(document, "keys").map(|keys| read_keys(keys, reader)).unwrap_or_default();
         let bounds = part(document, "bounds", &["keys_per_unit", "rows_per_key"], reader)?;
-        let (keys_per_unit, rows_per_key) = (count(bounds, "keys_per_unit", reader), count(bounds, "rows_per_key", reader));
+        let (keys_per_unit, rows_per_key) =
+            (count(bounds, "keys_per_unit", reader), count(bounds, "rows_per_key", reader));
         let counted = part(document, "count", &["noise", "epsilon", "rho"], reader)?;
         let budget = part(document, "budget", &["horizon", "epsilon", "rho"], reader)?;
         let horizon = reader.required_text(budget, "horizon");

@@ -100,7 +100,8 @@ fn prepare(args: &Args) -> Result<(Enforcement, Defaults), String> {
     });
     let consent = args.consent.as_ref().map(|file| {
         let text = fs::read(file).map_err(|error| format!("cannot read `{}`: {error}", file.display()))?;
-        serde_json::from_slice(&text).map_err(|error| format!("`{}` is not JSON: line {}", file.display(), error.line()))
+        serde_json::from_slice(&text)
+            .map_err(|error| format!("`{}` is not JSON: line {}", file.display(), error.line()))
     });
     let defaults = Defaults {
         format: format(&args.format)?,
@@ -168,7 +169,10 @@ fn single(args: &Args, enforcement: &Enforcement, defaults: &Defaults) -> Outcom
     }
     let path = defaults.path.clone().unwrap_or_else(|| segment_path(defaults.format, &body).to_owned());
     let asked = Asked { path: Some(path), body, ..Asked::default() };
-    let answer = match asked.question(defaults, &enforcement.policy).and_then(|question| ask(enforcement, &question, &mut Scratch::default())) {
+    let answer = match asked
+        .question(defaults, &enforcement.policy)
+        .and_then(|question| ask(enforcement, &question, &mut Scratch::default()))
+    {
         Ok(answer) => answer,
         Err(why) => return cannot(&why),
     };
@@ -235,7 +239,9 @@ fn answer_line(enforcement: &Enforcement, defaults: &Defaults, line: &[u8], scra
         return json!({"status": 400, "error": "the line is not JSON"});
     };
     let id = written.get("id").cloned();
-    let answer = Asked::read(&written).and_then(|asked| asked.question(defaults, &enforcement.policy)).and_then(|question| ask(enforcement, &question, scratch));
+    let answer = Asked::read(&written)
+        .and_then(|asked| asked.question(defaults, &enforcement.policy))
+        .and_then(|question| ask(enforcement, &question, scratch));
     match answer {
         Ok(answer) => answer.json(id),
         Err(why) => with_id(json!({"status": 400, "error": why}), id),
@@ -271,7 +277,9 @@ impl Asked {
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(_) => Err(format!("`{member}` must be a text")),
         };
-        let parsed = |member: &str, wanted: &str| -> Result<Option<String>, String> { text(member).map_err(|_| format!("`{member}` must be {wanted}")) };
+        let parsed = |member: &str, wanted: &str| -> Result<Option<String>, String> {
+            text(member).map_err(|_| format!("`{member}` must be {wanted}"))
+        };
         let headers = match line.get("headers") {
             None | Some(Value::Null) => Vec::new(),
             Some(Value::Array(pairs)) => pairs.iter().map(header_pair).collect::<Result<_, String>>()?,
@@ -279,8 +287,10 @@ impl Asked {
         };
         let body = text("body_b64")?.unwrap_or_default();
         let named = text("format")?.map_or(Ok(None), |written| format(&written))?;
-        let peer = parsed("peer", "an IP address")?.map(|peer| peer.parse().map_err(|_| "`peer` must be an IP address".to_owned()));
-        let time = parsed("time", "RFC 3339")?.map(|time| time.parse().map_err(|_| "`time` must be RFC 3339".to_owned()));
+        let peer = parsed("peer", "an IP address")?
+            .map(|peer| peer.parse().map_err(|_| "`peer` must be an IP address".to_owned()));
+        let time =
+            parsed("time", "RFC 3339")?.map(|time| time.parse().map_err(|_| "`time` must be RFC 3339".to_owned()));
         Ok(Self {
             method: text("method")?,
             path: text("target")?.or(text("path")?),
@@ -299,7 +309,8 @@ impl Asked {
         let time = self.time.or(defaults.time).unwrap_or_else(|| defaults.clock.now());
         let format = self.format.or(defaults.format);
         let consent = self.consent.as_ref().or(defaults.consent.as_ref());
-        let stored = consent.map_or_else(|| Ok(AssumedDecisions::default()), |written| AssumedDecisions::read(written, policy, time));
+        let stored = consent
+            .map_or_else(|| Ok(AssumedDecisions::default()), |written| AssumedDecisions::read(written, policy, time));
         let parts = Parts {
             method: self.method.unwrap_or_else(|| "POST".to_owned()),
             target: self.path.or_else(|| defaults.path.clone()).unwrap_or_else(|| usual_path(format).to_owned()),
@@ -336,7 +347,9 @@ struct Answer {
 /// Fails only where thinking itself fails: a panic in one request must not end the others.
 fn ask(enforcement: &Enforcement, question: &Question, scratch: &mut Scratch) -> Result<Answer, String> {
     Ok(match think(enforcement, question, scratch) {
-        Ok(verdict) => Answer { status: verdict.status, forwards: verdict.forwards, decision: verdict.decision, refused: None },
+        Ok(verdict) => {
+            Answer { status: verdict.status, forwards: verdict.forwards, decision: verdict.decision, refused: None }
+        }
         Err(refused) => Answer {
             status: refused.status,
             forwards: Vec::new(),
@@ -357,8 +370,12 @@ impl Answer {
 }
 
 fn forward(sent: &Sent) -> Value {
-    let headers: Vec<[String; 2]> =
-        sent.forward.headers.iter().map(|(name, value)| [name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()]).collect();
+    let headers: Vec<[String; 2]> = sent
+        .forward
+        .headers
+        .iter()
+        .map(|(name, value)| [name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()])
+        .collect();
     json!({
         "destination": sent.destination,
         "method": sent.forward.method.as_str(),

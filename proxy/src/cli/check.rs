@@ -28,7 +28,8 @@ pub fn run(args: &Args) -> Outcome {
         Err(error) => return super::cannot(&chain(&error)),
     };
     let (compiled, diagnostics) = compile(&files);
-    let written = if args.json { tell_machine(&files, &diagnostics, compiled) } else { tell(&files, &diagnostics, compiled) };
+    let written =
+        if args.json { tell_machine(&files, &diagnostics, compiled) } else { tell(&files, &diagnostics, compiled) };
     match (written, compiled) {
         (Err(_), _) => Outcome::CannotRun,
         (Ok(()), Some(_)) => Outcome::Fine,

@@ -20,7 +20,8 @@ pub struct Args {
 /// Shows it.
 #[must_use]
 pub fn run(args: &Args) -> Outcome {
-    let dir = args.dir.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("privet-demo-{}", std::process::id())));
+    let dir =
+        args.dir.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("privet-demo-{}", std::process::id())));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return cannot(&chain(&error)),

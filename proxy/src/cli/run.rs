@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-
 use crate::audit::CannotRecord;
 use crate::cli::{Outcome, cannot};
 use crate::clock::SystemClock;

@@ -53,7 +53,13 @@ impl Collector {
     }
 }
 
-async fn accept(listener: TcpListener, file: Arc<Mutex<File>>, received: Arc<AtomicU64>, closing: CancellationToken, tasks: TaskSet) {
+async fn accept(
+    listener: TcpListener,
+    file: Arc<Mutex<File>>,
+    received: Arc<AtomicU64>,
+    closing: CancellationToken,
+    tasks: TaskSet,
+) {
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -72,7 +78,11 @@ async fn accept(listener: TcpListener, file: Arc<Mutex<File>>, received: Arc<Ato
     }
 }
 
-async fn take(request: Request<Incoming>, file: &Mutex<File>, received: &AtomicU64) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn take(
+    request: Request<Incoming>,
+    file: &Mutex<File>,
+    received: &AtomicU64,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let headers: Vec<[String; 2]> = head

@@ -107,19 +107,29 @@ pub async fn show(root: &Path, once: bool, out: &mut (dyn Write + Send)) -> Resu
     let places = Places::at(&root.canonicalize().map_err(|error| cannot("cannot find the directory")(&error))?);
     places.lay_out(once).map_err(|error| cannot("cannot lay out the files")(&error))?;
     let told = |error: io::Error| cannot("cannot write to the terminal")(&error);
-    let collector = Collector::start(&places.of("forwarded.ndjson")).await.map_err(|error| cannot("cannot start the collector")(&error))?;
+    let collector = Collector::start(&places.of("forwarded.ndjson"))
+        .await
+        .map_err(|error| cannot("cannot start the collector")(&error))?;
     writeln!(out, "privet demo in {}", places.root.display()).map_err(told)?;
     writeln!(out, "  collector      http://{} writes forwarded.ndjson", collector.address()).map_err(told)?;
 
-    let config = Config::load(&places.of("privet.yaml")).map_err(|error| cannot("cannot read the configuration")(&error))?;
-    let foundation = Foundation::lay(&config, Arc::new(SystemClock::default())).map_err(|error| cannot("cannot start")(&error))?;
+    let config =
+        Config::load(&places.of("privet.yaml")).map_err(|error| cannot("cannot read the configuration")(&error))?;
+    let foundation =
+        Foundation::lay(&config, Arc::new(SystemClock::default())).map_err(|error| cannot("cannot start")(&error))?;
     let admin = foundation.admin_address;
     let sidecar = Sidecar::assemble(&config, &foundation).map_err(|error| cannot("cannot start")(&error))?;
     sidecar.send_everything_to(format!("http://{}", collector.address()));
     let sources = sidecar.load(&config);
     let line = Arc::clone(&sidecar.line);
-    let opened = open(&config, foundation, Arc::clone(&line), sources).await.map_err(|error| cannot("cannot open the listener")(&error))?;
-    let address = opened.addresses().first().copied().ok_or_else(|| CannotShow { doing: "cannot open the listener", why: "it has no address".to_owned() })?;
+    let opened = open(&config, foundation, Arc::clone(&line), sources)
+        .await
+        .map_err(|error| cannot("cannot open the listener")(&error))?;
+    let address = opened
+        .addresses()
+        .first()
+        .copied()
+        .ok_or_else(|| CannotShow { doing: "cannot open the listener", why: "it has no address".to_owned() })?;
     writeln!(out, "  privet         http://{address} takes segment, cloudevents, json and ndjson").map_err(told)?;
 
     let (stop, stopped) = oneshot::channel::<()>();
@@ -151,7 +161,11 @@ async fn visit(
     drop(line);
     if !once && sent.is_ok() {
         let asked = stop_signal().map_err(|error| cannot("cannot wait for signals")(&error))?;
-        writeln!(out, "\nstill running: health at http://{admin}/readyz, events at http://{address}; stop it with Ctrl-C").ok();
+        writeln!(
+            out,
+            "\nstill running: health at http://{admin}/readyz, events at http://{address}; stop it with Ctrl-C"
+        )
+        .ok();
         asked.await;
     }
     stop.send(()).ok();
@@ -159,18 +173,36 @@ async fn visit(
 }
 
 fn check_log(places: &Places) -> Result<Report, CannotShow> {
-    let read = |name: &str| fs::read_to_string(places.of("anchor").join(name)).map_err(|error| cannot("cannot read the anchor")(&error));
-    let keys: Result<Vec<VerifierKey>, _> = read("vkey")?.lines().filter(|line| !line.trim().is_empty()).map(VerifierKey::parse).collect();
+    let read = |name: &str| {
+        fs::read_to_string(places.of("anchor").join(name)).map_err(|error| cannot("cannot read the anchor")(&error))
+    };
+    let keys: Result<Vec<VerifierKey>, _> =
+        read("vkey")?.lines().filter(|line| !line.trim().is_empty()).map(VerifierKey::parse).collect();
     let keys = keys.map_err(|error| cannot("cannot read the verification key")(&error))?;
     let options = Options { keys: Some(keys), anchor: Some(read("checkpoint")?) };
     verify(&places.of("log"), &options).map_err(|error| cannot("cannot verify the log")(&error))
 }
 
-fn summary(places: &Places, sent: &Sent, received: u64, releases: &[Release], report: &Report, out: &mut (dyn Write + Send)) -> io::Result<Shown> {
+fn summary(
+    places: &Places,
+    sent: &Sent,
+    received: u64,
+    releases: &[Release],
+    report: &Report,
+    out: &mut (dyn Write + Send),
+) -> io::Result<Shown> {
     let totals = &report.totals;
     let refused: u64 = totals.refused.values().sum();
-    writeln!(out, "\nrequests {:>6} sent = {} answered + {} refused + {} preflights", sent.requests, sent.answered, sent.refused, sent.preflights)?;
-    writeln!(out, "events   {:>6} in   = {} forwarded + {} dropped + {} withheld", totals.events, totals.kept, totals.dropped, totals.withheld)?;
+    writeln!(
+        out,
+        "\nrequests {:>6} sent = {} answered + {} refused + {} preflights",
+        sent.requests, sent.answered, sent.refused, sent.preflights
+    )?;
+    writeln!(
+        out,
+        "events   {:>6} in   = {} forwarded + {} dropped + {} withheld",
+        totals.events, totals.kept, totals.dropped, totals.withheld
+    )?;
     for class in &report.classes {
         let document: Value = serde_json::from_str(&class.document).unwrap_or_default();
         if let Some(outcome) = document.get("outcome").and_then(Value::as_str).filter(|outcome| *outcome != "ruled") {
@@ -208,7 +240,10 @@ fn tell_releases(releases: &[Release], out: &mut (dyn Write + Send)) -> io::Resu
         match &release.result {
             Ok(published) => {
                 writeln!(out, "\nexport {} (receipt {})", release.export, published.path.display())?;
-                let receipt = fs::read(&published.path).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()).unwrap_or_default();
+                let receipt = fs::read(&published.path)
+                    .ok()
+                    .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
+                    .unwrap_or_default();
                 tell_receipt(&receipt, out)?;
             }
             Err(withheld) => {
@@ -223,7 +258,11 @@ fn tell_releases(releases: &[Release], out: &mut (dyn Write + Send)) -> io::Resu
 fn tell_receipt(receipt: &Value, out: &mut (dyn Write + Send)) -> io::Result<()> {
     let rows = receipt.get("values").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     for row in rows {
-        let key = row.get("key").and_then(Value::as_array).map(|parts| parts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")).unwrap_or_default();
+        let key = row
+            .get("key")
+            .and_then(Value::as_array)
+            .map(|parts| parts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "))
+            .unwrap_or_default();
         let number = |value: Option<&Value>| value.map_or_else(|| "?".to_owned(), Value::to_string);
         let interval = row.get("ci95").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         writeln!(
@@ -236,6 +275,9 @@ fn tell_receipt(receipt: &Value, out: &mut (dyn Write + Send)) -> io::Result<()>
     }
     let loss = receipt.pointer("/privacy/this_release").map(Value::to_string).unwrap_or_default();
     let noise = receipt.pointer("/mechanism/name").and_then(Value::as_str).unwrap_or("");
-    let scale = receipt.pointer("/mechanism/scale").map(|scale| scale.as_str().map_or_else(|| scale.to_string(), str::to_owned)).unwrap_or_default();
+    let scale = receipt
+        .pointer("/mechanism/scale")
+        .map(|scale| scale.as_str().map_or_else(|| scale.to_string(), str::to_owned))
+        .unwrap_or_default();
     writeln!(out, "  noise {noise}, scale {scale}; this release costs {loss}")
 }

@@ -96,7 +96,10 @@ fn letter(line: &Value) -> Option<Letter> {
 /// Searches of a crowd: nine in ten agreed to analytics, one in ten did not.
 fn crowd() -> Vec<Letter> {
     let people: Vec<usize> = (0..CROWD).collect();
-    people.chunks(BATCH).map(|people| segment_batch(&people.iter().map(|person| search(*person)).collect::<Vec<_>>())).collect()
+    people
+        .chunks(BATCH)
+        .map(|people| segment_batch(&people.iter().map(|person| search(*person)).collect::<Vec<_>>()))
+        .collect()
 }
 
 fn search(person: usize) -> String {
@@ -122,7 +125,9 @@ fn segment_batch(events: &[String]) -> Letter {
 /// A few events in the open formats.
 fn playback() -> Vec<Letter> {
     let event = |person: usize, agreed: bool| {
-        format!(r#"{{"type":"playback.started","id":"play-{person}","user":{{"id":"viewer-{person}"}},"title":"Seasonal Forests","position":{person},"consent":{{"analytics":{agreed}}}}}"#)
+        format!(
+            r#"{{"type":"playback.started","id":"play-{person}","user":{{"id":"viewer-{person}"}},"title":"Seasonal Forests","position":{person},"consent":{{"analytics":{agreed}}}}}"#
+        )
     };
     let mut lines = String::new();
     for person in 0..10 {
@@ -134,7 +139,10 @@ fn playback() -> Vec<Letter> {
         headers: vec![("content-type".to_owned(), media.to_owned())],
         body: body.into_bytes(),
     };
-    vec![to("application/json", format!("[{},{}]", event(20, true), event(21, false))), to("application/x-ndjson", lines)]
+    vec![
+        to("application/json", format!("[{},{}]", event(20, true), event(21, false))),
+        to("application/x-ndjson", lines),
+    ]
 }
 
 /// A body with one member twice: two readers could read it in two ways.

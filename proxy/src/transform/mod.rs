@@ -40,7 +40,8 @@ impl Enforcement {
     /// Puts a policy and a keyring together.
     #[must_use]
     pub fn new(policy: Arc<Policy>, keyring: &Keyring) -> Self {
-        let keys = policy.pseudonym_domains().into_iter().map(|domain| (domain.clone(), keyring.pseudonyms_for(&domain)));
+        let keys =
+            policy.pseudonym_domains().into_iter().map(|domain| (domain.clone(), keyring.pseudonyms_for(&domain)));
         let keys = DomainKeys(keys.collect());
         Self { policy, keys }
     }
@@ -90,7 +91,15 @@ pub fn transform(enforcement: &Enforcement, raw: &RawRequest, decoded: &Decoded,
     let mut minimized = Minimized { shares: Vec::new(), undeclared: 0 };
     for destination in enforcement.policy.destination_numbers().filter(|destination| matched.any_leaves(*destination)) {
         let shared = enforcement.policy.shared(&matched, destination, member);
-        let mut writer = Writer { enforcement, decoded, decisions, destination, shared: &shared, undeclared: 0, room: value::Room::default() };
+        let mut writer = Writer {
+            enforcement,
+            decoded,
+            decisions,
+            destination,
+            shared: &shared,
+            undeclared: 0,
+            room: value::Room::default(),
+        };
         let share = writer.share(raw);
         minimized.undeclared += writer.undeclared;
         minimized.shares.extend(share);
@@ -134,7 +143,9 @@ impl<'a> Writer<'a> {
     fn leaving(&self) -> impl Iterator<Item = (Node<'a>, &'a Treatment)> + use<'a> {
         let (decoded, destination) = (self.decoded, self.destination);
         decoded.events.iter().zip(self.decisions).filter_map(move |(event, decision)| match &decision.outcome {
-            Decided::Ruled(verdict) => Some((decoded.index.node(&decoded.body, *event), verdict.treatment(destination)?)),
+            Decided::Ruled(verdict) => {
+                Some((decoded.index.node(&decoded.body, *event), verdict.treatment(destination)?))
+            }
             _ => None,
         })
     }

@@ -58,13 +58,17 @@ fn parameters(target: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)
 
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    all.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('=')).map(|(name, value)| (name.trim(), value.trim()))
+    all.flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (name.trim(), value.trim()))
 }
 
 /// The fields of one part of the request and their rulings.
 fn fields_of(shared: &SharedTreatment, origin: Origin) -> impl Iterator<Item = (&Step, &Ruling)> {
     let ruled = shared.fields.iter().zip(&shared.rulings);
-    ruled.filter(move |(field, _)| field.path.origin == origin).filter_map(|(field, ruling)| Some((field.path.steps.first()?, ruling)))
+    ruled
+        .filter(move |(field, _)| field.path.origin == origin)
+        .filter_map(|(field, ruling)| Some((field.path.steps.first()?, ruling)))
 }
 
 /// The headers that may leave.
@@ -108,7 +112,13 @@ fn cookie_header(raw: &RawRequest, shared: &SharedTreatment, keys: &DomainKeys) 
 /// Segment's paths name the call and nothing else, so they pass. The path of an
 /// open format may name anything: it passes where the destination lists it, and
 /// else only the segments leave that a contract declares.
-pub(super) fn target(raw: &RawRequest, format: Format, destination: &Destination, shared: &SharedTreatment, keys: &DomainKeys) -> String {
+pub(super) fn target(
+    raw: &RawRequest,
+    format: Format,
+    destination: &Destination,
+    shared: &SharedTreatment,
+    keys: &DomainKeys,
+) -> String {
     let path = raw.target.split(['?', '#']).next().unwrap_or_default();
     let mut target = match format {
         Format::Segment => path.to_owned(),
@@ -133,9 +143,13 @@ fn declared_segments(path: &str, shared: &SharedTreatment, keys: &DomainKeys) ->
     let mut leaving = String::new();
     for (number, segment) in path.trim_start_matches('/').split('/').enumerate() {
         let number = number.to_string();
-        let ruling = fields_of(shared, Origin::PathSegment).find(|(step, _)| **step == Step::Key(number.clone())).map(|(_, ruling)| ruling);
+        let ruling = fields_of(shared, Origin::PathSegment)
+            .find(|(step, _)| **step == Step::Key(number.clone()))
+            .map(|(_, ruling)| ruling);
         let decoded = percent_decode_str(segment).decode_utf8().ok();
-        if let Some(made) = ruling.zip(decoded).and_then(|(ruling, text)| carry_out_on_text(&ruling.action, &text, keys)) {
+        if let Some(made) =
+            ruling.zip(decoded).and_then(|(ruling, text)| carry_out_on_text(&ruling.action, &text, keys))
+        {
             leaving.push('/');
             leaving.push_str(&utf8_percent_encode(&made, NON_ALPHANUMERIC).to_string());
         }

@@ -17,7 +17,13 @@ pub(super) struct Room {
 }
 
 /// Carries an action out on a scalar of an event.
-pub(super) fn carry_out(action: &Action, value: Node<'_>, keys: &DomainKeys, room: &mut Room, out: &mut Vec<u8>) -> Outcome {
+pub(super) fn carry_out(
+    action: &Action,
+    value: Node<'_>,
+    keys: &DomainKeys,
+    room: &mut Room,
+    out: &mut Vec<u8>,
+) -> Outcome {
     let kind = value.kind();
     match (action, kind) {
         (Action::Drop, _) | (_, Kind::Array | Kind::Object) => Outcome::Drop,
@@ -41,7 +47,13 @@ pub(super) fn carry_out(action: &Action, value: Node<'_>, keys: &DomainKeys, roo
 }
 
 /// Numbers and truth values: generalized in their own notation, else treated as their text.
-fn carry_out_on_raw(action: &Action, value: Node<'_>, keys: &DomainKeys, room: &mut Room, out: &mut Vec<u8>) -> Outcome {
+fn carry_out_on_raw(
+    action: &Action,
+    value: Node<'_>,
+    keys: &DomainKeys,
+    room: &mut Room,
+    out: &mut Vec<u8>,
+) -> Outcome {
     let Ok(text) = std::str::from_utf8(value.raw()) else { return Outcome::Drop };
     room.made.clear();
     if !make(action, text, keys, &mut room.made) {
@@ -59,7 +71,13 @@ fn carry_out_on_raw(action: &Action, value: Node<'_>, keys: &DomainKeys, room: &
 }
 
 /// Carries an action out on a member's name.
-pub(super) fn carry_out_on_name(action: &Action, key: Key<'_>, keys: &DomainKeys, room: &mut Room, out: &mut Vec<u8>) -> Outcome {
+pub(super) fn carry_out_on_name(
+    action: &Action,
+    key: Key<'_>,
+    keys: &DomainKeys,
+    room: &mut Room,
+    out: &mut Vec<u8>,
+) -> Outcome {
     match action {
         Action::Keep => Outcome::Keep,
         Action::Pseudonymize { .. } | Action::Scrub(_) => {
