@@ -179,9 +179,11 @@ impl Policy {
         permitted
             .iter()
             .filter_map(|purpose| {
-                self.within(purpose, category, role, at).unwrap_or_else(|_| {
-                    Some(Ruling { action: Action::Drop, because: Because::Incomparable, purpose: None })
-                })
+                self.within(purpose, category, role, at).unwrap_or(Some(Ruling {
+                    action: Action::Drop,
+                    because: Because::Incomparable,
+                    purpose: None,
+                }))
             })
             .reduce(|a, b| a.finer(b, self, at.destination))
             .unwrap_or(Ruling::DEFAULT_DROP)

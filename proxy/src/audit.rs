@@ -121,6 +121,9 @@ impl RefusedAs {
     }
 }
 
+/// Tells, once, whether what waits for it is on disk.
+type Durable = oneshot::Receiver<Result<(), CannotRecord>>;
+
 /// The number of a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DestNo(u32);
@@ -403,7 +406,6 @@ impl Recorder {
 
     /// Counts a request that came in with a body of so many bytes. The arrival is in
     /// flight until it is answered or refused; dropped, it counts as aborted.
-    #[must_use]
     pub fn arrived(&self, listener: ListenerNo, body_bytes: u64) -> Arrival {
         self.shared.count(|delta| {
             delta.arrivals.requests += 1;
@@ -431,11 +433,7 @@ impl Recorder {
         Ok(batch)
     }
 
-    fn enter(
-        &self,
-        arrival: &mut Arrival,
-        tally: &Tally,
-    ) -> Result<(u64, Option<oneshot::Receiver<Result<(), CannotRecord>>>), CannotRecord> {
+    fn enter(&self, arrival: &mut Arrival, tally: &Tally) -> Result<(u64, Option<Durable>), CannotRecord> {
         if !tally.adds_up(arrival.undecided) {
             return Err(CannotRecord::Miscounted);
         }

@@ -54,7 +54,7 @@ impl Keyring {
                 epochs.push((epoch, secret(bytes).ok_or_else(|| BadKeyring::NotAKey(name.clone()))?));
             }
         }
-        epochs.sort_by(|(a, _), (b, _)| a.cmp(b));
+        epochs.sort_by_key(|(epoch, _)| *epoch);
         let (epoch, secret) = epochs.pop().ok_or(BadKeyring::Empty)?;
         Ok(Self { epoch: epoch.to_owned(), secret })
     }

@@ -34,7 +34,6 @@ impl Recorded {
     }
 
     /// What may leave, and the record that waits for its outcome.
-    #[must_use]
     pub fn into_parts(self) -> (Vec<Share>, BatchRef) {
         (self.shares, self.batch)
     }

@@ -1,1 +1,3 @@
-//! placeholder
+//! End-to-end tests of the whole sidecar; what they share is here.
+
+pub mod harvest;

@@ -197,7 +197,8 @@ impl Compiler {
                 });
                 let container = field.types.allows(crate::policy::FieldTypes::OBJECT)
                     || field.types.allows(crate::policy::FieldTypes::ARRAY);
-                if !inherited && !(container && field.types != crate::policy::FieldTypes::NONE) {
+                let holds_others = container && field.types != crate::policy::FieldTypes::NONE;
+                if !inherited && !holds_others {
                     let silent = Diagnostic::warning(
                         "W003",
                         &field.path.at,

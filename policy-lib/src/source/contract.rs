@@ -8,6 +8,9 @@ use crate::policy::{FieldTypes, Role};
 use crate::span::{Span, Spanned};
 use crate::yaml::{Node, Value};
 
+/// A path and the values an event may have there to be of this type.
+pub type ConditionSource = (Spanned<Path>, Vec<String>);
+
 /// The agreed schema of an event type.
 #[derive(Debug)]
 pub struct ContractSource {
@@ -18,7 +21,7 @@ pub struct ContractSource {
     /// The wire format it is about.
     pub format: Format,
     /// What an event must hold to be of this type: a path and its allowed values.
-    pub conditions: Vec<(Spanned<Path>, Vec<String>)>,
+    pub conditions: Vec<ConditionSource>,
     /// The declared fields.
     pub fields: Vec<FieldSource>,
     /// Where the document's `match` stands.
@@ -86,7 +89,7 @@ impl ContractSource {
     }
 }
 
-fn read_match(matched: &Node, reader: &mut Reader) -> (Option<Format>, Vec<(Spanned<Path>, Vec<String>)>) {
+fn read_match(matched: &Node, reader: &mut Reader) -> (Option<Format>, Vec<ConditionSource>) {
     let mut format = None;
     let mut conditions = Vec::new();
     if matched.get("format").is_none() {

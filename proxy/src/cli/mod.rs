@@ -60,7 +60,7 @@ pub enum Command {
     /// Compiles a policy directory and shows every mistake.
     Check(check::Args),
     /// Shows what would leave of a request, and why.
-    Apply(apply::Args),
+    Apply(Box<apply::Args>),
 }
 
 /// How much to say.
