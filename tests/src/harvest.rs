@@ -34,8 +34,10 @@ pub fn personal(value: &Value, name: &str, found: &mut BTreeSet<String>) {
     }
 }
 
+/// A documentation's `"userId": "userId"` is a member's name, not a person's.
 fn keep(text: &str, found: &mut BTreeSet<String>) {
-    if text.chars().count() >= CHARS_MIN {
+    let placeholder = ID_NAMES.contains(&text.to_ascii_lowercase().as_str());
+    if text.chars().count() >= CHARS_MIN && !placeholder {
         found.insert(text.to_owned());
     }
 }
