@@ -186,11 +186,17 @@ impl Preference {
         Self(order)
     }
 
+    /// The place of a form in this order; the first is preferred, and forms that
+    /// are not listed share the last.
+    #[must_use]
+    pub fn rank(&self, action: &Action) -> usize {
+        self.0.iter().position(|entry| entry.matches(action)).unwrap_or(usize::MAX)
+    }
+
     /// The one of two incomparable forms that stands first in this order.
     #[must_use]
     pub fn choose<'a>(&self, a: &'a Action, b: &'a Action) -> Option<&'a Action> {
-        let rank = |action: &Action| self.0.iter().position(|entry| entry.matches(action)).unwrap_or(usize::MAX);
-        match rank(a).cmp(&rank(b)) {
+        match self.rank(a).cmp(&self.rank(b)) {
             Ordering::Less => Some(a),
             Ordering::Greater => Some(b),
             Ordering::Equal => None,

@@ -100,28 +100,11 @@ impl Ruling {
     /// What happens where nothing says otherwise.
     pub const DEFAULT_DROP: Self = Self { action: Action::Drop, because: Because::NoRule, purpose: None };
 
-    /// The finer of two; where coarseness and preference are silent, neither.
-    fn finer(self, other: Self, policy: &Policy, destination: DestinationNo) -> Self {
-        match self.action.compare(&other.action) {
-            Some(Ordering::Less) => other,
-            Some(Ordering::Equal | Ordering::Greater) => self,
-            None => self.preferred(other, policy, destination),
-        }
-    }
-
     /// The coarser of two, as shared facts need it; incomparable forms are dropped.
     pub(crate) fn coarser(self, other: Self) -> Self {
         match self.action.compare(&other.action) {
             Some(Ordering::Less | Ordering::Equal) => self,
             Some(Ordering::Greater) => other,
-            None => Self { action: Action::Drop, because: Because::Incomparable, purpose: None },
-        }
-    }
-
-    fn preferred(self, other: Self, policy: &Policy, destination: DestinationNo) -> Self {
-        match policy.destination(destination).prefer.choose(&self.action, &other.action) {
-            Some(chosen) if *chosen == self.action => self,
-            Some(_) => other,
             None => Self { action: Action::Drop, because: Because::Incomparable, purpose: None },
         }
     }
@@ -176,17 +159,11 @@ impl Policy {
         permitted: PurposeSet,
         at: Circumstances,
     ) -> Ruling {
-        permitted
-            .iter()
-            .filter_map(|purpose| {
-                self.within(purpose, category, role, at).unwrap_or(Some(Ruling {
-                    action: Action::Drop,
-                    because: Because::Incomparable,
-                    purpose: None,
-                }))
-            })
-            .reduce(|a, b| a.finer(b, self, at.destination))
-            .unwrap_or(Ruling::DEFAULT_DROP)
+        let torn = Ruling { action: Action::Drop, because: Because::Incomparable, purpose: None };
+        let within = |purpose| self.within(purpose, category, role, at).unwrap_or_else(|_| Some(torn.clone()));
+        let results = permitted.iter().filter_map(within).collect();
+        let finest = self.extreme(results, Ordering::Greater, at.destination);
+        finest.unwrap_or(Some(torn)).unwrap_or(Ruling::DEFAULT_DROP)
     }
 
     /// The strictest of all that one purpose says about a field.
@@ -209,7 +186,7 @@ impl Policy {
         if let Some(role) = role.filter(|role| self.leaves_by_role(*role, at.destination)) {
             all.push(Ruling { action: Action::Keep, because: Because::Role(role), purpose: Some(purpose) });
         }
-        self.strictest(all, at.destination)
+        self.extreme(all, Ordering::Less, at.destination)
     }
 
     /// Auth goes only where it was sent: to the destination whose answer the client gets.
@@ -217,24 +194,31 @@ impl Policy {
         role.leaves() && (role != Role::Auth || self.destination(destination).primary)
     }
 
-    /// The one that is at least as coarse as all others, or the preferred one of
-    /// those that nothing is coarser than.
-    fn strictest(&self, all: Vec<Ruling>, destination: DestinationNo) -> Result<Option<Ruling>, Conflict> {
-        let coarser_exists =
-            |ruling: &Ruling| all.iter().any(|other| other.action.compare(&ruling.action) == Some(Ordering::Less));
-        let mut chosen: Option<Ruling> = None;
-        for ruling in all.iter().filter(|ruling| !coarser_exists(ruling)) {
-            chosen = match chosen {
-                None => Some(ruling.clone()),
-                Some(first) if first.action == ruling.action => Some(first),
-                Some(first) => match self.destination(destination).prefer.choose(&first.action, &ruling.action) {
-                    Some(preferred) if *preferred == first.action => Some(first),
-                    Some(_) => Some(ruling.clone()),
-                    None => return Err(Conflict { first: first.because, second: ruling.because }),
-                },
-            };
+    /// The ruling that no other goes beyond in one direction of coarseness; of
+    /// several such, the one this destination prefers. All are looked at
+    /// together, so their order says nothing.
+    fn extreme(
+        &self,
+        all: Vec<Ruling>,
+        beyond: Ordering,
+        destination: DestinationNo,
+    ) -> Result<Option<Ruling>, Conflict> {
+        let surpassed = |ruling: &Ruling| all.iter().any(|other| other.action.compare(&ruling.action) == Some(beyond));
+        let mut left: Vec<&Ruling> = Vec::new();
+        for ruling in all.iter().filter(|ruling| !surpassed(ruling)) {
+            if !left.iter().any(|known| known.action == ruling.action) {
+                left.push(ruling);
+            }
         }
-        Ok(chosen)
+        let prefer = &self.destination(destination).prefer;
+        left.sort_by_key(|ruling| prefer.rank(&ruling.action));
+        match left.as_slice() {
+            [] => Ok(None),
+            [first, second, ..] if prefer.rank(&first.action) == prefer.rank(&second.action) => {
+                Err(Conflict { first: first.because, second: second.because })
+            }
+            [first, ..] => Ok(Some((*first).clone())),
+        }
     }
 
     /// Every key domain that some rule's pseudonyms need.

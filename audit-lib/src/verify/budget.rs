@@ -45,7 +45,11 @@ impl Budgets {
             // Said again after a crash, in the same words.
             Some(known) if known == charge => return,
             Some(_) => {
-                return report.finding("budget_twice", place, format!("release `{}` is paid for twice", charge.release));
+                return report.finding(
+                    "budget_twice",
+                    place,
+                    format!("release `{}` is paid for twice", charge.release),
+                );
             }
             None => {}
         }

@@ -30,7 +30,8 @@ pub struct Compiled {
 /// Files are told apart by `kind`, never by name; their order changes nothing.
 #[must_use]
 pub fn compile(files: &[SourceFile]) -> Compiled {
-    let (source, diagnostics) = source::read(files);
+    let (mut source, diagnostics) = source::read(files);
+    source.sort();
     let mut compiler = Compiler { taxonomy: Taxonomy::default(), diagnostics };
     let policy = compiler.compile(&source);
     let mut diagnostics = compiler.diagnostics;

@@ -67,6 +67,16 @@ pub fn read(files: &[SourceFile]) -> (PolicySource, Vec<Diagnostic>) {
 }
 
 impl PolicySource {
+    /// Sorts every kind by name, so that numbers, and what is said about ties,
+    /// never depend on which file a document stands in.
+    pub fn sort(&mut self) {
+        self.contracts.sort_by(|a, b| a.name.value.cmp(&b.name.value));
+        self.purposes.sort_by(|a, b| a.name.value.cmp(&b.name.value));
+        self.destinations.sort_by(|a, b| a.name.value.cmp(&b.name.value));
+        self.rules.sort_by(|a, b| a.name.value.cmp(&b.name.value));
+        self.exports.sort_by(|a, b| a.name.value.cmp(&b.name.value));
+    }
+
     /// Reads one document into the list of its kind.
     fn take(&mut self, document: &Node, reader: &mut Reader) {
         if document.value == Value::Null {
