@@ -2,7 +2,7 @@
 //! merely validate its JSON.
 //!
 //! Rows alternate in every round; a figure is the median of the rounds, in
-//! thread CPU time. `--profile ROW` runs one row alone, for a profiler.
+//! thread CPU time. `--profile ROW [BATCH [PASSES]]` runs one row alone, for a profiler.
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -219,21 +219,26 @@ fn table(size: usize) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// One row alone, some thousand events of it.
-fn profile(row: &str, size: usize) -> Result<(), Box<dyn std::error::Error>> {
+/// One row alone, so many passes over all events.
+fn profile(row: &str, size: usize, passes: usize) -> Result<(), Box<dyn std::error::Error>> {
     let row = match row {
         "index" => Row::Index,
         "decode" => Row::Decode,
         "decide" => Row::Decide,
         "enforce" => Row::Enforce,
         "asking" => Row::EnforceAsking,
-        _ => return Err("want --profile index|decode|decide|enforce|asking [BATCH]".into()),
+        _ => return Err("want --profile index|decode|decide|enforce|asking [BATCH [PASSES]]".into()),
     };
     let mut bench = Bench::of(size)?;
-    for _ in 0..20 {
+    for _ in 0..passes {
         black_box(bench.pass(row));
     }
     Ok(())
+}
+
+fn profiled(row: &str, options: &[&str]) -> Result<(), Box<dyn std::error::Error>> {
+    let number = |place: usize, otherwise: usize| options.get(place).map_or(Ok(otherwise), |text| text.parse());
+    profile(row, number(0, 1)?, number(1, 1_000)?)
 }
 
 fn main() -> ExitCode {
@@ -241,9 +246,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         [] => table(1).and_then(|()| table(20)),
-        ["--profile", row] => profile(row, 1),
-        ["--profile", row, size] => size.parse().map_err(Into::into).and_then(|size| profile(row, size)),
-        _ => Err("usage: micro [--profile ROW [BATCH]]".into()),
+        ["--profile", row, options @ ..] => profiled(row, options),
+        _ => Err("usage: micro [--profile ROW [BATCH [PASSES]]]".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,7 +12,7 @@ use crate::hash::{Front, Seed};
 use crate::plan::{ABSENT, Plan, PlanNode, PlanNodeId, Selector, Slot, Table, Test, Verb};
 
 /// The longest path a plan takes. Pass two recurses on it, so it has a bound.
-const STEPS_MAX: usize = 64;
+pub const STEPS_MAX: usize = 64;
 
 /// One step of a path from the root of a document.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

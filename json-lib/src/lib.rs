@@ -57,7 +57,7 @@ mod rewrite;
 mod scan;
 mod visit;
 
-pub use builder::{PlanBuilder, PlanConflict, Step};
+pub use builder::{PlanBuilder, PlanConflict, STEPS_MAX, Step};
 pub use escape::write_string;
 pub use index::{Index, NodeId};
 pub use malformed::{Limits, Malformed, MalformedKind};

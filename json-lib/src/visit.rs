@@ -6,25 +6,25 @@
 use crate::node::{Key, Kind, Node};
 use crate::plan::{Found, Plan, PlanNodeId, Verb};
 
-/// The caller's eye in a visit.
-pub trait Visit<A> {
+/// The caller's eye in a visit of a body that lives for `'a`.
+pub trait Visit<'a, A> {
     /// A value of any kind where the plan has a leaf.
-    fn field(&mut self, action: A, value: Node<'_>);
+    fn field(&mut self, action: A, value: Node<'a>);
 
     /// A member or element that the plan does not name; `nearest` is its
     /// nearest declared parent.
-    fn undeclared(&mut self, nearest: PlanNodeId, key: Option<Key<'_>>, value: Node<'_>) {
+    fn undeclared(&mut self, nearest: PlanNodeId, key: Option<Key<'a>>, value: Node<'a>) {
         let _ = (nearest, key, value);
     }
 }
 
 /// Walks the part of a document that a plan names. Recursion follows the
 /// plan's paths, never the body.
-pub fn visit<A: Copy, V: Visit<A>>(node: Node<'_>, plan: &Plan<A>, visitor: &mut V) {
+pub fn visit<'a, A: Copy, V: Visit<'a, A>>(node: Node<'a>, plan: &Plan<A>, visitor: &mut V) {
     enter(node, PlanNodeId::ROOT.0, plan, visitor);
 }
 
-fn enter<A: Copy, V: Visit<A>>(container: Node<'_>, id: u32, plan: &Plan<A>, visitor: &mut V) {
+fn enter<'a, A: Copy, V: Visit<'a, A>>(container: Node<'a>, id: u32, plan: &Plan<A>, visitor: &mut V) {
     let at = plan.node(id);
     match container.kind() {
         Kind::Object => {
@@ -48,7 +48,7 @@ fn enter<A: Copy, V: Visit<A>>(container: Node<'_>, id: u32, plan: &Plan<A>, vis
 }
 
 #[inline]
-fn step<A: Copy, V: Visit<A>>(value: Node<'_>, found: &Found, plan: &Plan<A>, visitor: &mut V) {
+fn step<'a, A: Copy, V: Visit<'a, A>>(value: Node<'a>, found: &Found, plan: &Plan<A>, visitor: &mut V) {
     let at = plan.node(found.child);
     if let Verb::Edit(action) = at.verb {
         visitor.field(action, value);

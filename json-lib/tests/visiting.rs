@@ -7,7 +7,7 @@ use privet_json::{Index, Key, Limits, Node, PlanBuilder, PlanNodeId, Step, Visit
 #[derive(Default)]
 struct Seen(Vec<String>);
 
-impl Visit<char> for Seen {
+impl Visit<'_, char> for Seen {
     fn field(&mut self, action: char, value: Node<'_>) {
         self.0.push(format!("{action} {}", String::from_utf8_lossy(value.raw())));
     }

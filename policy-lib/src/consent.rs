@@ -7,7 +7,7 @@
 use privet_json::{Kind, Node};
 
 use crate::path::{Origin, Path, Step};
-use crate::policy::{AgeClass, Basis, OptOut, PlaceNo, Purpose, PurposeNo, Recipient, Regime};
+use crate::policy::{AgeClass, Basis, OptOut, PlaceNo, Policy, Purpose, PurposeNo, PurposeSet, Recipient, Regime};
 use crate::source::GrantSource;
 
 /// The state of one purpose for one event and recipient.
@@ -50,6 +50,133 @@ impl Consent {
             (Self::Given, _) | (_, Self::Given) => Self::Given,
             (Self::Absent, Self::Absent) => Self::Absent,
         }
+    }
+}
+
+/// The state of every purpose of a policy. A purpose may be in several sets:
+/// the strictest counts, so both of two signals are the union of their sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConsentStates {
+    given: PurposeSet,
+    unavailable: PurposeSet,
+    refused: PurposeSet,
+}
+
+impl ConsentStates {
+    /// The state of one purpose.
+    #[must_use]
+    pub const fn of(&self, purpose: PurposeNo) -> Consent {
+        if self.refused.contains(purpose) {
+            Consent::Refused
+        } else if self.unavailable.contains(purpose) {
+            Consent::Unavailable
+        } else if self.given.contains(purpose) {
+            Consent::Given
+        } else {
+            Consent::Absent
+        }
+    }
+
+    /// Every purpose and its state, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Consent> {
+        (0..64).map(|number| self.of(PurposeNo(number)))
+    }
+
+    /// Both signals together, as [`Consent::and`] for each purpose.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            given: self.given.or(other.given),
+            unavailable: self.unavailable.or(other.unavailable),
+            refused: self.refused.or(other.refused),
+        }
+    }
+
+    /// The purposes that are refused.
+    #[must_use]
+    pub const fn refused(&self) -> PurposeSet {
+        self.refused
+    }
+
+    /// These purposes are refused, and nothing is known of any other.
+    pub(crate) fn all_refused(refused: PurposeSet) -> Self {
+        Self { refused, ..Self::default() }
+    }
+
+    /// One more signal about a purpose.
+    pub(crate) fn say(&mut self, purpose: PurposeNo, state: Consent) {
+        let set = match state {
+            Consent::Given => &mut self.given,
+            Consent::Unavailable => &mut self.unavailable,
+            Consent::Refused => &mut self.refused,
+            Consent::Absent => return,
+        };
+        *set = set.with(purpose);
+    }
+
+    /// What these states permit.
+    pub(crate) const fn permit(&self, grounds: Grounds) -> PurposeSet {
+        let denied = self.refused.or(self.unavailable);
+        grounds.always.or(self.given.or(grounds.by_silence).without(denied))
+    }
+}
+
+/// The purposes that need no grant, for one jurisdiction, age class and memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grounds {
+    /// Whatever the person says.
+    always: PurposeSet,
+    /// As long as the person says nothing.
+    by_silence: PurposeSet,
+}
+
+impl Policy {
+    pub(crate) fn grounds(&self, place: PlaceNo, age: AgeClass, memory: Memory) -> Grounds {
+        let permitted = |state| {
+            let hits = self.numbered_purposes().filter(|(_, purpose)| purpose.permits(state, place, age, memory));
+            hits.fold(PurposeSet::default(), |set, (number, _)| set.with(number))
+        };
+        Grounds { always: permitted(Consent::Refused), by_silence: permitted(Consent::Absent) }
+    }
+
+    /// What an event, or what its batch shares, says about each purpose.
+    pub(crate) fn signals_in(&self, node: Node<'_>) -> ConsentStates {
+        let mut states = ConsentStates::default();
+        let mut preferences = None;
+        for (number, purpose) in self.numbered_purposes() {
+            for grant in &purpose.granted_by {
+                let state = match grant {
+                    GrantSource::Segment(category) => {
+                        preferences.get_or_insert_with(|| CategoryPreferences::of(node)).state(category)
+                    }
+                    GrantSource::Field { path, given } => field(node, path, given),
+                    GrantSource::Tcf(_) => Consent::Absent,
+                };
+                states.say(number, state);
+            }
+        }
+        states
+    }
+
+    /// What the request says that grants each purpose.
+    pub(crate) fn signals_of(&self, request: &dyn RequestFacts) -> ConsentStates {
+        let mut states = ConsentStates::default();
+        for (number, purpose) in self.numbered_purposes() {
+            if purpose.granted_by.iter().any(|grant| matches!(grant, GrantSource::Tcf(_))) {
+                let there = request.has_query("gdpr_consent") || request.has_cookie("euconsent-v2");
+                states.say(number, unreadable_if(there));
+            }
+        }
+        states
+    }
+
+    /// What the request's opt-out signals say about each purpose to this recipient.
+    pub(crate) fn opted_out(&self, recipient: Recipient, request: &dyn RequestFacts) -> ConsentStates {
+        let mut states = ConsentStates::default();
+        for (number, purpose) in self.numbered_purposes() {
+            states.say(number, purpose.opted_out(recipient, request));
+        }
+        states
     }
 }
 
@@ -115,19 +242,8 @@ impl StoredDecisions for NothingStored {
 }
 
 impl Purpose {
-    /// What an event, and what its batch shares, say about this purpose.
-    #[must_use]
-    pub fn signalled(&self, event: Node<'_>, shared: Option<Node<'_>>, request: &dyn RequestFacts) -> Consent {
-        let said = |grant: &GrantSource| {
-            let own = grant.state(event, request);
-            shared.map_or(own, |shared| own.and(grant.state(shared, request)))
-        };
-        self.granted_by.iter().map(said).fold(Consent::Absent, Consent::and)
-    }
-
     /// What the request's opt-out signals say to this recipient.
-    #[must_use]
-    pub fn opted_out(&self, recipient: Recipient, request: &dyn RequestFacts) -> Consent {
+    fn opted_out(&self, recipient: Recipient, request: &dyn RequestFacts) -> Consent {
         if !self.everywhere && recipient != Recipient::ThirdParty {
             return Consent::Absent;
         }
@@ -162,17 +278,6 @@ pub enum Memory {
     Forgetful,
 }
 
-impl GrantSource {
-    /// Reads this signal off an event, or off what its batch shares.
-    fn state(&self, node: Node<'_>, request: &dyn RequestFacts) -> Consent {
-        match self {
-            Self::Segment(category) => segment_category(node, category),
-            Self::Field { path, given } => field(node, path, given),
-            Self::Tcf(_) => unreadable_if(request.has_query("gdpr_consent") || request.has_cookie("euconsent-v2")),
-        }
-    }
-}
-
 impl OptOut {
     fn state(self, request: &dyn RequestFacts) -> Consent {
         match self {
@@ -193,16 +298,34 @@ const fn unreadable_if(there: bool) -> Consent {
 /// Segment's `context.consent.categoryPreferences`: a category that a present object lacks is refused.
 ///
 /// Segment's documentation also spells the member `categoryPreference`.
-fn segment_category(event: Node<'_>, category: &str) -> Consent {
-    let consent = event.get("context").and_then(|context| context.get("consent"));
-    let Some(consent) = consent.filter(|consent| consent.kind() != Kind::Null) else { return Consent::Absent };
-    if consent.kind() != Kind::Object {
-        return Consent::Unavailable;
+enum CategoryPreferences<'a> {
+    /// There is something in its place that is no object.
+    Unreadable,
+    /// What stands under each spelling.
+    Written([Option<Node<'a>>; 2]),
+}
+
+impl<'a> CategoryPreferences<'a> {
+    fn of(event: Node<'a>) -> Self {
+        let there = |node: &Node<'_>| node.kind() != Kind::Null;
+        match event.get("context").and_then(|context| context.get("consent")).filter(there) {
+            None => Self::Written([None, None]),
+            Some(consent) if consent.kind() != Kind::Object => Self::Unreadable,
+            Some(consent) => {
+                Self::Written(["categoryPreferences", "categoryPreference"].map(|name| consent.get(name).filter(there)))
+            }
+        }
     }
-    let spellings = ["categoryPreferences", "categoryPreference"];
-    let present =
-        spellings.into_iter().filter_map(|name| consent.get(name)).filter(|object| object.kind() != Kind::Null);
-    present.map(|object| preference(object, category)).fold(Consent::Absent, Consent::and)
+
+    fn state(&self, category: &str) -> Consent {
+        match self {
+            Self::Unreadable => Consent::Unavailable,
+            Self::Written(objects) => {
+                let each = objects.iter().flatten().map(|object| preference(*object, category));
+                each.fold(Consent::Absent, Consent::and)
+            }
+        }
+    }
 }
 
 fn preference(object: Node<'_>, category: &str) -> Consent {
@@ -302,29 +425,14 @@ mod tests {
     use super::*;
     use privet_json::{Index, Limits};
 
-    struct Bare;
-
-    impl RequestFacts for Bare {
-        fn header(&self, _: &str) -> Vec<&str> {
-            Vec::new()
-        }
-        fn has_query(&self, _: &str) -> bool {
-            false
-        }
-        fn has_cookie(&self, _: &str) -> bool {
-            false
-        }
-    }
-
-    fn read(grant: &GrantSource, json: &str) -> Consent {
+    fn read(json: &str, state: impl FnOnce(Node<'_>) -> Consent) -> Consent {
         let mut index = Index::default();
         let root = index.read(json.as_bytes(), &Limits::default()).unwrap();
-        grant.state(index.node(json.as_bytes(), root), &Bare)
+        state(index.node(json.as_bytes(), root))
     }
 
     #[test]
     fn segment_preferences_are_read_strictly() {
-        let analytics = GrantSource::Segment("Analytics".into());
         for (json, state) in [
             (r#"{}"#, Consent::Absent),
             (r#"{"context":{}}"#, Consent::Absent),
@@ -342,14 +450,14 @@ mod tests {
                 Consent::Refused,
             ),
         ] {
-            assert_eq!(read(&analytics, json), state, "{json}");
+            assert_eq!(read(json, |node| CategoryPreferences::of(node).state("Analytics")), state, "{json}");
         }
     }
 
     #[test]
     fn a_configured_member_grants_by_its_listed_values_only() {
-        let grant =
-            GrantSource::Field { path: "consent.analytics".parse().unwrap(), given: vec!["true".into(), "yes".into()] };
+        let path: Path = "consent.analytics".parse().unwrap();
+        let given = ["true".to_owned(), "yes".to_owned()];
         for (json, state) in [
             (r#"{}"#, Consent::Absent),
             (r#"{"consent":{"analytics":null}}"#, Consent::Absent),
@@ -359,7 +467,30 @@ mod tests {
             (r#"{"consent":{"analytics":{}}}"#, Consent::Unavailable),
             (r#"{"consent":"all"}"#, Consent::Unavailable),
         ] {
-            assert_eq!(read(&grant, json), state, "{json}");
+            assert_eq!(read(json, |node| field(node, &path, &given)), state, "{json}");
+        }
+    }
+
+    #[test]
+    fn states_of_all_purposes_agree_with_those_of_one() {
+        let all = [Consent::Given, Consent::Absent, Consent::Unavailable, Consent::Refused];
+        let purpose = PurposeNo(63);
+        let only = |state| {
+            let mut states = ConsentStates::default();
+            states.say(purpose, state);
+            states
+        };
+        let set = PurposeSet::default().with(purpose);
+        for (a, b) in all.into_iter().flat_map(|a| all.map(|b| (a, b))) {
+            let both = only(a).and(only(b));
+            assert_eq!(both.of(purpose), a.and(b));
+            assert_eq!(both.of(PurposeNo(0)), Consent::Absent);
+            for (always, by_silence) in [(false, false), (false, true), (true, true)] {
+                let want = always || a.and(b) == Consent::Given || (by_silence && a.and(b) == Consent::Absent);
+                let take = |whether: bool| if whether { set } else { PurposeSet::default() };
+                let grounds = Grounds { always: take(always), by_silence: take(by_silence) };
+                assert_eq!(both.permit(grounds).contains(purpose), want, "{a:?} {b:?} {grounds:?}");
+            }
         }
     }
 

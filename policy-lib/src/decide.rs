@@ -5,15 +5,17 @@
 //! together with what its batch shares; a denial in a batch binds every event of
 //! that person in it, and one that the batch shares binds all.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use privet_json::{Kind, Node};
 
-use crate::consent::{Consent, Memory, Remembered, RequestFacts, StoredDecisions, is_null_id};
+use crate::consent::{ConsentStates, Grounds, Memory, Remembered, RequestFacts, StoredDecisions, is_null_id};
 use crate::format::Format;
 use crate::path::Path;
-use crate::policy::{AgeClass, ContractNo, PlaceNo, Policy, PurposeNo, PurposeSet, Recipient};
+use crate::policy::{AgeClass, Contract, ContractNo, PlaceNo, Policy, PurposeNo, PurposeSet, Recipient};
 use crate::verdict::{Verdict, VerdictKey};
 
 /// One request's events and everything their verdicts depend on.
@@ -22,6 +24,8 @@ pub struct Batch<'a> {
     pub format: Format,
     /// The events.
     pub events: &'a [Node<'a>],
+    /// The places, ascending, of those that are no event of the format.
+    pub unfit: &'a [usize],
     /// The object around them whose other members all of them share.
     pub shared: Option<Node<'a>>,
     /// The kind that the request path gives an event that names none.
@@ -46,11 +50,20 @@ pub struct Decision {
     /// What becomes of it.
     pub outcome: Outcome,
     /// The state of each purpose, over all destinations that use it the strictest.
-    pub consent: Vec<Consent>,
-    /// What the person refused in this very event, to be stored.
-    pub refused: PurposeSet,
+    pub consent: ConsentStates,
+    /// What the person refused, if anything.
+    pub refusal: Option<Box<Refusal>>,
     /// The purposes that permit publishing aggregates to third parties.
     pub publishable: PurposeSet,
+}
+
+/// What a person refused in a request, to be stored under each of the person's ids.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What was refused.
+    pub purposes: PurposeSet,
+    /// The ids in the event and around it.
+    pub subjects: Vec<String>,
 }
 
 /// What becomes of an event.
@@ -62,156 +75,266 @@ pub enum Outcome {
     Unmatched,
     /// It breaks its contract.
     Invalid(ContractNo),
-    /// It is no object.
+    /// It is no event of its format.
     Malformed,
 }
 
 /// Decides every event of a request.
 #[must_use]
 pub fn decide(policy: &Policy, batch: &Batch<'_>) -> Vec<Decision> {
-    let facts: Vec<EventFacts> = {
-        let mut scratch = String::new();
-        batch.events.iter().map(|event| EventFacts::read(policy, batch, *event, &mut scratch)).collect()
-    };
-    let facts = spread_refusals(policy, batch, facts);
-    let opted_out = OptOuts::read(policy, batch);
-    let mut key = VerdictKey { contract: ContractNo(0), place: batch.place, age: batch.age, permitted: Vec::new() };
-    facts
-        .into_iter()
-        .zip(batch.events)
-        .map(|(facts, event)| facts.decide(policy, batch, *event, &opted_out, &mut key))
-        .collect()
+    let mut facts = Facts::read(policy, batch);
+    facts.spread_refusals();
+    let mut judge = Judge::of(policy, batch);
+    facts.events.iter().zip(batch.events).map(|(event, node)| judge.decide(&facts, event, *node)).collect()
 }
 
-/// What one event says by itself.
+/// What the events of a request say.
+struct Facts<'a> {
+    policy: &'a Policy,
+    batch: &'a Batch<'a>,
+    events: Vec<EventFacts>,
+    /// The values that name the people of all events, one event's after the other's.
+    subjects: Vec<Node<'a>>,
+}
+
+/// What one event says, together with what its batch shares.
 struct EventFacts {
     contract: Result<ContractNo, Outcome>,
     age: AgeClass,
-    /// The signalled state of each purpose.
-    signalled: Vec<Consent>,
-    /// What the person refused here.
+    signalled: ConsentStates,
+    /// What the person refused, here or in another event of the request.
     refused: PurposeSet,
+    /// Its part of [`Facts::subjects`].
+    subjects: Range<usize>,
 }
 
-impl EventFacts {
-    fn read(policy: &Policy, batch: &Batch<'_>, event: Node<'_>, scratch: &mut String) -> Self {
+impl<'a> Facts<'a> {
+    fn read(policy: &'a Policy, batch: &'a Batch<'a>) -> Self {
+        let events = Vec::with_capacity(batch.events.len());
+        let mut facts = Self { policy, batch, events, subjects: Vec::new() };
+        let around = policy.signals_of(batch.request);
+        let around = batch.shared.map_or(around, |shared| around.and(policy.signals_in(shared)));
+        let mut scratch = String::new();
+        for event in batch.events {
+            let read = facts.event(*event, around, &mut scratch);
+            facts.events.push(read);
+        }
+        facts
+    }
+
+    fn event(&mut self, event: Node<'a>, around: ConsentStates, scratch: &mut String) -> EventFacts {
+        let Self { policy, batch, .. } = *self;
+        let begun = self.subjects.len();
         let mut age = batch.age;
-        let contract = match policy.matcher.find(batch.format, event, batch.implied, scratch) {
-            None if event.kind() != Kind::Object => Err(Outcome::Malformed),
-            None => Err(Outcome::Unmatched),
+        let fit = event.kind() == Kind::Object && batch.unfit.binary_search(&self.events.len()).is_err();
+        let found = policy.matcher.find(batch.format, event, batch.implied, scratch).filter(|_| fit);
+        let contract = match found {
+            None => {
+                if let Some(contract) = self.stand_in() {
+                    let mut collect = |node| contract.shape.subjects(node, &mut self.subjects);
+                    collect(event);
+                    batch.shared.into_iter().for_each(collect);
+                }
+                Err(if fit { Outcome::Unmatched } else { Outcome::Malformed })
+            }
             Some(number) => {
                 let contract = policy.contract(number);
-                let check = contract.shape.check(&contract.fields, event, batch.shared);
+                let check = contract.shape.check(&contract.fields, event, batch.shared, &mut self.subjects);
                 if let (AgeClass::Unknown, Some(found)) = (age, check.age) {
                     age = found;
                 }
                 if check.valid { Ok(number) } else { Err(Outcome::Invalid(number)) }
             }
         };
-        let signalled: Vec<Consent> =
-            policy.purposes.iter().map(|purpose| purpose.signalled(event, batch.shared, batch.request)).collect();
-        let refused = set_of(&signalled, |state| state == Consent::Refused);
-        Self { contract, age, signalled, refused }
+        let signalled = policy.signals_in(event).and(around);
+        EventFacts { contract, age, signalled, refused: signalled.refused(), subjects: begun..self.subjects.len() }
     }
 
-    fn decide(
-        self,
-        policy: &Policy,
-        batch: &Batch<'_>,
-        event: Node<'_>,
-        opted_out: &OptOuts,
-        key: &mut VerdictKey,
-    ) -> Decision {
-        let resolved = self.resolve(policy, batch, event);
-        let permits = |number: usize, recipient: Recipient| {
-            let Some(purpose) = policy.purposes.get(number) else { return false };
-            let state =
-                resolved.get(number).copied().unwrap_or(Consent::Unavailable).and(opted_out.of(number, recipient));
-            purpose.permits(state, batch.place, self.age, batch.memory)
+    /// An event of no contract still names its subject where its format says so.
+    fn stand_in(&self) -> Option<&'a Contract> {
+        self.policy.contracts.iter().find(|contract| contract.format == self.batch.format)
+    }
+
+    /// Every id of the person an event is about: in the event, in what its
+    /// batch shares, and in the request's headers.
+    fn subjects_of(&self, event: &EventFacts) -> impl Iterator<Item = Cow<'a, str>> {
+        let contract = match &event.contract {
+            Ok(number) | Err(Outcome::Invalid(number)) => Some(self.policy.contract(*number)),
+            Err(_) => self.stand_in(),
         };
-        let permitted = |recipient: Recipient| {
-            (0..policy.purposes.len())
-                .filter(|number| permits(*number, recipient))
-                .fold(PurposeSet::default(), |set, number| set.with(numbered(number)))
-        };
-        key.age = self.age;
-        key.permitted.clear();
-        key.permitted.extend(
-            policy.destinations.iter().map(|destination| permitted(destination.recipient).and(destination.purposes)),
-        );
-        let outcome = match self.contract {
-            Ok(contract) => {
-                key.contract = contract;
-                Outcome::Ruled(policy.verdict(key))
+        let request = self.batch.request;
+        let headers = contract.map(|contract| contract.shape.subject_headers()).unwrap_or_default();
+        let in_headers = headers.iter().flat_map(|name| request.header(name)).map(Cow::Borrowed);
+        let values = self.subjects.get(event.subjects.clone()).unwrap_or_default();
+        let in_values = values.iter().filter_map(|value| scalar_text(*value));
+        in_values.chain(in_headers).filter(|id| !is_null_id(id)).map(trimmed)
+    }
+
+    /// A refusal in one event binds every event of the same person in the request;
+    /// ids that stand together in one event belong to the same person.
+    fn spread_refusals(&mut self) {
+        if self.events.len() < 2 || self.events.iter().all(|event| event.refused.is_empty()) {
+            return;
+        }
+        let mut numbers: HashMap<Cow<'a, str>, usize> = HashMap::new();
+        let mut people = People::default();
+        let mut person_of: Vec<Option<usize>> = Vec::with_capacity(self.events.len());
+        for event in &self.events {
+            let mut first: Option<usize> = None;
+            for subject in self.subjects_of(event) {
+                let next = numbers.len();
+                let number = *numbers.entry(subject).or_insert(next);
+                people.know(number);
+                match first {
+                    None => first = Some(number),
+                    Some(first) => people.join(first, number),
+                }
             }
-            Err(outcome) => outcome,
-        };
-        let publishable = permitted(Recipient::ThirdParty);
-        let consent =
-            resolved.iter().enumerate().map(|(number, state)| state.and(opted_out.strictest(policy, number))).collect();
-        Decision { outcome, consent, refused: self.refused, publishable }
+            person_of.push(first);
+        }
+        let mut refused = vec![PurposeSet::default(); numbers.len()];
+        for (event, person) in self.events.iter().zip(&person_of) {
+            if let Some(all) = person.and_then(|person| refused.get_mut(people.find(person))) {
+                *all = all.or(event.refused);
+            }
+        }
+        for (event, person) in self.events.iter_mut().zip(&person_of) {
+            let bound = person.and_then(|person| refused.get(people.find(person))).copied();
+            event.refused = event.refused.or(bound.unwrap_or_default());
+        }
     }
 
     /// Signals and what was stored earlier, put together.
-    fn resolve(&self, policy: &Policy, batch: &Batch<'_>, event: Node<'_>) -> Vec<Consent> {
-        let refused = |number: usize, state: Consent| {
-            if self.refused.contains(numbered(number)) { Consent::Refused } else { state }
-        };
-        let signalled = self.signalled.iter().enumerate().map(|(number, state)| refused(number, *state));
-        if batch.stored.is_empty() {
-            return signalled.collect();
+    fn resolve(&self, event: &EventFacts, node: Node<'_>) -> ConsentStates {
+        let signalled = event.signalled.and(ConsentStates::all_refused(event.refused));
+        let stored = self.batch.stored;
+        if stored.is_empty() {
+            return signalled;
         }
-        let mut remembered = vec![Remembered::default(); policy.purposes.len()];
+        let mut remembered: Vec<Remembered> = Vec::new();
         let mut add = |purpose: PurposeNo, stored| {
+            if remembered.is_empty() {
+                remembered.resize(self.policy.purposes.len(), Remembered::default());
+            }
             if let Some(slot) = remembered.get_mut(usize::from(purpose.0)) {
                 slot.add(stored);
             }
         };
-        let mut failed = batch.stored.recall_without_subject(&mut add).is_err();
-        each_subject(policy, batch, event, self.contract.as_ref().ok().copied(), &mut |subject| {
-            failed |= batch.stored.recall(subject, &mut add).is_err();
-        });
-        remembered.iter_mut().for_each(|slot| slot.unavailable = failed);
-        let granted_at = event_time_ms(batch.format, event).map(|at| at.min(batch.received_ms));
-        signalled.zip(&remembered).map(|(state, remembered)| remembered.resolve(state, granted_at)).collect()
+        let mut failed = stored.recall_without_subject(&mut add).is_err();
+        for subject in self.subjects_of(event) {
+            failed |= stored.recall(&subject, &mut add).is_err();
+        }
+        if remembered.is_empty() && !failed {
+            return signalled;
+        }
+        let granted_at = event_time_ms(self.batch.format, node).map(|at| at.min(self.batch.received_ms));
+        let mut resolved = ConsentStates::default();
+        for (number, _) in self.policy.numbered_purposes() {
+            let mut remembered = remembered.get(usize::from(number.0)).copied().unwrap_or_default();
+            remembered.unavailable = failed;
+            resolved.say(number, remembered.resolve(signalled.of(number), granted_at));
+        }
+        resolved
     }
 }
 
-/// A refusal in one event binds every event of the same person in the request;
-/// ids that stand together in one event belong to the same person.
-fn spread_refusals(policy: &Policy, batch: &Batch<'_>, mut facts: Vec<EventFacts>) -> Vec<EventFacts> {
-    let any = facts.iter().any(|facts| !facts.refused.is_empty());
-    if !any || facts.len() < 2 {
-        return facts;
+/// The text of a scalar that names somebody.
+fn scalar_text(value: Node<'_>) -> Option<Cow<'_, str>> {
+    match value.kind() {
+        Kind::String => value.text(),
+        Kind::Number => std::str::from_utf8(value.raw()).ok().map(Cow::Borrowed),
+        _ => None,
     }
-    let mut subjects: HashMap<String, usize> = HashMap::new();
-    let mut people = People::default();
-    let mut person_of: Vec<Option<usize>> = Vec::with_capacity(facts.len());
-    for (facts, event) in facts.iter().zip(batch.events) {
-        let mut first: Option<usize> = None;
-        each_subject(policy, batch, *event, facts.contract.as_ref().ok().copied(), &mut |subject| {
-            let next = subjects.len();
-            let number = *subjects.entry(subject.to_owned()).or_insert(next);
-            people.know(number);
-            match first {
-                None => first = Some(number),
-                Some(first) => people.join(first, number),
+}
+
+fn trimmed(id: Cow<'_, str>) -> Cow<'_, str> {
+    match id {
+        Cow::Borrowed(id) => Cow::Borrowed(id.trim()),
+        Cow::Owned(id) => Cow::Owned(id.trim().to_owned()),
+    }
+}
+
+/// What the events of a request are judged by.
+struct Judge<'a> {
+    policy: &'a Policy,
+    place: PlaceNo,
+    memory: Memory,
+    /// By [`RECIPIENTS`].
+    opted_out: [ConsentStates; 3],
+    /// Over all destinations that use a purpose.
+    opted_out_anywhere: ConsentStates,
+    /// By age class, as far as needed.
+    grounds: [Option<Grounds>; 3],
+    key: VerdictKey,
+    last: Option<Arc<Verdict>>,
+}
+
+const RECIPIENTS: [Recipient; 3] = [Recipient::Own, Recipient::Processor, Recipient::ThirdParty];
+
+impl<'a> Judge<'a> {
+    fn of(policy: &'a Policy, batch: &Batch<'_>) -> Self {
+        let opted_out = RECIPIENTS.map(|recipient| policy.opted_out(recipient, batch.request));
+        let mut opted_out_anywhere = ConsentStates::default();
+        for destination in &policy.destinations {
+            for purpose in destination.purposes.iter() {
+                opted_out_anywhere.say(purpose, of_recipient(&opted_out, destination.recipient).of(purpose));
             }
-        });
-        person_of.push(first);
+        }
+        let permitted = Vec::with_capacity(policy.destinations.len());
+        let key = VerdictKey { contract: ContractNo(0), place: batch.place, age: batch.age, permitted };
+        let (place, memory) = (batch.place, batch.memory);
+        Self { policy, place, memory, opted_out, opted_out_anywhere, grounds: [None; 3], key, last: None }
     }
-    let mut refused: HashMap<usize, PurposeSet> = HashMap::new();
-    for (facts, person) in facts.iter().zip(&person_of) {
-        if let Some(person) = person {
-            let all = refused.entry(people.find(*person)).or_default();
-            all.0 |= facts.refused.0;
+
+    fn decide(&mut self, facts: &Facts<'_>, event: &EventFacts, node: Node<'_>) -> Decision {
+        let resolved = facts.resolve(event, node);
+        let grounds = self.grounds(event.age);
+        let permitted = self.opted_out.map(|opted_out| resolved.and(opted_out).permit(grounds));
+        let outcome = match &event.contract {
+            Ok(contract) => Outcome::Ruled(self.verdict(*contract, event.age, &permitted)),
+            Err(outcome) => outcome.clone(),
+        };
+        let refusal = (!event.refused.is_empty()).then(|| {
+            let subjects = facts.subjects_of(event).map(Cow::into_owned).collect();
+            Box::new(Refusal { purposes: event.refused, subjects })
+        });
+        let publishable = of_recipient(&permitted, Recipient::ThirdParty);
+        Decision { outcome, consent: resolved.and(self.opted_out_anywhere), refusal, publishable }
+    }
+
+    fn grounds(&mut self, age: AgeClass) -> Grounds {
+        let compile = || self.policy.grounds(self.place, age, self.memory);
+        let slot = match age {
+            AgeClass::Adult => &mut self.grounds[0],
+            AgeClass::Child => &mut self.grounds[1],
+            AgeClass::Unknown => &mut self.grounds[2],
+        };
+        *slot.get_or_insert_with(compile)
+    }
+
+    /// The verdict on these facts; neighbouring events mostly have the same.
+    fn verdict(&mut self, contract: ContractNo, age: AgeClass, permitted: &[PurposeSet; 3]) -> Arc<Verdict> {
+        (self.key.contract, self.key.age) = (contract, age);
+        self.key.permitted.clear();
+        let purposes = self
+            .policy
+            .destinations
+            .iter()
+            .map(|destination| of_recipient(permitted, destination.recipient).and(destination.purposes));
+        self.key.permitted.extend(purposes);
+        match &self.last {
+            Some(last) if last.key == self.key => Arc::clone(last),
+            _ => Arc::clone(self.last.insert(self.policy.verdict(&self.key))),
         }
     }
-    for (facts, person) in facts.iter_mut().zip(&person_of) {
-        let bound = person.and_then(|person| refused.get(&people.find(person))).copied().unwrap_or_default();
-        facts.refused.0 |= bound.0;
+}
+
+const fn of_recipient<T: Copy>([own, processor, third_party]: &[T; 3], recipient: Recipient) -> T {
+    match recipient {
+        Recipient::Own => *own,
+        Recipient::Processor => *processor,
+        Recipient::ThirdParty => *third_party,
     }
-    facts
 }
 
 /// Disjoint sets of subject ids that stand for one person (Tarjan 1975).
@@ -241,61 +364,6 @@ impl People {
     }
 }
 
-/// Calls back for every id of the person an event is about: in the event, in
-/// what its batch shares, and in the request's headers.
-pub fn each_subject(
-    policy: &Policy,
-    batch: &Batch<'_>,
-    event: Node<'_>,
-    contract: Option<ContractNo>,
-    each: &mut dyn FnMut(&str),
-) {
-    let mut known = |id: &str| {
-        if !is_null_id(id) {
-            each(id.trim());
-        }
-    };
-    // An event of no contract still names its subject where its format says so.
-    let contract = contract
-        .map(|number| policy.contract(number))
-        .or_else(|| policy.contracts.iter().find(|contract| contract.format == batch.format));
-    let Some(contract) = contract else { return };
-    for node in std::iter::once(event).chain(batch.shared) {
-        contract.shape.subjects(node, &mut known);
-    }
-    for name in contract.subject_headers() {
-        batch.request.header(name).into_iter().for_each(&mut known);
-    }
-}
-
-/// What the request's opt-out signals say, for each purpose and recipient.
-struct OptOuts(Vec<[Consent; 3]>);
-
-const RECIPIENTS: [Recipient; 3] = [Recipient::Own, Recipient::Processor, Recipient::ThirdParty];
-
-impl OptOuts {
-    fn read(policy: &Policy, batch: &Batch<'_>) -> Self {
-        Self(
-            policy
-                .purposes
-                .iter()
-                .map(|purpose| RECIPIENTS.map(|recipient| purpose.opted_out(recipient, batch.request)))
-                .collect(),
-        )
-    }
-
-    fn of(&self, purpose: usize, recipient: Recipient) -> Consent {
-        let at = RECIPIENTS.iter().position(|known| *known == recipient).unwrap_or(0);
-        self.0.get(purpose).and_then(|states| states.get(at)).copied().unwrap_or(Consent::Unavailable)
-    }
-
-    /// Over all destinations that use the purpose.
-    fn strictest(&self, policy: &Policy, purpose: usize) -> Consent {
-        let users = policy.destinations.iter().filter(|destination| destination.purposes.contains(numbered(purpose)));
-        users.map(|destination| self.of(purpose, destination.recipient)).fold(Consent::Absent, Consent::and)
-    }
-}
-
 /// The event's own idea of when it happened, in milliseconds since 1970.
 fn event_time_ms(format: Format, event: Node<'_>) -> Option<i64> {
     let member = match format {
@@ -305,15 +373,6 @@ fn event_time_ms(format: Format, event: Node<'_>) -> Option<i64> {
     };
     let text = event.get(member)?.text()?;
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
-}
-
-fn numbered(number: usize) -> PurposeNo {
-    PurposeNo(u8::try_from(number).unwrap_or(u8::MAX))
-}
-
-fn set_of(states: &[Consent], wanted: impl Fn(Consent) -> bool) -> PurposeSet {
-    let hits = states.iter().enumerate().filter(|(_, state)| wanted(**state));
-    hits.fold(PurposeSet::default(), |set, (number, _)| set.with(numbered(number)))
 }
 
 /// The scalar text at a plain member path of an event, or of what its batch shares.

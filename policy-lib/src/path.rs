@@ -64,6 +64,9 @@ pub enum NotAPath {
     /// An odd number of quotes.
     #[error("a quoted name does not end")]
     Quote,
+    /// More steps than events are deep.
+    #[error("a path has at most {} steps", privet_json::STEPS_MAX)]
+    TooLong,
     /// A `$` that starts none of the four request parts.
     #[error("after `$` comes `query`, `header`, `cookie` or `path`, a dot and one name")]
     Origin,
@@ -127,6 +130,9 @@ fn steps(written: &str) -> Result<Vec<Step>, NotAPath> {
             let (bracket, after) = inside.split_once(']').ok_or(NotAPath::Bracket)?;
             steps.push(selector(bracket)?);
             rest = after;
+        }
+        if steps.len() > privet_json::STEPS_MAX {
+            return Err(NotAPath::TooLong);
         }
         match rest.strip_prefix('.') {
             Some("") => return Err(NotAPath::MissingName),

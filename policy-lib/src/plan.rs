@@ -12,7 +12,9 @@ pub const EVENTS: u32 = 0;
 
 /// The plan for an event's own part: what its rulings let leave, and nothing else.
 pub(crate) fn of_event(fields: &[Field], rulings: &[Ruling], key_rulings: &[Option<Ruling>]) -> Plan<Edit> {
-    built(builder(fields, rulings, key_rulings))
+    let mut builder = PlanBuilder::new();
+    declare(&mut builder, fields, rulings, key_rulings, |_| true);
+    built(builder)
 }
 
 /// The same around a batch whose events stand in `member`.
@@ -22,16 +24,26 @@ pub(crate) fn of_batch(
     rulings: &[Ruling],
     key_rulings: &[Option<Ruling>],
 ) -> Plan<Edit> {
-    let mut builder = builder(fields, rulings, key_rulings);
+    // What a contract says about the member that holds the events is not about what stands around them.
+    let holder = Step::Key(member.to_owned());
+    let mut builder = PlanBuilder::new();
+    declare(&mut builder, fields, rulings, key_rulings, |field| field.path.steps.first() != Some(&holder));
     builder.splice(&[JsonStep::Key(member.into())], EVENTS);
     built(builder)
 }
 
-fn builder(fields: &[Field], rulings: &[Ruling], key_rulings: &[Option<Ruling>]) -> PlanBuilder<Edit> {
-    let mut builder = PlanBuilder::new();
+fn declare(
+    builder: &mut PlanBuilder<Edit>,
+    fields: &[Field],
+    rulings: &[Ruling],
+    key_rulings: &[Option<Ruling>],
+    wanted: impl Fn(&Field) -> bool,
+) {
+    // Fields under one `*` share its names, and say the same about them.
+    let mut named: Vec<Vec<JsonStep>> = Vec::new();
     for (number, ((field, ruling), key_ruling)) in fields.iter().zip(rulings).zip(key_rulings).enumerate() {
         let number = u16::try_from(number).unwrap_or(u16::MAX);
-        if field.path.origin != Origin::Event || ruling.action == Action::Drop {
+        if field.path.origin != Origin::Event || ruling.action == Action::Drop || !wanted(field) {
             continue;
         }
         let steps = json_steps(&field.path);
@@ -44,19 +56,20 @@ fn builder(fields: &[Field], rulings: &[Ruling], key_rulings: &[Option<Ruling>])
                 continue;
             }
             let parent = steps.iter().take_while(|step| **step != JsonStep::AnyKey).cloned().collect::<Vec<_>>();
-            builder.any_key_action(&parent, Edit { field: number, key: true });
+            if !named.contains(&parent) {
+                builder.any_key_action(&parent, Edit { field: number, key: true });
+                named.push(parent);
+            }
         }
         match ruling.action {
             Action::Keep => builder.keep(&steps),
             _ => builder.leaf(&steps, Edit { field: number, key: false }),
         };
     }
-    builder
 }
 
-/// Every field has a path of its own, so its declarations cannot contradict each other.
 fn built(builder: PlanBuilder<Edit>) -> Plan<Edit> {
-    builder.build().unwrap_or_else(|_| PlanBuilder::new().build().expect("an empty plan has no contradictions"))
+    builder.build().expect("every field has a path of its own, within the bound, and the events' member none")
 }
 
 /// A member's name leaves as it is or as a pseudonym; nothing between makes a usable name.

@@ -81,6 +81,18 @@ impl PurposeSet {
         self.0 >> purpose.0 & 1 == 1
     }
 
+    /// What is in either set.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is in this set and not in the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// What is in both sets.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
@@ -364,6 +376,11 @@ impl Policy {
     #[must_use]
     pub fn purposes(&self) -> &[Purpose] {
         &self.purposes
+    }
+
+    /// Every purpose with its number.
+    pub(crate) fn numbered_purposes(&self) -> impl Iterator<Item = (PurposeNo, &Purpose)> {
+        (0..).map(PurposeNo).zip(&self.purposes)
     }
 
     /// Every destination.

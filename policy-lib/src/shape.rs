@@ -1,4 +1,4 @@
-//! A contract's fields as a trie: one walk over an event checks it against its
+//! A contract's fields as tries: one walk over an event checks it against its
 //! contract and finds the person it is about.
 
 use privet_json::{Kind, Node, Plan, PlanBuilder, Visit, visit};
@@ -7,12 +7,15 @@ use crate::path::{Origin, Step};
 use crate::plan::json_step;
 use crate::policy::{AgeClass, Contract, Field, FieldTypes, Role};
 
-/// The declared fields of an event's body, by path.
+/// The fields of an event's body, by path.
 #[derive(Debug)]
 pub struct Shape {
-    fields: Plan<u16>,
-    /// Only the subject fields, for the rarer walk that wants nothing else.
+    declared: Plan<u16>,
+    /// Only those that an event can break or that say who it is about.
+    telling: Plan<u16>,
+    /// Only those that name the person, for events that follow no contract.
     subjects: Plan<u16>,
+    subject_headers: Vec<String>,
     /// How many fields are required.
     required: u32,
 }
@@ -33,29 +36,55 @@ impl Shape {
     pub(crate) fn of(fields: &[Field]) -> Self {
         let subject = |field: &Field| field.role == Some(Role::Subject);
         let required = fields.iter().filter(|field| field.required && field.path.origin == Origin::Event).count();
+        let headers = fields.iter().filter(|field| subject(field) && field.path.origin == Origin::Header);
+        let name = |field: &Field| match field.path.steps.first() {
+            Some(Step::Key(name)) => Some(name.clone()),
+            _ => None,
+        };
         Self {
-            fields: plan(fields, |_| true),
+            declared: plan(fields, |_| true),
+            telling: plan(fields, |field| field.constrains() || subject(field) || field.role == Some(Role::Age)),
             subjects: plan(fields, subject),
+            subject_headers: headers.filter_map(name).collect(),
             required: u32::try_from(required).unwrap_or(u32::MAX),
         }
     }
 
-    /// Checks an event, together with what its batch shares, against its contract.
-    pub(crate) fn check(&self, fields: &[Field], event: Node<'_>, shared: Option<Node<'_>>) -> Checked {
+    /// Checks an event, together with what its batch shares, against its
+    /// contract, and collects what names the person.
+    pub(crate) fn check<'a>(
+        &self,
+        fields: &[Field],
+        event: Node<'a>,
+        shared: Option<Node<'a>>,
+        subjects: &mut Vec<Node<'a>>,
+    ) -> Checked {
         if event.kind() != Kind::Object {
             return Checked { valid: false, age: None };
         }
-        let mut check = Check { fields, valid: true, age: None, required: 0, seen: [0; SEEN_WORDS] };
-        visit(event, &self.fields, &mut check);
+        let mut check = Check { fields, valid: true, age: None, required: 0, seen: [0; SEEN_WORDS], subjects };
+        visit(event, &self.telling, &mut check);
         if let Some(shared) = shared {
-            visit(shared, &self.fields, &mut check);
+            visit(shared, &self.telling, &mut check);
         }
         Checked { valid: check.valid && check.required == self.required, age: check.age }
     }
 
-    /// Calls back for every id that a subject field holds.
-    pub(crate) fn subjects(&self, node: Node<'_>, each: &mut dyn FnMut(&str)) {
-        visit(node, &self.subjects, &mut Subjects(each));
+    /// Collects what names the person, without checking anything.
+    pub(crate) fn subjects<'a>(&self, node: Node<'a>, subjects: &mut Vec<Node<'a>>) {
+        visit(node, &self.subjects, &mut Subjects(subjects));
+    }
+
+    /// The headers that name the person.
+    pub(crate) fn subject_headers(&self) -> &[String] {
+        &self.subject_headers
+    }
+}
+
+impl Field {
+    /// Whether a value can break it.
+    fn constrains(&self) -> bool {
+        self.required || self.types != FieldTypes::NONE || self.values.is_some() || self.max_length.is_some()
     }
 }
 
@@ -75,18 +104,19 @@ const SEEN_WORDS: usize = 16;
 /// The most fields a contract may declare, its envelope included.
 pub const FIELDS_MAX: usize = SEEN_WORDS * 64;
 
-struct Check<'a> {
-    fields: &'a [Field],
+struct Check<'a, 's> {
+    fields: &'s [Field],
     valid: bool,
     age: Option<AgeClass>,
     /// How many different required fields were met.
     required: u32,
     seen: [u64; SEEN_WORDS],
+    subjects: &'s mut Vec<Node<'a>>,
 }
 
-impl Visit<u16> for Check<'_> {
+impl<'a> Visit<'a, u16> for Check<'a, '_> {
     #[inline]
-    fn field(&mut self, number: u16, value: Node<'_>) {
+    fn field(&mut self, number: u16, value: Node<'a>) {
         let Some(field) = self.fields.get(usize::from(number)) else { return };
         if value.kind() == Kind::Null {
             return;
@@ -95,13 +125,15 @@ impl Visit<u16> for Check<'_> {
             self.required += 1;
         }
         self.valid &= has_type(field.types, value) && allowed(field, value);
-        if field.role == Some(Role::Age) {
-            self.age = self.age.or(age_class(value));
+        match field.role {
+            Some(Role::Age) => self.age = self.age.or(age_class(value)),
+            Some(Role::Subject) => self.subjects.push(value),
+            _ => {}
         }
     }
 }
 
-impl Check<'_> {
+impl Check<'_, '_> {
     fn first_time(&mut self, number: u16) -> bool {
         let Some(word) = self.seen.get_mut(usize::from(number / 64)) else { return false };
         let bit = 1 << (number % 64);
@@ -161,15 +193,11 @@ fn age_class(value: Node<'_>) -> Option<AgeClass> {
     }
 }
 
-struct Subjects<'a>(&'a mut dyn FnMut(&str));
+struct Subjects<'a, 's>(&'s mut Vec<Node<'a>>);
 
-impl Visit<u16> for Subjects<'_> {
-    fn field(&mut self, _: u16, value: Node<'_>) {
-        match value.kind() {
-            Kind::String => (self.0)(&value.text().unwrap_or_default()),
-            Kind::Number => (self.0)(std::str::from_utf8(value.raw()).unwrap_or_default()),
-            _ => {}
-        }
+impl<'a> Visit<'a, u16> for Subjects<'a, '_> {
+    fn field(&mut self, _: u16, value: Node<'a>) {
+        self.0.push(value);
     }
 }
 
@@ -177,17 +205,6 @@ impl Contract {
     /// The declared fields as a trie: each leaf is a place in [`Contract::fields`].
     #[must_use]
     pub const fn declared(&self) -> &Plan<u16> {
-        &self.shape.fields
-    }
-
-    /// The headers that name the person.
-    pub(crate) fn subject_headers(&self) -> impl Iterator<Item = &str> {
-        self.fields
-            .iter()
-            .filter(|field| field.role == Some(Role::Subject) && field.path.origin == Origin::Header)
-            .filter_map(|field| match field.path.steps.first() {
-                Some(Step::Key(name)) => Some(name.as_str()),
-                _ => None,
-            })
+        &self.shape.declared
     }
 }

@@ -9,6 +9,8 @@ use std::sync::{Arc, RwLock};
 
 use privet_json::Plan;
 
+use crate::action::Action;
+use crate::path::{Origin, Step};
 use crate::plan;
 use crate::policy::{DestinationNo, Field, Policy};
 use crate::taxonomy::covers;
@@ -25,6 +27,42 @@ pub struct SharedTreatment {
     pub key_rulings: Vec<Option<Ruling>>,
     /// The rewrite of the object around a batch's events.
     pub plan: Plan<Edit>,
+    /// What leaves of the request outside of its body.
+    pub outside: Outside,
+}
+
+/// The parts of a request outside of its body that may leave, by name.
+#[derive(Debug, Default)]
+pub struct Outside {
+    /// Headers, in lower case.
+    pub headers: Vec<(String, Action)>,
+    /// Cookies.
+    pub cookies: Vec<(String, Action)>,
+    /// Query parameters.
+    pub query: Vec<(String, Action)>,
+    /// Segments of the path by their place, counted from 0.
+    pub segments: Vec<(usize, Action)>,
+}
+
+impl Outside {
+    fn of(fields: &[Field], rulings: &[Ruling]) -> Self {
+        let mut outside = Self::default();
+        for (field, Ruling { action, .. }) in fields.iter().zip(rulings) {
+            let Some(Step::Key(name)) = field.path.steps.first() else { continue };
+            let named = match (field.path.origin, action) {
+                (_, Action::Drop) | (Origin::Event, _) => continue,
+                (Origin::PathSegment, _) => {
+                    outside.segments.extend(name.parse().ok().map(|place| (place, action.clone())));
+                    continue;
+                }
+                (Origin::Header, _) => &mut outside.headers,
+                (Origin::Cookie, _) => &mut outside.cookies,
+                (Origin::Query, _) => &mut outside.query,
+            };
+            named.push((name.clone(), action.clone()));
+        }
+        outside
+    }
 }
 
 /// The verdicts of a request's matched events, each once.
@@ -94,7 +132,8 @@ impl Policy {
             Some(member) => plan::of_batch(member, &fields, &rulings, &key_rulings),
             None => plan::of_event(&fields, &rulings, &key_rulings),
         };
-        SharedTreatment { fields, rulings, key_rulings, plan }
+        let outside = Outside::of(&fields, &rulings);
+        SharedTreatment { fields, rulings, key_rulings, plan, outside }
     }
 
     /// One event's ruling on a field that others declare too; `None` where its contract does not.
@@ -110,8 +149,8 @@ impl Policy {
         let Some(treatment) = verdict.treatment(destination) else {
             // What is not about a person is not the withheld person's to keep.
             let personal = category.is_none_or(|category| covers("user", category));
-            let because = Ruling { action: crate::action::Action::Drop, because: Because::Withheld, purpose: None };
-            let silent = Ruling { action: crate::action::Action::Keep, because: Because::Withheld, purpose: None };
+            let because = Ruling { action: Action::Drop, because: Because::Withheld, purpose: None };
+            let silent = Ruling { action: Action::Keep, because: Because::Withheld, purpose: None };
             return Some(if personal { (because.clone(), Some(because)) } else { (silent.clone(), Some(silent)) });
         };
         Some((treatment.rulings.get(number)?.clone(), treatment.key_rulings.get(number)?.clone()))

@@ -127,6 +127,8 @@ pub fn documents(text: &str, file: usize) -> Result<Vec<Node>, NotYaml> {
         // The parser's message ends with its own idea of the place; ours points better.
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default().replace('\n', " ");
+        // Nor is its advice for those who call it any for those who wrote the file.
+        let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or_default().to_owned();
         NotYaml { message, at: Span { file, bytes } }
     })?;
     Ok(drafts.into_iter().map(|draft| draft.settle(text, file)).collect())

@@ -7,7 +7,7 @@ use privet_policy::consent::{Consent, Memory, NothingStored, RequestFacts};
 use privet_policy::decide::{Batch, Decision, Outcome, decide};
 use privet_policy::diagnostic::SourceFile;
 use privet_policy::format::Format;
-use privet_policy::policy::{AgeClass, DestinationNo, PlaceNo, Policy};
+use privet_policy::policy::{AgeClass, DestinationNo, PlaceNo, Policy, PurposeNo};
 
 struct Bare;
 
@@ -37,6 +37,7 @@ fn decided(policy: &Policy, event: &str, place: &str) -> Decision {
     let batch = Batch {
         format: Format::Segment,
         events: &[node],
+        unfit: &[],
         shared: None,
         implied: None,
         request: &Bare,
@@ -74,7 +75,7 @@ fn with_consent_each_field_leaves_as_its_strictest_rule_says() {
     let policy = policy();
     let decision =
         decided(&policy, &search(r#","context":{"consent":{"categoryPreferences":{"Analytics":true}}}"#), "default");
-    assert_eq!(decision.consent, [Consent::Given]);
+    assert_eq!(decision.consent.of(PurposeNo(0)), Consent::Given);
     let actions = actions(&policy, &decision);
     let action = |path: &str| actions.iter().find(|(known, _)| known == path).map(|(_, action)| action.as_str());
     assert_eq!(

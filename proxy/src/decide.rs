@@ -32,6 +32,7 @@ pub fn decide(policy: &Policy, raw: &RawRequest, decoded: &Decoded, around: &Sur
     let batch = Batch {
         format: decoded.format,
         events: &events,
+        unfit: &decoded.unfit,
         shared: decoded.shared.map(|root| decoded.index.node(&decoded.body, root)),
         implied: decoded.implied,
         request: &RequestView(raw),

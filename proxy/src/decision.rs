@@ -80,7 +80,7 @@ fn consent(policy: &Policy, decision: &Decision) -> Value {
     policy
         .purposes()
         .iter()
-        .zip(&decision.consent)
+        .zip(decision.consent.iter())
         .map(|(purpose, state)| (purpose.name.clone(), Value::from(state.name())))
         .collect::<serde_json::Map<_, _>>()
         .into()
@@ -176,8 +176,8 @@ struct Lister<'a> {
     found: Vec<Present>,
 }
 
-impl Visit<u16> for Lister<'_> {
-    fn field(&mut self, number: u16, value: Node<'_>) {
+impl<'n> Visit<'n, u16> for Lister<'_> {
+    fn field(&mut self, number: u16, value: Node<'n>) {
         let Some(field) = self.fields.get(usize::from(number)) else { return };
         if value.kind().is_container() {
             return;
@@ -190,7 +190,7 @@ impl Visit<u16> for Lister<'_> {
         self.found.push(Present { path, field: Some(usize::from(number)) });
     }
 
-    fn undeclared(&mut self, nearest: PlanNodeId, key: Option<Key<'_>>, _: Node<'_>) {
+    fn undeclared(&mut self, nearest: PlanNodeId, key: Option<Key<'n>>, _: Node<'n>) {
         if nearest == PlanNodeId::ROOT && self.but.is_some_and(|but| key.is_some_and(|key| key.is(but))) {
             return;
         }

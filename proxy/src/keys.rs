@@ -12,7 +12,9 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use ring::{hkdf, hmac, rand};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use ring::{hkdf, rand};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 /// Bytes of a pseudonym before it is written as base64url: 144 bits.
@@ -89,8 +91,10 @@ impl Keyring {
     pub fn pseudonyms_for(&self, purpose: &str) -> Pseudonyms {
         let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(&*self.secret);
         let info = [purpose.as_bytes(), b"\0", self.epoch.as_bytes()];
-        let key = extracted.expand(&info, hmac::HMAC_SHA256).expect("32 bytes is within HKDF's bound");
-        Pseudonyms(hmac::Key::from(key))
+        let mut key = Zeroizing::new([0; SECRET_BYTES]);
+        let expanded = extracted.expand(&info, hkdf::HKDF_SHA256).and_then(|expanded| expanded.fill(&mut *key));
+        expanded.expect("32 bytes is within HKDF's bound");
+        Pseudonyms(Hmac::new_from_slice(&*key).expect("HMAC takes keys of any length"))
     }
 }
 
@@ -107,17 +111,18 @@ fn secret(bytes: &[u8]) -> Option<Zeroizing<[u8; SECRET_BYTES]>> {
     <[u8; SECRET_BYTES]>::try_from(decoded.as_slice()).ok().map(Zeroizing::new)
 }
 
-/// Makes the pseudonyms of one purpose and epoch.
+/// Makes the pseudonyms of one purpose and epoch. The key is absorbed once, so
+/// that a short value costs two blocks of SHA-256.
 #[derive(Clone)]
-pub struct Pseudonyms(hmac::Key);
+pub struct Pseudonyms(Hmac<Sha256>);
 
 impl Pseudonyms {
     /// The pseudonym of a value: HMAC-SHA-256 (RFC 2104), its first 144 bits as base64url.
     #[must_use]
     pub fn of(&self, value: &[u8]) -> [u8; PSEUDONYM_CHARS] {
-        let tag = hmac::sign(&self.0, value);
+        let tag = self.0.clone().chain_update(value).finalize().into_bytes();
         let mut written = [0; PSEUDONYM_CHARS];
-        let head = tag.as_ref().get(..PSEUDONYM_BYTES).unwrap_or_default();
+        let head = tag.get(..PSEUDONYM_BYTES).unwrap_or_default();
         URL_SAFE_NO_PAD.encode_slice(head, &mut written).expect("18 bytes are 24 characters");
         written
     }

@@ -26,6 +26,7 @@ impl Compiler {
         let conditions: Vec<_> =
             source.conditions.iter().map(|(path, values)| (path.value.clone(), values.clone())).collect();
         self.check_conditions(source);
+        self.check_member_names(source, &fields);
         let shape = Shape::of(&fields);
         Contract {
             name: source.name.value.clone(),
@@ -55,6 +56,29 @@ impl Compiler {
         }
     }
 
+    /// The names that one `*` stands for have one category.
+    fn check_member_names(&mut self, source: &ContractSource, fields: &[Field]) {
+        let named: Vec<_> =
+            fields.iter().filter_map(|field| Some((&field.path, field.key_category.as_ref()?))).collect();
+        let written = |path: &Path| {
+            let field = source.fields.iter().find(|field| field.path.value == *path)?;
+            field.key_category.as_ref().map(|category| category.at.clone())
+        };
+        for (number, (path, category)) in named.iter().enumerate() {
+            let differs = |(known, said): &&(&Path, &String)| names_of(known) == names_of(path) && said != category;
+            let Some((earlier, said)) = named.iter().take(number).find(differs) else { continue };
+            let Some(at) = written(path).or_else(|| written(earlier)) else { continue };
+            let message = format!("the names under one `*` have two categories, `{said}` and `{category}`");
+            let mut twice = Diagnostic::error("P030", &at, message)
+                .label("different from what was said before")
+                .help("say the same `key_category` for every field under this `*`");
+            if let Some(earlier) = written(earlier) {
+                twice = twice.other(&earlier, "said here");
+            }
+            self.report(twice);
+        }
+    }
+
     /// The matcher over all contracts; two that could claim one event are an error.
     pub(super) fn matcher(&mut self, source: &PolicySource, contracts: &[Contract]) -> Matcher {
         let (matcher, overlaps) = Matcher::of(contracts);
@@ -71,6 +95,11 @@ impl Compiler {
         }
         matcher
     }
+}
+
+/// Where the names stand that a path's `*` stands for.
+fn names_of(path: &Path) -> Vec<&Step> {
+    path.steps.iter().take_while(|step| **step != Step::AnyKey).collect()
 }
 
 /// A path with `*` and listed keys stands for one path a key.

@@ -75,6 +75,14 @@ pub struct Minimized {
     pub undeclared: u32,
 }
 
+impl Minimized {
+    /// What the bodies of all shares take together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.shares.iter().map(|share| share.forward.body.len()).sum()
+    }
+}
+
 /// Carries out the verdicts on one request.
 #[must_use]
 pub fn transform(enforcement: &Enforcement, raw: &RawRequest, decoded: &Decoded, decisions: &[Decision]) -> Minimized {
@@ -107,6 +115,9 @@ pub fn transform(enforcement: &Enforcement, raw: &RawRequest, decoded: &Decoded,
     minimized
 }
 
+/// How much unused room of a body is not worth giving back.
+const SPARE_BYTES: usize = 4 * 1024;
+
 /// Writes one destination's share.
 struct Writer<'a> {
     enforcement: &'a Enforcement,
@@ -125,8 +136,13 @@ impl<'a> Writer<'a> {
         if events == 0 {
             return None;
         }
+        // What waits for its collector takes no more room than it is charged for.
+        if body.capacity() > 2 * body.len() + SPARE_BYTES {
+            body.shrink_to_fit();
+        }
         let destination = self.enforcement.policy.destination(self.destination);
-        let mut headers = self.headers(raw);
+        let keys = &self.enforcement.keys;
+        let mut headers = request::headers(raw, &self.shared.outside, keys);
         let body = match self.decoded.layout {
             Layout::BinaryCloudEvent => into_binary(&body, &mut headers)?,
             _ => {
@@ -134,7 +150,7 @@ impl<'a> Writer<'a> {
                 Bytes::from(body)
             }
         };
-        let target = request::target(raw, self.decoded.format, destination, self.shared, &self.enforcement.keys);
+        let target = request::target(raw, self.decoded.format, destination, &self.shared.outside, keys);
         let forward = Forward { method: raw.method.clone(), target, headers, body };
         Some(Share { destination: self.destination, forward, events })
     }
@@ -204,10 +220,6 @@ impl<'a> Writer<'a> {
             return 0;
         }
         splicer.events
-    }
-
-    fn headers(&mut self, raw: &RawRequest) -> HeaderMap {
-        request::headers(raw, self.shared, &self.enforcement.keys, &mut self.room)
     }
 }
 

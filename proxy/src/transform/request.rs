@@ -7,13 +7,11 @@ use http::{HeaderMap, header};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use privet_policy::consent::RequestFacts;
 use privet_policy::format::Format;
-use privet_policy::path::{Origin, Step};
 use privet_policy::policy::Destination;
-use privet_policy::shared::SharedTreatment;
-use privet_policy::verdict::Ruling;
+use privet_policy::shared::Outside;
 
 use super::DomainKeys;
-use super::value::{Room, carry_out_on_text};
+use super::value::carry_out_on_text;
 use crate::request::RawRequest;
 
 /// Headers that HTTP itself needs and that are written anew.
@@ -63,42 +61,35 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
         .map(|(name, value)| (name.trim(), value.trim()))
 }
 
-/// The fields of one part of the request and their rulings.
-fn fields_of(shared: &SharedTreatment, origin: Origin) -> impl Iterator<Item = (&Step, &Ruling)> {
-    let ruled = shared.fields.iter().zip(&shared.rulings);
-    ruled
-        .filter(move |(field, _)| field.path.origin == origin)
-        .filter_map(|(field, ruling)| Some((field.path.steps.first()?, ruling)))
-}
-
 /// The headers that may leave.
-pub(super) fn headers(raw: &RawRequest, shared: &SharedTreatment, keys: &DomainKeys, _: &mut Room) -> HeaderMap {
+pub(super) fn headers(raw: &RawRequest, outside: &Outside, keys: &DomainKeys) -> HeaderMap {
     let mut leaving = HeaderMap::new();
-    for (step, ruling) in fields_of(shared, Origin::Header) {
-        let Step::Key(name) = step else { continue };
+    for (name, action) in &outside.headers {
+        if !raw.headers.contains_key(name) {
+            continue;
+        }
         let Ok(name) = HeaderName::try_from(name.as_str()) else { continue };
         if FRAMING.contains(&name) {
             continue;
         }
         for value in raw.headers.get_all(&name) {
-            let made = value.to_str().ok().and_then(|text| carry_out_on_text(&ruling.action, text, keys));
+            let made = value.to_str().ok().and_then(|text| carry_out_on_text(action, text, keys));
             if let Some(value) = made.and_then(|made| HeaderValue::try_from(made).ok()) {
                 leaving.append(name.clone(), value);
             }
         }
     }
-    if let Some(value) = cookie_header(raw, shared, keys) {
+    if let Some(value) = cookie_header(raw, outside, keys) {
         leaving.insert(COOKIE, value);
     }
     leaving
 }
 
-fn cookie_header(raw: &RawRequest, shared: &SharedTreatment, keys: &DomainKeys) -> Option<HeaderValue> {
+fn cookie_header(raw: &RawRequest, outside: &Outside, keys: &DomainKeys) -> Option<HeaderValue> {
     let mut written = String::new();
-    for (step, ruling) in fields_of(shared, Origin::Cookie) {
-        let Step::Key(name) = step else { continue };
+    for (name, action) in &outside.cookies {
         for (_, value) in cookies(&raw.headers).filter(|(known, _)| known == name) {
-            if let Some(made) = carry_out_on_text(&ruling.action, value, keys) {
+            if let Some(made) = carry_out_on_text(action, value, keys) {
                 written.push_str(if written.is_empty() { "" } else { "; " });
                 written.push_str(&format!("{name}={made}"));
             }
@@ -116,20 +107,19 @@ pub(super) fn target(
     raw: &RawRequest,
     format: Format,
     destination: &Destination,
-    shared: &SharedTreatment,
+    outside: &Outside,
     keys: &DomainKeys,
 ) -> String {
     let path = raw.target.split(['?', '#']).next().unwrap_or_default();
     let mut target = match format {
         Format::Segment => path.to_owned(),
         _ if destination.paths.iter().any(|known| known == path) => path.to_owned(),
-        _ => declared_segments(path, shared, keys),
+        _ => declared_segments(path, outside, keys),
     };
     let mut separator = '?';
-    for (step, ruling) in fields_of(shared, Origin::Query) {
-        let Step::Key(name) = step else { continue };
+    for (name, action) in &outside.query {
         for (_, value) in parameters(&raw.target).filter(|(known, _)| known == name) {
-            if let Some(made) = carry_out_on_text(&ruling.action, &value, keys) {
+            if let Some(made) = carry_out_on_text(action, &value, keys) {
                 let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
                 target.push_str(&format!("{separator}{}={}", encoded(name), encoded(&made)));
                 separator = '&';
@@ -139,17 +129,12 @@ pub(super) fn target(
     target
 }
 
-fn declared_segments(path: &str, shared: &SharedTreatment, keys: &DomainKeys) -> String {
+fn declared_segments(path: &str, outside: &Outside, keys: &DomainKeys) -> String {
     let mut leaving = String::new();
-    for (number, segment) in path.trim_start_matches('/').split('/').enumerate() {
-        let number = number.to_string();
-        let ruling = fields_of(shared, Origin::PathSegment)
-            .find(|(step, _)| **step == Step::Key(number.clone()))
-            .map(|(_, ruling)| ruling);
+    for (place, segment) in path.trim_start_matches('/').split('/').enumerate() {
+        let action = outside.segments.iter().find(|(known, _)| *known == place).map(|(_, action)| action);
         let decoded = percent_decode_str(segment).decode_utf8().ok();
-        if let Some(made) =
-            ruling.zip(decoded).and_then(|(ruling, text)| carry_out_on_text(&ruling.action, &text, keys))
-        {
+        if let Some(made) = action.zip(decoded).and_then(|(action, text)| carry_out_on_text(action, &text, keys)) {
             leaving.push('/');
             leaving.push_str(&utf8_percent_encode(&made, NON_ALPHANUMERIC).to_string());
         }
