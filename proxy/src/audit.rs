@@ -31,6 +31,8 @@ use crate::export::{self as evidence, ChargeEvidence, DpEvidence, ReleaseEvidenc
 
 /// While nothing happens the writer looks for due heartbeats and checkpoints this often.
 const IDLE_MS: u64 = 1000;
+/// How long closing may take; a disk that hangs must not keep the pod from ending.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 /// A disk that failed is tried again this often.
 const RETRY_MS: u64 = 1000;
 /// Releases without an outcome, by batch and destination, that may be open at once.
@@ -514,7 +516,10 @@ impl Recorder {
     pub async fn close(self) -> Result<(), CannotRecord> {
         let (done, wait) = oneshot::channel();
         self.shared.command(Command::Close(done));
-        wait.await.unwrap_or(Err(CannotRecord::Closed))
+        match tokio::time::timeout(CLOSE_WITHIN, wait).await {
+            Ok(closed) => closed.unwrap_or(Err(CannotRecord::Closed)),
+            Err(_) => Err(CannotRecord::Disk),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ pub mod line;
 pub mod metrics;
 pub mod offline;
 pub mod policies;
+mod rate;
 pub mod recorded;
 pub mod reload;
 pub mod remember;

@@ -15,11 +15,11 @@ use bytes::Bytes;
 use http::Response;
 use privet_dp::window::PolicyDigest;
 use privet_policy::consent::{Memory, is_null_id};
-use privet_policy::decide::{Batch, Decision, Outcome, each_subject, value_at};
+use privet_policy::decide::{Decision, Outcome, value_at};
 use privet_policy::format::Format;
-use privet_policy::policy::{AgeClass, ContractNo, DestinationNo, PlaceNo, PurposeNo};
+use privet_policy::policy::{AgeClass, ContractNo, DestinationNo, PurposeNo};
 
-use crate::accept::{self, Carry};
+use crate::accept::{self, Carry, Held};
 use crate::audit::{
     Arrival, CannotRecord, ClassNo, Delivery as Fate, DestNo, ListenerNo, PolicyNo, Recorder, RefusedAs, Tally,
 };
@@ -32,7 +32,7 @@ use crate::metrics::{EventOutcome, Metrics, RefusedAt};
 use crate::recorded::Recorded;
 use crate::remember::WireRefusals;
 use crate::request::{ListenerFacts, RawRequest};
-use crate::transform::{Enforcement, Minimized, RequestView, transform};
+use crate::transform::{Enforcement, Minimized, transform};
 
 /// Seconds after which a client may try again.
 const RETRY_SECS: u32 = 5;
@@ -71,6 +71,17 @@ enum ClassKey {
     Unmatched(Format),
     Malformed(Format),
     Invalid(ContractNo),
+}
+
+impl ClassKey {
+    fn of(format: Format, outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Ruled(verdict) => Self::Ruled(verdict.number),
+            Outcome::Unmatched => Self::Unmatched(format),
+            Outcome::Malformed => Self::Malformed(format),
+            Outcome::Invalid(contract) => Self::Invalid(*contract),
+        }
+    }
 }
 
 /// Class numbers by what they are known by.
@@ -146,9 +157,9 @@ impl Line {
     /// Takes one request from here to its destinations.
     ///
     /// One record and one commit a request, however many events it holds.
-    async fn take(&self, raw: &RawRequest, arrival: &mut Arrival) -> Result<Response<Bytes>, Stopped> {
+    async fn take(&self, raw: &RawRequest, room: Held<'_>, arrival: &mut Arrival) -> Result<Response<Bytes>, Stopped> {
         let in_force = self.in_force.load_full().ok_or_else(|| Stopped::unready(raw, Unready::Policy))?;
-        let (format, minimized, tally) = self.minimize(&in_force, raw, arrival)?;
+        let (_room, format, minimized, tally) = self.minimize(&in_force, raw, room, arrival)?;
         let begun = Instant::now();
         let recorded = Recorded::by(&self.recorder, arrival, minimized, &tally).await;
         self.metrics.audit_seconds.record(begun.elapsed());
@@ -157,24 +168,32 @@ impl Line {
     }
 
     /// Decode, decide and transform: from bytes to what may leave, without waiting for anything.
-    fn minimize(
+    ///
+    /// What may leave waits in memory for its collector, so it is paid for before
+    /// anything is counted: a refused client comes again, and counts once.
+    fn minimize<'a>(
         &self,
         in_force: &InForce,
         raw: &RawRequest,
+        mut room: Held<'a>,
         arrival: &mut Arrival,
-    ) -> Result<(Format, Minimized, Tally), Stopped> {
+    ) -> Result<(Held<'a>, Format, Minimized, Tally), Stopped> {
         SCRATCH.with_borrow_mut(|scratch| {
             let decoded = decode(raw, &self.limits, scratch).map_err(|refusal| Stopped::by_decode(raw, refusal))?;
             arrival.decoded(decoded.event_count() as u64);
             let decisions = self.decide(in_force, raw, &decoded);
-            self.observe(in_force, &decoded, &decisions);
             let minimized = transform(&in_force.enforcement, raw, &decoded, &decisions);
+            let format = decoded.format;
+            if !room.grow(minimized.bytes().saturating_sub(room.bytes())) {
+                scratch.reclaim(decoded);
+                return Err(Stopped::overloaded(format));
+            }
+            self.observe(in_force, &decoded, &decisions);
             self.metrics.fields_undeclared.increment(u64::from(minimized.undeclared));
             let tally = self.tally(in_force, &decoded, &decisions, &minimized);
-            let format = decoded.format;
             scratch.reclaim(decoded);
             let tally = tally.map_err(|error| self.unrecorded(format, error))?;
-            Ok((format, minimized, tally))
+            Ok((room, format, minimized, tally))
         })
     }
 
@@ -184,37 +203,13 @@ impl Line {
         let around =
             Surroundings { stored: &stored, memory: Memory::Forgetful, jurisdiction: None, age: AgeClass::Unknown };
         let decisions = decide(policy, raw, decoded, &around);
-        self.remember_refusals(in_force, raw, decoded, &decisions);
+        drop(stored);
+        for refusal in decisions.iter().filter_map(|decision| decision.refusal.as_deref()) {
+            if !self.refusals.remember(policy, raw.peer, refusal, raw.received_at.as_millisecond()) {
+                self.metrics.refusals_not_remembered.increment(1);
+            }
+        }
         decisions
-    }
-
-    /// A refusal on the wire is stored under every subject of its event.
-    fn remember_refusals(&self, in_force: &InForce, raw: &RawRequest, decoded: &Decoded, decisions: &[Decision]) {
-        if decisions.iter().all(|decision| decision.refused.is_empty()) {
-            return;
-        }
-        let policy = &in_force.enforcement.policy;
-        let received_ms = raw.received_at.as_millisecond();
-        let batch = Batch {
-            format: decoded.format,
-            events: &[],
-            shared: decoded.shared.map(|root| decoded.index.node(&decoded.body, root)),
-            implied: decoded.implied,
-            request: &RequestView(raw),
-            received_ms,
-            place: PlaceNo::default(),
-            age: AgeClass::Unknown,
-            stored: &privet_policy::consent::NothingStored,
-            memory: Memory::Forgetful,
-        };
-        for (decision, event) in
-            decisions.iter().zip(&decoded.events).filter(|(decision, _)| !decision.refused.is_empty())
-        {
-            let event = decoded.index.node(&decoded.body, *event);
-            each_subject(policy, &batch, event, contract_of(&decision.outcome), &mut |subject| {
-                self.refusals.remember(policy, subject, decision.refused, received_ms);
-            });
-        }
     }
 
     /// Shows permitted events to the export line.
@@ -258,16 +253,15 @@ impl Line {
         minimized: &Minimized,
     ) -> Result<Tally, CannotRecord> {
         let mut tally = Tally::default();
-        for decision in decisions {
-            let kept =
-                matches!(&decision.outcome, Outcome::Ruled(verdict) if verdict.treatments.iter().any(Option::is_some));
-            let class = self.class(in_force, decoded.format, &decision.outcome)?;
+        for (outcome, events) in counted(decoded.format, decisions) {
+            let kept = matches!(outcome, Outcome::Ruled(verdict) if verdict.treatments.iter().any(Option::is_some));
+            let class = self.class(in_force, decoded.format, outcome)?;
             if kept {
-                tally.kept(class, 1)
+                tally.kept(class, events);
             } else {
-                tally.dropped(class, 1)
+                tally.dropped(class, events);
             }
-            self.metrics.events.of(counted(&decision.outcome, kept)).increment(1);
+            self.metrics.events.of(word(outcome, kept)).increment(events);
         }
         if !decoded.malformed_lines.is_empty() {
             let lines = decoded.malformed_lines.len() as u64;
@@ -284,12 +278,7 @@ impl Line {
 
     /// The log's number for what was decided, declared at its first use.
     fn class(&self, in_force: &InForce, format: Format, outcome: &Outcome) -> Result<ClassNo, CannotRecord> {
-        let key = match outcome {
-            Outcome::Ruled(verdict) => ClassKey::Ruled(verdict.number),
-            Outcome::Unmatched => ClassKey::Unmatched(format),
-            Outcome::Malformed => ClassKey::Malformed(format),
-            Outcome::Invalid(contract) => ClassKey::Invalid(*contract),
-        };
+        let key = ClassKey::of(format, outcome);
         let known = in_force.classes.0.read().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
         if let Some(known) = known {
             return Ok(known);
@@ -333,7 +322,11 @@ impl Line {
 }
 
 impl Carry for Line {
-    async fn carry(&self, raw: RawRequest) -> Response<Bytes> {
+    fn tend(&self) {
+        self.refusals.tend();
+    }
+
+    async fn carry(&self, raw: RawRequest, room: Held<'_>) -> Response<Bytes> {
         if let Some(answer) = preflight(&raw) {
             return answer;
         }
@@ -341,7 +334,7 @@ impl Carry for Line {
             return self.say(&raw, &Stopped::unready(&raw, Unready::Log));
         };
         let mut arrival = self.recorder.arrived(listener, raw.body.len() as u64);
-        match self.take(&raw, &mut arrival).await {
+        match self.take(&raw, room, &mut arrival).await {
             Ok(answer) => {
                 arrival.answered();
                 answer
@@ -444,7 +437,20 @@ const fn fate(delivery: &Delivery) -> Fate {
     }
 }
 
-const fn counted(outcome: &Outcome, kept: bool) -> EventOutcome {
+/// How many events of a request came out the same; there are few ways.
+fn counted(format: Format, decisions: &[Decision]) -> Vec<(&Outcome, u64)> {
+    let mut counts: Vec<(ClassKey, &Outcome, u64)> = Vec::with_capacity(4);
+    for Decision { outcome, .. } in decisions {
+        let key = ClassKey::of(format, outcome);
+        match counts.iter_mut().find(|(known, ..)| *known == key) {
+            Some((.., events)) => *events += 1,
+            None => counts.push((key, outcome, 1)),
+        }
+    }
+    counts.into_iter().map(|(_, outcome, events)| (outcome, events)).collect()
+}
+
+const fn word(outcome: &Outcome, kept: bool) -> EventOutcome {
     match outcome {
         Outcome::Ruled(_) if kept => EventOutcome::Kept,
         Outcome::Ruled(_) => EventOutcome::Dropped,
@@ -464,6 +470,15 @@ impl Stopped {
     fn unready(raw: &RawRequest, because: Unready) -> Self {
         let refusal = Refusal::Unavailable { because, retry_after_secs: RETRY_SECS };
         Self { format: format_hint(raw), refusal, counted: RefusedAt::AcceptNotReady, recorded: RefusedAs::NotReady }
+    }
+
+    fn overloaded(format: Format) -> Self {
+        Self {
+            format: Some(format),
+            refusal: Refusal::Unavailable { because: Unready::Overload, retry_after_secs: RETRY_SECS },
+            counted: RefusedAt::AcceptOverloaded,
+            recorded: RefusedAs::Overloaded,
+        }
     }
 
     fn by_decode(raw: &RawRequest, refusal: Refusal) -> Self {

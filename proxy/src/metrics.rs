@@ -205,6 +205,8 @@ pub struct Metrics {
     pub events: Counters<EventOutcome>,
     /// Members and elements that no contract names, dropped from what was released: is a contract out of date?
     pub fields_undeclared: Counter,
+    /// Refusals that were enforced and not remembered, their source sending too many at once.
+    pub refusals_not_remembered: Counter,
     /// Purposes that would permit by silence and are treated as opt-in, for want of a shared consent store.
     pub purposes_without_memory: Gauge,
     /// Requests that panicked and failed alone: is there a fault in privet?
@@ -283,6 +285,11 @@ impl Metrics {
                 "privet_events_total",
                 Unit::Count,
                 "events: how much is released, how much is not?",
+            ),
+            refusals_not_remembered: declare.counter(
+                "privet_refusals_not_remembered_total",
+                Unit::Count,
+                "refusals enforced and not remembered, their source sending too many at once: is someone flooding the memory?",
             ),
             fields_undeclared: declare.counter(
                 "privet_fields_undeclared_total",

@@ -33,9 +33,6 @@ pub enum CannotAssemble {
     /// The enforcement log cannot be opened.
     #[error("cannot open the enforcement log")]
     Log(#[from] privet_audit_log::OpenError),
-    /// There is no randomness for keys.
-    #[error("the system gives no random bytes")]
-    NoRandomness,
 }
 
 /// The line and what loads policies into it.
@@ -58,9 +55,13 @@ impl Sidecar {
         tracing::info!(incarnation = recovered.incarnation, "enforcement log open");
         let line = Arc::new(Line::new(Parts {
             recorder: recorder.clone(),
-            refusals: WireRefusals::new().ok_or(CannotAssemble::NoRandomness)?,
+            refusals: WireRefusals::default(),
             metrics: Arc::clone(&foundation.metrics),
-            limits: DecodeLimits { body_bytes_max: config.limits.decoded_bytes_max, ..DecodeLimits::default() },
+            limits: DecodeLimits {
+                body_bytes_max: config.limits.decoded_bytes_max,
+                ratio_max: usize::try_from(config.limits.ratio_max).unwrap_or(usize::MAX),
+                ..DecodeLimits::default()
+            },
         }));
         let exports = export::Settings {
             ledger: config.exports_directory.join("ledger.redb"),

@@ -28,23 +28,6 @@ listeners:
       client_ca: /etc/privet/client-ca/ca.crt
       {{- end }}
     {{- end }}
-    {{- with .Values.json }}
-    {{- if or .eventType .consent .subjects .time }}
-    json:
-      {{- with .eventType }}
-      event_type: {{ quote . }}
-      {{- end }}
-      {{- with .consent }}
-      consent: {{ quote . }}
-      {{- end }}
-      {{- with .subjects }}
-      subjects: {{ toJson . }}
-      {{- end }}
-      {{- with .time }}
-      time: {{ quote . }}
-      {{- end }}
-    {{- end }}
-    {{- end }}
 admin:
   address: {{ printf "%s:%d" .Values.privet.bindAddress (int .Values.privet.ports.admin) | quote }}
 metrics:

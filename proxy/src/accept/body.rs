@@ -22,8 +22,7 @@ const STEP_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Whole<'a> {
     pub bytes: Bytes,
-    /// Kept for its drop.
-    pub _held: Option<Held<'a>>,
+    pub held: Held<'a>,
 }
 
 /// Reads to the end of the body.
@@ -36,7 +35,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     if body.is_end_stream() {
-        return Ok(Whole { bytes: Bytes::new(), _held: None });
+        return Ok(Whole { bytes: Bytes::new(), held: budget.hold_none() });
     }
     let declared = body.size_hint().exact();
     let mut reading = Reading::begin(declared, limits, budget)?;
@@ -117,7 +116,7 @@ impl<'a> Reading<'a> {
     }
 
     fn done(self, bytes: Bytes) -> Whole<'a> {
-        Whole { bytes, _held: Some(self.held) }
+        Whole { bytes, held: self.held }
     }
 }
 

@@ -32,6 +32,12 @@ impl ByteBudget {
         self.take(bytes).then(|| Held { budget: self, bytes })
     }
 
+    /// Nothing yet.
+    #[must_use]
+    pub const fn hold_none(&self) -> Held<'_> {
+        Held { budget: self, bytes: 0 }
+    }
+
     /// How many bytes are held now.
     #[must_use]
     pub fn held(&self) -> usize {

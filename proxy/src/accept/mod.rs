@@ -9,7 +9,6 @@ mod body;
 mod budget;
 mod connection;
 mod pulse;
-mod rate;
 mod serve;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test joins what it spawns")]
@@ -36,17 +35,22 @@ use crate::admin::Health;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::metrics::{Metrics, RefusedAt};
+use crate::rate::SourceRates;
 use crate::request::{ListenerFacts, RawRequest};
 use crate::tasks::{Signal, TaskSet};
-use rate::SourceRates;
 
 /// The event line, as the shell around it sees it.
 pub trait Carry: Send + Sync + 'static {
-    /// Takes one request from here to its destinations and gives the client's answer.
-    fn carry(&self, raw: RawRequest) -> impl Future<Output = Response<Bytes>> + Send;
+    /// Takes one request from here to its destinations and gives the client's
+    /// answer. `room` is what the request holds of the byte budget; what is made
+    /// of it and outlives a moment has to fit there.
+    fn carry(&self, raw: RawRequest, room: Held<'_>) -> impl Future<Output = Response<Bytes>> + Send;
 
     /// Words a refusal the way the format at `target` words it.
     fn refuse(&self, listener: &ListenerFacts, target: &str, refusal: Refusal) -> Response<Bytes>;
+
+    /// Lets go of what is kept for sources that have not been seen for a while.
+    fn tend(&self) {}
 }
 
 /// Why a request is refused before anyone looks inside it.
@@ -172,6 +176,7 @@ impl<C: Carry> Shell<C> {
         if let Some(rates) = &self.rates {
             rates.forget_recovered();
         }
+        self.line.tend();
     }
 
     /// Takes connections until `closing`; those that are open end after the request they carry when `stop` comes.

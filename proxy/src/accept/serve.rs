@@ -58,12 +58,12 @@ impl<C: Carry> Caller<C> {
             target: target(&parts.uri).to_owned(),
             method: parts.method,
             headers: parts.headers,
-            body: body.bytes.clone(),
+            body: body.bytes,
             peer: self.peer,
             listener: Arc::clone(&self.facts),
             received_at: shell.clock.now(),
         };
-        Ok(shell.line.carry(raw).await)
+        Ok(shell.line.carry(raw, body.held).await)
     }
 
     /// What can be told before the body is read.

@@ -29,7 +29,7 @@ struct StandIn {
 }
 
 impl Carry for StandIn {
-    async fn carry(&self, raw: RawRequest) -> Response<Bytes> {
+    async fn carry(&self, raw: RawRequest, _: Held<'_>) -> Response<Bytes> {
         match raw.target.as_str() {
             "/panic" => panic!("a message with a value: {:?}", raw.body),
             "/wait" => self.gate.acquire().await.unwrap().forget(),

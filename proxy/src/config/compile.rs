@@ -9,14 +9,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use privet_policy::diagnostic::Diagnostic;
 use privet_policy::format::Format;
-use privet_policy::path::Path as FieldPath;
 use privet_policy::span::Span;
 use privet_policy::yaml::{self, Node};
 
 use super::read::{Members, Reader, code};
 use super::{
-    ADMIN_DEFAULT, Config, Drain, Durability, Identity, JsonFacts, Limits, Listener, Log, METRICS_DEFAULT, Rate, Tls,
-    Upstream,
+    ADMIN_DEFAULT, Config, Drain, Durability, Identity, Limits, Listener, Log, METRICS_DEFAULT, Rate, Tls, Upstream,
 };
 use crate::request::ListenerFacts;
 
@@ -164,18 +162,16 @@ impl Reader<'_> {
         names: &mut Vec<(String, &'n Node)>,
         taken: &mut Vec<Taken<'n>>,
     ) -> Option<Listener> {
-        let members = self.members(node, &["name", "address", "formats", "jurisdiction", "tls", "json"])?;
+        let members = self.members(node, &["name", "address", "formats", "jurisdiction", "tls"])?;
         let name = self.need(members, "name").and_then(|node| self.listener_name(node, names));
         let address = self.taken_address(members, taken);
         let formats = self.need(members, "formats").map(|node| self.formats(node));
         let jurisdiction = self.jurisdiction(members.get("jurisdiction"));
         let tls = members.get("tls").and_then(|node| self.tls(node));
-        let json = self.json(members.get("json"), formats.as_deref().unwrap_or_default());
         Some(Listener {
             address: address?,
             facts: Arc::new(ListenerFacts { name: name?, formats: formats?, ..jurisdiction }),
             tls,
-            json,
         })
     }
 
@@ -274,38 +270,6 @@ impl Reader<'_> {
         let certificate = self.need(members, "certificate").and_then(|node| self.file(node));
         let key = self.need(members, "key").and_then(|node| self.file(node));
         Some(Identity { certificate: certificate?, key: key? })
-    }
-
-    fn json(&mut self, node: Option<&Node>, formats: &[Format]) -> JsonFacts {
-        let Some(node) = node else { return JsonFacts::default() };
-        let Some(members) = self.members(node, &["event_type", "consent", "subjects", "time"]) else {
-            return JsonFacts::default();
-        };
-        if !formats.iter().any(|format| matches!(format, Format::Json | Format::Ndjson)) {
-            self.mistake(
-                Diagnostic::error(code::CONFLICT, &node.at, "`json` is for listeners that take `json` or `ndjson`")
-                    .help("other formats say themselves where these facts stand"),
-            );
-        }
-        JsonFacts {
-            event_type: members.get("event_type").and_then(|node| self.field(node)),
-            consent: members.get("consent").and_then(|node| self.field(node)),
-            subjects: members.get("subjects").map_or_else(Vec::new, |node| {
-                self.list(node).unwrap_or_default().iter().filter_map(|node| self.field(node)).collect()
-            }),
-            time: members.get("time").and_then(|node| self.field(node)),
-        }
-    }
-
-    fn field(&mut self, node: &Node) -> Option<FieldPath> {
-        let text = self.text(node)?;
-        match text.parse::<FieldPath>() {
-            Ok(path) => Some(path),
-            Err(error) => {
-                self.mistake(Diagnostic::error(code::VALUE, &node.at, format!("`{text}` is no path: {error}")));
-                None
-            }
-        }
     }
 
     fn log(&mut self, node: Option<&Node>) -> Option<Log> {

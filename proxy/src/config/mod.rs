@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use privet_policy::diagnostic::{Diagnostic, SourceFile};
-use privet_policy::path::Path as FieldPath;
 
 use crate::request::ListenerFacts;
 
@@ -53,8 +52,6 @@ pub struct Listener {
     pub facts: Arc<ListenerFacts>,
     /// TLS, where it speaks it.
     pub tls: Option<Tls>,
-    /// Where facts stand in plain JSON events.
-    pub json: JsonFacts,
 }
 
 /// The files of a listener's TLS identity.
@@ -66,19 +63,6 @@ pub struct Tls {
     pub key: PathBuf,
     /// Who signs the certificates of clients; when set, a client without one is refused.
     pub client_ca: Option<PathBuf>,
-}
-
-/// Where facts stand in `json` and `ndjson` events, which have no envelope of their own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JsonFacts {
-    /// The event's type.
-    pub event_type: Option<FieldPath>,
-    /// The object of consent categories and their booleans.
-    pub consent: Option<FieldPath>,
-    /// The identifiers of the person.
-    pub subjects: Vec<FieldPath>,
-    /// When it happened.
-    pub time: Option<FieldPath>,
 }
 
 /// The enforcement log.

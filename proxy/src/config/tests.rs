@@ -58,8 +58,6 @@ fn everything_that_is_written_arrives() {
     assert_eq!(shop.facts.trusted_peers, ["10.0.0.0/8".parse().unwrap(), "2001:db8::1/128".parse().unwrap()]);
     assert_eq!(shop.tls.as_ref().unwrap().client_ca.as_deref(), Some(Path::new("/etc/privet/tls/ca.crt")));
     assert_eq!(devices.address.to_string(), "[::1]:8081");
-    assert_eq!(devices.json.consent, Some("consent.purposes".parse().unwrap()));
-    assert_eq!(devices.json.subjects.len(), 2);
     assert_eq!(config.log.durability, Durability::Lease(5000.try_into().unwrap()));
     assert_eq!(config.log.anchor_dir, Path::new("/var/lib/privet-anchor"));
     assert_eq!(config.upstream.identity.unwrap().key, Path::new("/etc/privet/tls/client.key"));

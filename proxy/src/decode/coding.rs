@@ -1,8 +1,8 @@
 //! Content codings: a coded body becomes a plain one, within bounds.
 //!
-//! Promise: at most `bytes_max` bytes come out, and past the first 64 KiB never
-//! more than 200 for each one that went in; both are checked while inflating, so
-//! a bomb costs no more memory than the bound and stops at once. Exactly one layer.
+//! Promise: at most `body_bytes_max` bytes come out, and past the first 64 KiB
+//! never more than `ratio_max` for each one that went in; both are checked while
+//! inflating, so a bomb costs no more memory than the bound and stops at once. Exactly one layer.
 //!
 //! Refuses: bytes after the last gzip member, a truncated or damaged member, and
 //! more members than an honest sender writes.
@@ -13,10 +13,9 @@ use bytes::Bytes;
 use flate2::bufread::GzDecoder;
 use http::{HeaderMap, header};
 
+use crate::decode::DecodeLimits;
 use crate::formats::{Bound, Fault, Refusal};
 
-/// Output bytes for each input byte that are believed to be honest.
-const RATIO_MAX: usize = 200;
 /// Below this much output no ratio is held against a body.
 const RATIO_FREE_BYTES: usize = 64 * 1024;
 /// Concatenated members are legal; each costs a fresh window of memory to clear.
@@ -25,11 +24,11 @@ const MEMBERS_MAX: usize = 64;
 const STEP_BYTES: usize = 16 * 1024;
 
 /// Removes the content coding of a body.
-pub(crate) fn plain_body(headers: &HeaderMap, body: &Bytes, bytes_max: usize) -> Result<Bytes, Refusal> {
+pub(crate) fn plain_body(headers: &HeaderMap, body: &Bytes, limits: &DecodeLimits) -> Result<Bytes, Refusal> {
     match coding(headers)? {
-        Coding::Identity if body.len() > bytes_max => Err(Refusal::TooLarge(Bound::Body)),
+        Coding::Identity if body.len() > limits.body_bytes_max => Err(Refusal::TooLarge(Bound::Body)),
         Coding::Identity => Ok(body.clone()),
-        Coding::Gzip => inflate(body, bytes_max).map(Bytes::from),
+        Coding::Gzip => inflate(body, limits).map(Bytes::from),
     }
 }
 
@@ -56,16 +55,16 @@ fn coding(headers: &HeaderMap) -> Result<Coding, Refusal> {
 }
 
 /// Inflates every gzip member of `body`.
-fn inflate(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, Refusal> {
+fn inflate(body: &[u8], limits: &DecodeLimits) -> Result<Vec<u8>, Refusal> {
     let mut plain = Vec::new();
     let mut rest = body;
     for _ in 0..MEMBERS_MAX {
         let mut member = GzDecoder::new(rest);
         loop {
             let consumed = body.len() - member.get_ref().len();
-            let grown = inflate_step(&mut member, &mut plain, bytes_max)
+            let grown = inflate_step(&mut member, &mut plain, limits.body_bytes_max)
                 .map_err(|_| Refusal::malformed(Fault::Coding, consumed))?;
-            check_bounds(body.len() - member.get_ref().len(), plain.len(), bytes_max)?;
+            check_bounds(body.len() - member.get_ref().len(), plain.len(), limits)?;
             if grown == 0 {
                 break;
             }
@@ -90,11 +89,11 @@ fn inflate_step(member: &mut GzDecoder<&[u8]>, plain: &mut Vec<u8>, bytes_max: u
     read
 }
 
-fn check_bounds(consumed: usize, produced: usize, bytes_max: usize) -> Result<(), Refusal> {
-    if produced > bytes_max {
+fn check_bounds(consumed: usize, produced: usize, limits: &DecodeLimits) -> Result<(), Refusal> {
+    if produced > limits.body_bytes_max {
         return Err(Refusal::TooLarge(Bound::Body));
     }
-    if produced > RATIO_FREE_BYTES && produced > consumed.saturating_mul(RATIO_MAX) {
+    if produced > RATIO_FREE_BYTES && produced > consumed.saturating_mul(limits.ratio_max) {
         return Err(Refusal::TooLarge(Bound::Ratio));
     }
     Ok(())
@@ -120,7 +119,8 @@ mod tests {
         for value in coding {
             headers.append(header::CONTENT_ENCODING, HeaderValue::from_str(value).unwrap());
         }
-        plain_body(&headers, &Bytes::copy_from_slice(body), bytes_max)
+        let limits = DecodeLimits { body_bytes_max: bytes_max, ..DecodeLimits::default() };
+        plain_body(&headers, &Bytes::copy_from_slice(body), &limits)
     }
 
     #[test]
@@ -166,9 +166,10 @@ mod tests {
         let bomb = gzip(&vec![0; 64 * 1024 * 1024]);
         assert_eq!(plain(&["gzip"], &bomb, usize::MAX).unwrap_err(), Refusal::TooLarge(Bound::Ratio));
         assert_eq!(plain(&["gzip"], &bomb, 32 * 1024).unwrap_err(), Refusal::TooLarge(Bound::Body));
+        let unbounded = DecodeLimits { body_bytes_max: usize::MAX, ..DecodeLimits::default() };
         let mut grown = Vec::new();
         let mut member = GzDecoder::new(bomb.as_slice());
-        while check_bounds(bomb.len() - member.get_ref().len(), grown.len(), usize::MAX).is_ok() {
+        while check_bounds(bomb.len() - member.get_ref().len(), grown.len(), &unbounded).is_ok() {
             inflate_step(&mut member, &mut grown, usize::MAX).unwrap();
         }
         assert!(grown.capacity() <= 4 * RATIO_FREE_BYTES, "{}", grown.capacity());

@@ -51,6 +51,8 @@ pub enum Layout {
 pub struct DecodeLimits {
     /// Bytes of the body after its content coding was removed.
     pub body_bytes_max: usize,
+    /// How many times larger the body may become by that.
+    pub ratio_max: usize,
     /// Events in one request. A format's own, lower bound goes first.
     pub events_max: usize,
     /// What the strict reader accepts.
@@ -59,7 +61,12 @@ pub struct DecodeLimits {
 
 impl Default for DecodeLimits {
     fn default() -> Self {
-        Self { body_bytes_max: 4 * 1024 * 1024, events_max: 10_000, json: privet_json::Limits::default() }
+        Self {
+            body_bytes_max: 4 * 1024 * 1024,
+            ratio_max: 200,
+            events_max: 10_000,
+            json: privet_json::Limits::default(),
+        }
     }
 }
 
@@ -107,6 +114,10 @@ pub struct Decoded {
     /// The lines, counted from 1, that the strict reader refused. Each is one
     /// invalid event, dropped alone.
     pub malformed_lines: Vec<u32>,
+    /// The places in `events`, ascending, of those that can be read and are
+    /// still no event of the format. Each is dropped alone; what it says about
+    /// its person's choice counts.
+    pub unfit: Vec<usize>,
 }
 
 impl Decoded {
@@ -160,6 +171,7 @@ pub(crate) struct Found {
     pub(crate) events: Vec<NodeId>,
     pub(crate) shared: Option<NodeId>,
     pub(crate) malformed_lines: Vec<u32>,
+    pub(crate) unfit: Vec<usize>,
     /// The document that was read in place of the body, where it is another.
     pub(crate) document: Option<Bytes>,
 }
@@ -167,7 +179,7 @@ pub(crate) struct Found {
 impl Found {
     /// Events in a layout, none of them shared or malformed.
     pub(crate) fn of(layout: Layout, events: Vec<NodeId>) -> Self {
-        Self { layout, events, shared: None, malformed_lines: Vec::new(), document: None }
+        Self { layout, events, shared: None, malformed_lines: Vec::new(), unfit: Vec::new(), document: None }
     }
 
     /// How many events the sender sent, invalid ones included.
@@ -195,7 +207,7 @@ fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Re
     check_method(&raw.method, hint)?;
     let route = (hint == Some(Format::Segment)).then(|| segment::route(detect::path(&raw.target))).transpose()?;
     let media = Media::of(&raw.headers)?;
-    let body = coding::plain_body(&raw.headers, &raw.body, limits.body_bytes_max)?;
+    let body = coding::plain_body(&raw.headers, &raw.body, limits)?;
     media.check_charset(&body)?;
     let format = match hint {
         Some(format) => format,
@@ -221,6 +233,7 @@ fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Re
         shared: found.shared,
         implied: route.and_then(segment::Route::implies),
         malformed_lines: found.malformed_lines,
+        unfit: found.unfit,
     };
     if raw.listener.formats.len() != 1 {
         detect::check_sender(&decoded)?;

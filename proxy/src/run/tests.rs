@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio_rustls::client::TlsStream;
 
 use super::*;
-use crate::accept::Refusal;
+use crate::accept::{Held, Refusal};
 use crate::clock::SystemClock;
 use crate::request::{ListenerFacts, RawRequest};
 
@@ -24,7 +24,7 @@ use crate::request::{ListenerFacts, RawRequest};
 struct Gated(Semaphore);
 
 impl Carry for Gated {
-    async fn carry(&self, _: RawRequest) -> Response<Bytes> {
+    async fn carry(&self, _: RawRequest, _: Held<'_>) -> Response<Bytes> {
         self.0.acquire().await.unwrap().forget();
         Response::new(Bytes::from_static(b"carried"))
     }

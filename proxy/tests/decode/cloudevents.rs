@@ -233,3 +233,14 @@ fn cloudevents_modes_follow_the_content_type_batch_first() {
     let twice = r#"{"id":"1","source":"/s","type":"t","specversion":"1.0","data":1,"data_base64":""}"#;
     assert_eq!(refused("application/cloudevents+json", twice), "data_twice");
 }
+
+#[test]
+fn an_element_that_is_no_event_is_dropped_alone() {
+    let event = r#"{"id":"1","source":"/s","type":"t","specversion":"1.0"}"#;
+    let nameless = r#"{"source":"/s","type":"t","specversion":"1.0"}"#;
+    let body = format!("[{nameless},{event},5]");
+    let decoded = post(Format::CloudEvents, "/", "application/cloudevents-batch+json", body).unwrap();
+    assert_eq!((decoded.event_count(), decoded.unfit.as_slice()), (3, [0, 2].as_slice()));
+    let none = post(Format::CloudEvents, "/", "application/cloudevents-batch+json", format!("[{nameless}]"));
+    assert_eq!(none.unwrap_err().code(), "missing_attribute");
+}

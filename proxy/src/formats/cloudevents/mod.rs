@@ -8,8 +8,9 @@
 //! Source: CloudEvents HTTP protocol binding 1.0.2, sections 3.1 to 3.3, and JSON
 //! event format 1.0.2. Other event formats (Avro, XML, Protobuf) are refused.
 //!
-//! Refuses: an event of a batch without its required attributes takes the batch
-//! with it, because such a body is no batch of CloudEvents.
+//! Refuses: a batch in which no element has the required attributes, because such
+//! a body is no batch of CloudEvents. Where some have them, the others are
+//! invalid events, each dropped alone.
 
 mod binary;
 
@@ -93,12 +94,19 @@ fn mode(headers: &HeaderMap, media: &Media<'_>) -> Result<Mode, Refusal> {
 }
 
 fn find_batch(document: Node<'_>, limits: &DecodeLimits) -> Result<Found, Refusal> {
-    let mut events = Vec::new();
+    let mut found = Found::of(Layout::Array, Vec::new());
+    let mut first_fault = None;
     for event in document.elements().take(limits.events_max.saturating_add(1)) {
-        check_event(event)?;
-        events.push(event.id());
+        if let Err(refusal) = check_event(event) {
+            first_fault.get_or_insert(refusal);
+            found.unfit.push(found.events.len());
+        }
+        found.events.push(event.id());
     }
-    Ok(Found::of(Layout::Array, events))
+    match first_fault {
+        Some(refusal) if found.unfit.len() == found.events.len() => Err(refusal),
+        _ => Ok(found),
+    }
 }
 
 fn find_binary(

@@ -16,7 +16,7 @@ use crate::config::Rate;
 const QUOTAS: u64 = 1 << 16;
 
 /// The rate limit of a sidecar.
-pub(super) struct SourceRates {
+pub struct SourceRates {
     limiter: DefaultKeyedRateLimiter<u64>,
     hasher: RandomState,
 }
