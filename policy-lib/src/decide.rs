@@ -88,6 +88,9 @@ pub fn decide(policy: &Policy, batch: &Batch<'_>) -> Vec<Decision> {
     facts.events.iter().zip(batch.events).map(|(event, node)| judge.decide(&facts, event, *node)).collect()
 }
 
+/// Ids that an event usually has, and one to spare.
+const SUBJECTS_USUAL: usize = 3;
+
 /// What the events of a request say.
 struct Facts<'a> {
     policy: &'a Policy,
@@ -111,7 +114,8 @@ struct EventFacts {
 impl<'a> Facts<'a> {
     fn read(policy: &'a Policy, batch: &'a Batch<'a>) -> Self {
         let events = Vec::with_capacity(batch.events.len());
-        let mut facts = Self { policy, batch, events, subjects: Vec::new() };
+        let subjects = Vec::with_capacity(batch.events.len() * SUBJECTS_USUAL);
+        let mut facts = Self { policy, batch, events, subjects };
         let around = policy.signals_of(batch.request);
         let around = batch.shared.map_or(around, |shared| around.and(policy.signals_in(shared)));
         let mut scratch = String::new();
@@ -170,10 +174,25 @@ impl<'a> Facts<'a> {
         in_values.chain(in_headers).filter(|id| !is_null_id(id)).map(trimmed)
     }
 
+    /// Whether a person who refused something has more than one event here.
+    fn refusers_have_company(&self) -> bool {
+        let refuses = |event: &&EventFacts| !event.refused.is_empty();
+        let mut ids: HashMap<Cow<'a, str>, usize> = HashMap::new();
+        for (number, event) in self.events.iter().enumerate().filter(|(_, event)| refuses(event)) {
+            for subject in self.subjects_of(event) {
+                if ids.insert(subject, number).is_some_and(|other| other != number) {
+                    return true;
+                }
+            }
+        }
+        let mut others = self.events.iter().filter(|event| !refuses(event));
+        !ids.is_empty() && others.any(|event| self.subjects_of(event).any(|subject| ids.contains_key(&subject)))
+    }
+
     /// A refusal in one event binds every event of the same person in the request;
     /// ids that stand together in one event belong to the same person.
     fn spread_refusals(&mut self) {
-        if self.events.len() < 2 || self.events.iter().all(|event| event.refused.is_empty()) {
+        if !self.refusers_have_company() {
             return;
         }
         let mut numbers: HashMap<Cow<'a, str>, usize> = HashMap::new();

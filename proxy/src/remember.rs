@@ -7,7 +7,7 @@
 //! it to permit by silence ([`Memory::Forgetful`](privet_policy::consent::Memory)).
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
@@ -29,11 +29,31 @@ type Subject = u64;
 /// Purposes refused by one subject and when, in milliseconds since 1970.
 type Refusals = Vec<(u8, i64)>;
 
+type Generation = HashMap<Subject, Refusals, BuildHasherDefault<AsItIs>>;
+
+/// A subject is a hash already.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, subject: u64) {
+        self.0 = subject;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Everything remembered. When the young generation is full it becomes the old one.
 #[derive(Default)]
 struct Generations {
-    young: HashMap<Subject, Refusals>,
-    old: HashMap<Subject, Refusals>,
+    young: Generation,
+    old: Generation,
     /// Purposes by the number they have here; numbers of a policy change with it.
     purposes: Vec<String>,
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::header::{COOKIE, HeaderName, HeaderValue};
 use http::{HeaderMap, header};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use privet_policy::action::Action;
 use privet_policy::consent::RequestFacts;
 use privet_policy::format::Format;
 use privet_policy::policy::Destination;
@@ -64,19 +65,17 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
 /// The headers that may leave.
 pub(super) fn headers(raw: &RawRequest, outside: &Outside, keys: &DomainKeys) -> HeaderMap {
     let mut leaving = HeaderMap::new();
-    for (name, action) in &outside.headers {
-        if !raw.headers.contains_key(name) {
-            continue;
-        }
-        let Ok(name) = HeaderName::try_from(name.as_str()) else { continue };
-        if FRAMING.contains(&name) {
-            continue;
-        }
-        for value in raw.headers.get_all(&name) {
-            let made = value.to_str().ok().and_then(|text| carry_out_on_text(action, text, keys));
-            if let Some(value) = made.and_then(|made| HeaderValue::try_from(made).ok()) {
-                leaving.append(name.clone(), value);
+    for (name, value) in raw.headers.iter().filter(|(name, _)| !FRAMING.contains(name)) {
+        let declared = outside.headers.iter().find(|(declared, _)| declared == name.as_str());
+        let made = match declared.map(|(_, action)| (action, value.to_str())) {
+            Some((Action::Keep, Ok(_))) => Some(value.clone()),
+            Some((action, Ok(text))) => {
+                carry_out_on_text(action, text, keys).and_then(|made| HeaderValue::try_from(made).ok())
             }
+            _ => None,
+        };
+        if let Some(value) = made {
+            leaving.append(name.clone(), value);
         }
     }
     if let Some(value) = cookie_header(raw, outside, keys) {
