@@ -80,10 +80,10 @@ pub fn main() -> ExitCode {
 #[must_use]
 pub fn smoke() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|word| !word.starts_with('-')) {
-        if let Some(role) = Role::read(&arguments) {
-            return tell(role.play());
-        }
+    if arguments.first().is_some_and(|word| !word.starts_with('-'))
+        && let Some(role) = Role::read(&arguments)
+    {
+        return tell(role.play());
     }
     let directory = match tempfile::tempdir() {
         Ok(directory) => directory,
