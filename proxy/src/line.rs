@@ -23,6 +23,7 @@ use crate::accept::{self, Carry, Held};
 use crate::audit::{
     Arrival, CannotRecord, ClassNo, Delivery as Fate, DestNo, ListenerNo, PolicyNo, Recorder, RefusedAs, Tally,
 };
+use crate::contained::{Panicked, contained};
 use crate::decide::{Surroundings, decide};
 use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_hint};
 use crate::export::{ExportLine, Plan};
@@ -334,16 +335,19 @@ impl Carry for Line {
             return self.say(&raw, &Stopped::unready(&raw, Unready::Log));
         };
         let mut arrival = self.recorder.arrived(listener, raw.body.len() as u64);
-        match self.take(&raw, room, &mut arrival).await {
-            Ok(answer) => {
+        let stopped = match contained(self.take(&raw, room, &mut arrival)).await {
+            Ok(Ok(answer)) => {
                 arrival.answered();
-                answer
+                return answer;
             }
-            Err(stopped) => {
-                arrival.refused(stopped.recorded);
-                self.say(&raw, &stopped)
+            Ok(Err(stopped)) => stopped,
+            Err(Panicked) => {
+                self.metrics.panics.increment(1);
+                Stopped::faulty(&raw)
             }
-        }
+        };
+        arrival.refused(stopped.recorded);
+        self.say(&raw, &stopped)
     }
 
     fn refuse(&self, listener: &ListenerFacts, target: &str, refusal: accept::Refusal) -> Response<Bytes> {
@@ -372,6 +376,7 @@ const fn worded(refusal: accept::Refusal) -> (Refusal, RefusedAs) {
         accept::Refusal::NotReady => {
             (Refusal::Unavailable { because: Unready::Policy, retry_after_secs: RETRY_SECS }, RefusedAs::NotReady)
         }
+        accept::Refusal::Fault => (Refusal::Internal, RefusedAs::Internal),
         accept::Refusal::Draining => {
             (Refusal::Unavailable { because: Unready::Draining, retry_after_secs: RETRY_SECS }, RefusedAs::NotReady)
         }
@@ -470,6 +475,15 @@ impl Stopped {
     fn unready(raw: &RawRequest, because: Unready) -> Self {
         let refusal = Refusal::Unavailable { because, retry_after_secs: RETRY_SECS };
         Self { format: format_hint(raw), refusal, counted: RefusedAt::AcceptNotReady, recorded: RefusedAs::NotReady }
+    }
+
+    fn faulty(raw: &RawRequest) -> Self {
+        Self {
+            format: format_hint(raw),
+            refusal: Refusal::Internal,
+            counted: RefusedAt::Fault,
+            recorded: RefusedAs::Internal,
+        }
     }
 
     fn overloaded(format: Format) -> Self {

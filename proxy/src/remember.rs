@@ -79,7 +79,8 @@ impl WireRefusals {
     }
 
     /// Remembers a refusal received from a source at a time under each of its
-    /// subjects; says `false` where the source sent too many.
+    /// subjects; says `false` where the source sent too many, or there were more
+    /// purposes by name in the life of this process than can be told apart.
     #[must_use]
     pub fn remember(&self, policy: &Policy, source: IpAddr, refusal: &Refusal, at_ms: i64) -> bool {
         if !self.sources.allows(source) {
@@ -91,7 +92,7 @@ impl WireRefusals {
         for subject in &refusal.subjects {
             kept.add(self.key.hash_one(subject.as_str()), &numbers, at_ms);
         }
-        true
+        numbers.len() == refusal.purposes.iter().count()
     }
 
     /// Lets go of what is kept for sources that have not been seen for a while.

@@ -62,8 +62,10 @@ pub enum Refusal {
     TooLarge,
     /// The body came too slowly.
     TimedOut,
-    /// It cannot be enforced now: no policy is in force, or privet failed inside.
+    /// It cannot be enforced now: no policy is in force.
     NotReady,
+    /// privet failed inside.
+    Fault,
     /// The sidecar is stopping.
     Draining,
     /// It is no proper HTTP request.
@@ -77,6 +79,7 @@ impl Refusal {
             Self::TooLarge => RefusedAt::AcceptTooLarge,
             Self::TimedOut => RefusedAt::AcceptTimedOut,
             Self::NotReady => RefusedAt::AcceptNotReady,
+            Self::Fault => RefusedAt::Fault,
             Self::Draining => RefusedAt::AcceptDraining,
             Self::Malformed => RefusedAt::AcceptMalformed,
         }

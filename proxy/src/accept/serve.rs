@@ -1,11 +1,8 @@
 //! One request: checked, read whole, carried, answered.
 
-use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -18,6 +15,7 @@ use super::pulse::Pulse;
 use super::wire::Framing;
 use super::{Carry, OnDrop, Refusal, Shell};
 use crate::admin::Phase;
+use crate::contained::{Panicked, contained};
 use crate::metrics::{Answer, RefusedAt};
 use crate::request::{ListenerFacts, RawRequest};
 
@@ -94,7 +92,7 @@ impl<C: Carry> Caller<C> {
 
     fn fail(&self, uri: &Uri, version: Version) -> Response<Bytes> {
         self.shell.metrics.panics.increment(1);
-        self.refuse(uri, version, Refusal::NotReady, RefusedAt::Fault)
+        self.refuse(uri, version, Refusal::Fault, RefusedAt::Fault)
     }
 
     /// The line's words; none at all, should it panic on these too.
@@ -126,18 +124,4 @@ fn framed_once(parts: &request::Parts, framing: Option<Framing>) -> bool {
         }
         _ => false,
     }
-}
-
-/// A request's future panicked.
-#[derive(Debug)]
-struct Panicked;
-
-/// Runs a future so that its panic ends it alone, without a task of its own.
-async fn contained<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Ok),
-        Err(_) => Poll::Ready(Err(Panicked)),
-    })
-    .await
 }

@@ -47,7 +47,7 @@ impl Carry for StandIn {
             Refusal::TimedOut => StatusCode::REQUEST_TIMEOUT,
             Refusal::Malformed => StatusCode::BAD_REQUEST,
             Refusal::Overloaded => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::NotReady | Refusal::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::NotReady | Refusal::Fault | Refusal::Draining => StatusCode::SERVICE_UNAVAILABLE,
         };
         answer
     }
@@ -322,7 +322,7 @@ async fn a_panic_fails_its_own_request_alone() {
     let mut client = running.h2().await;
     let waiting = client.send_request(post("http://a/wait", b"{}"));
     let answer = client.send_request(post("http://a/panic", b"{}")).await.unwrap();
-    assert_eq!(said(answer).await, (503, "NotReady".to_owned()));
+    assert_eq!(said(answer).await, (503, "Fault".to_owned()));
     running.line.gate.add_permits(1);
     assert_eq!(waiting.await.unwrap().status(), 200);
     let mut other = running.h1().await;

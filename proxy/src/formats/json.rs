@@ -20,6 +20,7 @@ pub(crate) fn find(body: &[u8], index: &mut Index, limits: &DecodeLimits) -> Res
     match document.kind() {
         Kind::Object => Ok(Found::of(Layout::Single, vec![root])),
         Kind::Array => {
+            super::check_elements(document)?;
             let events: Vec<_> = document.elements().take(limits.events_max + 1).map(|event| event.id()).collect();
             Ok(Found::of(Layout::Array, events))
         }

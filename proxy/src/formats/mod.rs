@@ -14,6 +14,14 @@ pub(crate) mod json;
 mod refusal;
 pub(crate) mod segment;
 
+use privet_json::{Kind, Node};
+
 pub use answers::{answer_refusal, answer_success, pass_response_headers};
 pub use cors::{allow_origin, preflight};
 pub use refusal::{Bound, Fault, Refusal, Unready};
+
+/// Refuses an array that holds something and no object: it is in another format.
+pub(crate) fn check_elements(array: Node<'_>) -> Result<(), Refusal> {
+    let fits = array.is_empty() || array.elements().any(|element| element.kind() == Kind::Object);
+    if fits { Ok(()) } else { Err(Refusal::malformed(Fault::NotAnObject, array.span().start)) }
+}

@@ -94,6 +94,7 @@ fn find_batch(body: &[u8], index: &mut Index, limits: &DecodeLimits) -> Result<F
     }
     let batch = object.get(BATCH).filter(|batch| batch.kind() == Kind::Array);
     let batch = batch.ok_or(Refusal::malformed(Fault::NoBatch, object.span().start))?;
+    super::check_elements(batch)?;
     let mut events = Vec::new();
     for event in batch.elements() {
         if events.len() == BATCH_EVENTS_MAX {
