@@ -7,17 +7,17 @@
 use std::hint::black_box;
 use std::process::ExitCode;
 
-use privet::decide::{Surroundings, decide};
-use privet::decode::{DecodeLimits, Decoded, Scratch, decode};
+use privet::decode::{DecodeLimits, Scratch, decode};
 use privet::request::RawRequest;
 use privet::transform::{Enforcement, transform};
+use privet_benches::enforce::{decided, enforced, through};
 use privet_benches::sample::Samples;
 use privet_benches::traffic::{Batch, batches, request};
 use privet_benches::{cpu, policy};
 use privet_json::{Index, Limits};
-use privet_policy::consent::{Memory, NothingStored, StoreUnavailable, Stored, StoredDecisions};
-use privet_policy::decide::{Decision, Outcome};
-use privet_policy::policy::{AgeClass, PurposeNo};
+use privet_policy::consent::{NothingStored, StoreUnavailable, Stored, StoredDecisions};
+use privet_policy::decide::Outcome;
+use privet_policy::policy::PurposeNo;
 use serde::de::IgnoredAny;
 
 const ROUNDS: usize = 9;
@@ -147,42 +147,6 @@ impl Bench {
         }
         Ok(())
     }
-}
-
-fn through(
-    raw: &RawRequest,
-    limits: &DecodeLimits,
-    scratch: &mut Scratch,
-    each: impl FnOnce(&Decoded) -> usize,
-) -> usize {
-    let Ok(decoded) = decode(black_box(raw), limits, scratch) else { return 0 };
-    let made = black_box(each(&decoded));
-    scratch.reclaim(decoded);
-    made
-}
-
-fn decided(
-    enforcement: &Enforcement,
-    raw: &RawRequest,
-    decoded: &Decoded,
-    stored: &dyn StoredDecisions,
-) -> Vec<Decision> {
-    let around = Surroundings { stored, memory: Memory::Forgetful, jurisdiction: None, age: AgeClass::Unknown };
-    decide(&enforcement.policy, raw, decoded, &around)
-}
-
-fn enforced(
-    enforcement: &Enforcement,
-    raw: &RawRequest,
-    limits: &DecodeLimits,
-    scratch: &mut Scratch,
-    stored: &dyn StoredDecisions,
-) -> usize {
-    through(raw, limits, scratch, |decoded| {
-        let decisions = decided(enforcement, raw, decoded, stored);
-        let minimized = transform(enforcement, raw, decoded, &decisions);
-        minimized.shares.iter().map(|share| share.forward.body.len()).sum()
-    })
 }
 
 fn table(size: usize) -> Result<(), Box<dyn std::error::Error>> {

@@ -5,6 +5,7 @@
 //! earlier run; those stand in `README.md` with the machine they came from.
 
 pub mod cpu;
+pub mod enforce;
 pub mod load;
 pub mod policy;
 pub mod sample;

@@ -44,6 +44,27 @@ pub struct Export {
     pub log_readers_trusted: bool,
 }
 
+impl Export {
+    /// Whether both mean the same, wherever they are written.
+    #[must_use]
+    pub fn means(&self, other: &Self) -> bool {
+        let texts = |export: &Self| {
+            let optional = [&export.epsilon, &export.rho, &export.budget_epsilon, &export.budget_rho];
+            let written = [&export.name, &export.window_length, &export.noise, &export.horizon];
+            let optional = optional.map(|text| text.as_ref().map(|text| text.value.clone()));
+            (optional, written.map(|text| text.value.clone()))
+        };
+        let numbers =
+            |export: &Self| [export.keys_per_unit.value, export.rows_per_key.value, export.ids_per_person.value];
+        let names = |export: &Self| (export.purpose.clone(), export.contract.clone(), export.unit.clone());
+        texts(self) == texts(other)
+            && numbers(self) == numbers(other)
+            && names(self) == names(other)
+            && self.keys == other.keys
+            && self.log_readers_trusted == other.log_readers_trusted
+    }
+}
+
 /// One grouping column and every value it may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyColumn {

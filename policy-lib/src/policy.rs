@@ -13,7 +13,8 @@ use crate::path::Path;
 use crate::shape::Shape;
 use crate::shared::SharedCache;
 use crate::source::GrantSource;
-use crate::verdict::VerdictCache;
+use crate::taxonomy::Taxonomy;
+use crate::verdict::{Covering, VerdictCache};
 
 /// A compiled policy.
 #[derive(Debug)]
@@ -26,7 +27,9 @@ pub struct Policy {
     pub(crate) exports: Vec<Export>,
     /// Jurisdictions that some purpose or rule names; the first is `default`.
     pub(crate) places: Vec<String>,
+    pub(crate) taxonomy: Taxonomy,
     pub(crate) matcher: Matcher,
+    pub(crate) covering: Covering,
     pub(crate) verdicts: VerdictCache,
     pub(crate) shared: SharedCache,
 }
@@ -145,12 +148,22 @@ pub struct Field {
     pub max_length: Option<u64>,
     /// Whether people type it.
     pub free_text: bool,
+    /// Whether it holds a URL or a part of one.
+    pub url: bool,
     /// What the envelope uses it for.
     pub role: Option<Role>,
     /// For a path that ends in `*`: the category of the member names.
     pub key_category: Option<String>,
     /// What kept or scrubbed text may hold.
     pub may_contain: Vec<String>,
+}
+
+impl Field {
+    /// Whether its value may say more than its category: people's own words, or a URL.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.free_text || self.url
+    }
 }
 
 /// The types a field's value may have; a `null` is as good as absent.
@@ -357,6 +370,12 @@ impl Policy {
         self.digest
     }
 
+    /// The data categories and data uses it may name.
+    #[must_use]
+    pub const fn taxonomy(&self) -> &Taxonomy {
+        &self.taxonomy
+    }
+
     /// Every contract.
     #[must_use]
     pub fn contracts(&self) -> &[Contract] {
@@ -420,6 +439,11 @@ impl Policy {
                 None => return PlaceNo::default(),
             }
         }
+    }
+
+    /// Every jurisdiction, `default` first.
+    pub fn place_numbers(&self) -> impl Iterator<Item = PlaceNo> + use<> {
+        (0..u8::try_from(self.places.len()).unwrap_or(u8::MAX)).map(PlaceNo)
     }
 
     /// The name of a jurisdiction.

@@ -4,6 +4,7 @@
 //! same for every event with the same facts. There are finitely many, so each is
 //! compiled once, with a plan for the rewriter, and kept.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering as AtomicOrdering};
@@ -13,7 +14,9 @@ use privet_json::Plan;
 
 use crate::action::Action;
 use crate::plan;
-use crate::policy::{AgeClass, ContractNo, DestinationNo, Field, PlaceNo, Policy, PurposeNo, PurposeSet, Role, Rule};
+use crate::policy::{
+    AgeClass, Contract, ContractNo, DestinationNo, Field, PlaceNo, Policy, Purpose, PurposeNo, PurposeSet, Role, Rule,
+};
 use crate::taxonomy::covers;
 
 /// Everything a verdict depends on.
@@ -177,16 +180,24 @@ impl Policy {
         role: Option<Role>,
         at: Circumstances,
     ) -> Result<Option<Ruling>, Conflict> {
-        let ruled = self.rules.iter().enumerate().filter_map(|(number, rule)| {
-            let domain = rule.covering(category?, self.purpose_name(purpose), at)?;
-            let because = Because::Rule(u16::try_from(number).unwrap_or(u16::MAX));
-            Some(Ruling { action: rule.action_in(domain), because, purpose: Some(purpose) })
+        let covering = category.map(|category| self.covering(category, purpose)).unwrap_or_default();
+        let ruled = covering.iter().filter_map(|(number, domain)| {
+            let rule = self.rules.get(usize::from(*number)).filter(|rule| rule.applies(at))?;
+            Some(Ruling { action: rule.action_in(domain), because: Because::Rule(*number), purpose: Some(purpose) })
         });
         let mut all: Vec<Ruling> = ruled.collect();
         if let Some(role) = role.filter(|role| self.leaves_by_role(*role, at.destination)) {
             all.push(Ruling { action: Action::Keep, because: Because::Role(role), purpose: Some(purpose) });
         }
         self.extreme(all, Ordering::Less, at.destination)
+    }
+
+    /// The rules that cover a category for a purpose, wherever they apply.
+    pub(crate) fn covering(&self, category: &str, purpose: PurposeNo) -> Cow<'_, [CoveringRule]> {
+        match self.covering.0.get(category).and_then(|purposes| purposes.get(usize::from(purpose.0))) {
+            Some(rules) => Cow::Borrowed(rules),
+            None => Cow::Owned(covering_rules(&self.rules, category, self.purpose_name(purpose))),
+        }
     }
 
     /// Auth goes only where it was sent: to the destination whose answer the client gets.
@@ -197,7 +208,7 @@ impl Policy {
     /// The ruling that no other goes beyond in one direction of coarseness; of
     /// several such, the one this destination prefers. All are looked at
     /// together, so their order says nothing.
-    fn extreme(
+    pub(crate) fn extreme(
         &self,
         all: Vec<Ruling>,
         beyond: Ordering,
@@ -271,18 +282,24 @@ impl Policy {
 }
 
 impl Rule {
-    /// The entry of `for` under which this rule covers the field, if it does: the longest.
-    fn covering(&self, category: &str, purpose: &str, at: Circumstances) -> Option<&str> {
+    /// The entry of `for` under which this rule covers a category for a purpose, if it does: the longest.
+    fn covering(&self, category: &str, purpose: &str) -> Option<&str> {
+        let covered = self.data.iter().any(|data| covers(data, category));
+        let written = self.purposes.iter().filter(|written| covered && covers(written, purpose));
+        written.max_by_key(|written| written.len()).map(String::as_str)
+    }
+
+    /// Whether it is about these circumstances.
+    fn applies(&self, at: Circumstances) -> bool {
         let all_or = |hit: Option<bool>| hit.unwrap_or(true);
-        let here = self.data.iter().any(|data| covers(data, category))
-            && all_or(self.to.as_ref().map(|to| to.contains(&at.destination)))
+        all_or(self.to.as_ref().map(|to| to.contains(&at.destination)))
             && all_or(self.contracts.as_ref().map(|contracts| contracts.contains(&at.contract)))
             && all_or(self.places.as_ref().map(|places| places.contains(&at.place)))
-            && all_or(self.ages.as_ref().map(|ages| {
-                ages.contains(&at.age) || (at.age == AgeClass::Unknown && ages.contains(&AgeClass::Adult))
-            }));
-        let written = self.purposes.iter().filter(|written| here && covers(written, purpose));
-        written.max_by_key(|written| written.len()).map(String::as_str)
+            && all_or(
+                self.ages.as_ref().map(|ages| {
+                    ages.contains(&at.age) || (at.age == AgeClass::Unknown && ages.contains(&AgeClass::Adult))
+                }),
+            )
     }
 
     fn action_in(&self, domain: &str) -> Action {
@@ -291,6 +308,33 @@ impl Rule {
             other => other.clone(),
         }
     }
+}
+
+/// A rule by its place, and the entry of its `for` that covers the purpose.
+type CoveringRule = (u16, String);
+
+/// For every category that a contract names and every purpose, the rules that
+/// cover it, so that the cost of a verdict follows what covers its fields.
+#[derive(Debug, Default)]
+pub(crate) struct Covering(HashMap<String, Vec<Vec<CoveringRule>>>);
+
+impl Covering {
+    pub(crate) fn of(contracts: &[Contract], purposes: &[Purpose], rules: &[Rule]) -> Self {
+        let mut known = HashMap::new();
+        let fields = contracts.iter().flat_map(|contract| &contract.fields);
+        for category in fields.flat_map(|field| field.category.iter().chain(&field.key_category)) {
+            if !known.contains_key(category) {
+                let each = purposes.iter().map(|purpose| covering_rules(rules, category, &purpose.name));
+                known.insert(category.clone(), each.collect());
+            }
+        }
+        Self(known)
+    }
+}
+
+fn covering_rules(rules: &[Rule], category: &str, purpose: &str) -> Vec<CoveringRule> {
+    let numbered = (0..).zip(rules);
+    numbered.filter_map(|(number, rule)| Some((number, rule.covering(category, purpose)?.to_owned()))).collect()
 }
 
 /// Verdicts compiled so far.

@@ -78,6 +78,19 @@ pub fn compile(files: &[SourceFile]) -> Loaded {
     }
 }
 
+/// A directory's policy for those who ask about it: exports are compiled too, and not planned.
+///
+/// # Errors
+/// What to tell whoever asked, where there is no policy.
+pub fn open(path: &Path) -> Result<Policy, String> {
+    let files = read(path).map_err(|error| crate::run::chain(&error))?;
+    let loaded = compile(&files);
+    match loaded.policy {
+        Some((policy, _)) => Ok(policy),
+        None => Err(format!("{}\n\nthe policy does not compile", errors(&files, &loaded.diagnostics))),
+    }
+}
+
 /// Every error, as its author is shown it.
 #[must_use]
 pub fn errors(files: &[SourceFile], diagnostics: &[Diagnostic]) -> String {

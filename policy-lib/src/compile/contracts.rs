@@ -138,6 +138,7 @@ fn merge(fields: &mut Vec<Field>, path: Path, source: &FieldSource) {
         known.values = source.values.clone().or(known.values.take());
         known.max_length = source.max_length.or(known.max_length);
         known.free_text |= source.free_text;
+        known.url |= source.url;
         known.key_category = key_category.or(known.key_category.take());
         if !may_contain.is_empty() {
             known.may_contain = may_contain;
@@ -153,6 +154,7 @@ fn merge(fields: &mut Vec<Field>, path: Path, source: &FieldSource) {
         values: source.values.clone(),
         max_length: source.max_length,
         free_text: source.free_text,
+        url: source.url,
         role: source.role,
         key_category: key_category.filter(|_| any_key),
         may_contain: if may_contain.is_empty() { vec!["user".to_owned()] } else { may_contain },

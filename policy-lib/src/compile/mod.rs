@@ -14,7 +14,7 @@ use crate::shared::SharedCache;
 use crate::source::{self, PolicySource};
 use crate::span::{Span, Spanned};
 use crate::taxonomy::{self, Taxonomy};
-use crate::verdict::VerdictCache;
+use crate::verdict::{Covering, VerdictCache};
 
 /// What came of compiling: warnings may stand beside a policy.
 #[derive(Debug)]
@@ -78,6 +78,7 @@ impl Compiler {
         let rules = self.rules(source, &contracts, &destinations, &places);
         let exports = source.exports.iter().filter_map(|export| self.export(export, &contracts, &purposes)).collect();
         let matcher = self.matcher(source, &contracts);
+        let covering = Covering::of(&contracts, &purposes, &rules);
         let policy = Policy {
             digest: digest(source),
             contracts,
@@ -86,7 +87,9 @@ impl Compiler {
             rules,
             exports,
             places,
+            taxonomy: self.taxonomy.clone(),
             matcher,
+            covering,
             verdicts: VerdictCache::default(),
             shared: SharedCache::default(),
         };

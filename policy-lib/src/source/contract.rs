@@ -45,6 +45,8 @@ pub struct FieldSource {
     pub max_length: Option<u64>,
     /// Whether people type it.
     pub free_text: bool,
+    /// Whether it holds a URL or a part of one.
+    pub url: bool,
     /// What the envelope uses it for.
     pub role: Option<Role>,
     /// For `*`: the member names that may leave.
@@ -114,13 +116,14 @@ impl FieldSource {
 
     fn read(key: &Spanned<String>, node: &Node, reader: &mut Reader) -> Option<Self> {
         let path = reader.path(key)?;
-        const KNOWN: [&str; 11] = [
+        const KNOWN: [&str; 12] = [
             "type",
             "category",
             "required",
             "enum",
             "max_length",
             "free_text",
+            "url",
             "role",
             "keys",
             "key_category",
@@ -136,6 +139,7 @@ impl FieldSource {
             values: node.get("enum").map(|values| reader.texts(values).into_iter().map(|text| text.value).collect()),
             max_length: reader.optional_count(node, "max_length").map(|count| count.value),
             free_text: reader.flag(node, "free_text"),
+            url: reader.flag(node, "url"),
             role: reader.optional_text(node, "role").and_then(|written| reader.word(&written, "role", &ROLES)),
             keys: reader.optional_texts(node, "keys").into_iter().map(|key| key.value).collect(),
             key_category: reader.optional_text(node, "key_category"),

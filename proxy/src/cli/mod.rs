@@ -11,7 +11,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 pub mod apply;
 pub mod check;
 pub mod demo;
+pub mod diff;
+pub mod exposure;
+pub mod prove;
 pub mod run;
+mod table;
 
 /// How a command ended, as its exit status tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +65,12 @@ pub enum Command {
     Check(check::Args),
     /// Shows what would leave of a request, and why.
     Apply(Box<apply::Args>),
+    /// Lists exactly what can leave: field, destination, purpose, consent, jurisdiction, age.
+    Exposure(exposure::Args),
+    /// Proves that a data category never leaves, or shows a request with which it does.
+    Prove(prove::Args),
+    /// Compares what two policies let leave.
+    Diff(diff::Args),
 }
 
 /// How much to say.
@@ -95,6 +105,9 @@ impl Cli {
             Command::Demo(args) => demo::run(&args),
             Command::Check(args) => check::run(&args),
             Command::Apply(args) => apply::run(&args),
+            Command::Exposure(args) => exposure::run(&args),
+            Command::Prove(args) => prove::run(&args),
+            Command::Diff(args) => diff::run(&args),
         }
     }
 

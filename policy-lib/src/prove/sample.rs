@@ -1,0 +1,260 @@
+//! A request with which a field leaves: as little of an event as its contract,
+//! its collector and its consent need, and the field.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use super::WayOut;
+use super::signals::Said;
+use crate::action::{Action, Generalize};
+use crate::envelope;
+use crate::exposure::Part;
+use crate::format::Format;
+use crate::path::{Origin, Step};
+use crate::policy::{AgeClass, Contract, Field, FieldTypes, Policy, Role};
+
+/// A request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Its format.
+    pub format: Format,
+    /// Path and query.
+    pub target: String,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    /// The event.
+    pub body: Value,
+    /// The jurisdiction it is to come from.
+    pub jurisdiction: String,
+    /// The age class, where the event cannot say it.
+    pub age: AgeClass,
+}
+
+impl Sample {
+    /// A request with which this field leaves.
+    pub(super) fn of(policy: &Policy, way: &WayOut, said: &Said) -> Self {
+        let contract = policy.contract(way.contract);
+        let mut sample = Self {
+            format: contract.format,
+            target: String::new(),
+            headers: Vec::new(),
+            body: json!({}),
+            jurisdiction: policy.place_name(way.place).to_owned(),
+            age: way.age,
+        };
+        let mut outside = Outside::default();
+        for (path, values) in &contract.conditions {
+            put(&mut sample.body, &path.steps, values.first().map_or(Value::Null, |value| json!(value)));
+        }
+        for path in envelope::of(contract.format).requires.into_iter().filter_map(|one_of| one_of.into_iter().next()) {
+            fill(&mut sample.body, &path.steps, json!("u-1"));
+        }
+        for field in contract.fields.iter().filter(|field| field.required) {
+            outside.set(&mut sample.body, field, None, value_of(field, None));
+        }
+        if let Some(field) = contract.fields.get(way.field) {
+            let value = value_of(field, (way.part == Part::Value).then_some(&way.action));
+            outside.set(&mut sample.body, field, Some(way.part), value);
+        }
+        sample.say(said);
+        sample.frame(contract, outside);
+        sample
+    }
+
+    fn say(&mut self, said: &Said) {
+        if let Some(categories) = &said.categories {
+            let preferences: Map<String, Value> =
+                categories.iter().map(|category| (category.clone(), Value::Bool(true))).collect();
+            let steps = ["context", "consent", "categoryPreferences"].map(|name| Step::Key(name.to_owned()));
+            put(&mut self.body, &steps, Value::Object(preferences));
+        }
+        for (path, value) in &said.members {
+            put(&mut self.body, &path.steps, json!(value));
+        }
+        if said.gpc {
+            self.headers.push(("sec-gpc".to_owned(), "1".to_owned()));
+        }
+    }
+
+    /// What the format wants around an event.
+    fn frame(&mut self, contract: &Contract, outside: Outside) {
+        let key = |name: &str| [Step::Key(name.to_owned())];
+        let path = match contract.format {
+            Format::Segment => {
+                fill(&mut self.body, &key("type"), json!("track"));
+                let kind = self.body.get("type").and_then(Value::as_str).unwrap_or("track");
+                format!("/v1/{kind}")
+            }
+            Format::CloudEvents => {
+                for (name, value) in [("id", "1"), ("source", "/sample"), ("type", "sample"), ("specversion", "1.0")] {
+                    fill(&mut self.body, &key(name), json!(value));
+                }
+                "/".to_owned()
+            }
+            Format::Json | Format::Ndjson => "/".to_owned(),
+        };
+        let media = match contract.format {
+            Format::CloudEvents => "application/cloudevents+json",
+            Format::Ndjson => "application/x-ndjson",
+            Format::Segment | Format::Json => "application/json",
+        };
+        self.headers.push(("content-type".to_owned(), media.to_owned()));
+        self.target = outside.target(path);
+        self.headers.extend(outside.headers);
+        if !outside.cookies.is_empty() {
+            self.headers.push(("cookie".to_owned(), outside.cookies));
+        }
+    }
+}
+
+/// The parts of a sample outside of its body.
+#[derive(Default)]
+struct Outside {
+    headers: Vec<(String, String)>,
+    cookies: String,
+    query: String,
+    segments: Vec<(usize, String)>,
+}
+
+impl Outside {
+    /// Puts a value where a field says.
+    fn set(&mut self, body: &mut Value, field: &Field, part: Option<Part>, value: Value) {
+        let name = field.path.steps.first().map(|step| match step {
+            Step::Key(name) => name.clone(),
+            _ => "name".to_owned(),
+        });
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        match (field.path.origin, name) {
+            (Origin::Event, _) if part.is_some() => put(body, &field.path.steps, value),
+            (Origin::Event, _) => fill(body, &field.path.steps, value),
+            (Origin::Header, Some(name)) => self.headers.push((name, text)),
+            (Origin::Cookie, Some(name)) => self.cookies = format!("{name}={text}"),
+            (Origin::Query, Some(name)) => {
+                let separator = if self.query.is_empty() { '?' } else { '&' };
+                let _ = write!(self.query, "{separator}{name}={text}");
+            }
+            (Origin::PathSegment, Some(name)) => self.segments.extend(name.parse().ok().map(|place| (place, text))),
+            (_, None) => {}
+        }
+    }
+
+    fn target(&self, path: String) -> String {
+        let path = match self.segments.iter().map(|(place, _)| *place).max() {
+            None => path,
+            Some(last) => (0..=last).fold(String::new(), |mut path, place| {
+                let written = self.segments.iter().find(|(known, _)| *known == place);
+                path.push('/');
+                path.push_str(written.map_or("a", |(_, text)| text));
+                path
+            }),
+        };
+        path + &self.query
+    }
+}
+
+/// A value that a field allows and an action has something to do with.
+fn value_of(field: &Field, action: Option<&Action>) -> Value {
+    if let Some(value) = field.values.as_ref().and_then(|values| values.first()) {
+        return json!(value);
+    }
+    let text = match action {
+        Some(Action::Generalize(Generalize::Time(_))) => "2026-11-22T21:50:42.259Z",
+        Some(Action::Generalize(Generalize::Ip(_))) => "203.0.113.77",
+        Some(Action::Generalize(Generalize::Number(_))) => "42",
+        Some(Action::Generalize(Generalize::Url(_))) => "https://shop.example/a?b=c",
+        _ if field.role == Some(Role::Age) => "adult",
+        _ => "sample",
+    };
+    let types = field.types;
+    if types == FieldTypes::NONE || types.allows(FieldTypes::STRING) {
+        let max = field.max_length.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
+        json!(text.chars().take(max).collect::<String>())
+    } else if types.allows(FieldTypes::INTEGER) {
+        json!(42)
+    } else if types.allows(FieldTypes::BOOLEAN) {
+        json!(true)
+    } else if types.allows(FieldTypes::ARRAY) {
+        json!([])
+    } else {
+        json!({})
+    }
+}
+
+/// Puts a value at a path, over whatever is there.
+fn put(at: &mut Value, steps: &[Step], value: Value) {
+    set(at, steps, value, true);
+}
+
+/// Puts a value at a path where nothing is yet.
+fn fill(at: &mut Value, steps: &[Step], value: Value) {
+    set(at, steps, value, false);
+}
+
+fn set(at: &mut Value, steps: &[Step], value: Value, over: bool) {
+    let Some((step, rest)) = steps.split_first() else {
+        // A container that holds something already stays: a field may be a value or its parts.
+        let empty = at.is_null() || at.as_object().is_some_and(Map::is_empty);
+        if empty || (over && !at.is_object() && !at.is_array()) {
+            *at = value;
+        }
+        return;
+    };
+    match step {
+        Step::Key(name) => set(member(at, name), rest, value, over),
+        Step::AnyKey => set(member(at, "name"), rest, value, over),
+        Step::Element => set(element(at), rest, value, over),
+        Step::Where { key, equals } => {
+            let element = element(at);
+            *member(element, key) = json!(equals);
+            set(element, rest, value, over);
+        }
+    }
+}
+
+fn member<'v>(at: &'v mut Value, name: &str) -> &'v mut Value {
+    if !at.is_object() {
+        *at = json!({});
+    }
+    match at {
+        Value::Object(members) => members.entry(name).or_insert(Value::Null),
+        other => other,
+    }
+}
+
+fn element(at: &mut Value) -> &mut Value {
+    if !at.is_array() {
+        *at = json!([null]);
+    }
+    match at {
+        Value::Array(elements) => {
+            if elements.is_empty() {
+                elements.push(Value::Null);
+            }
+            elements.first_mut().expect("there is one now")
+        }
+        other => other,
+    }
+}
+
+/// The paths of a sample are those of its contract.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::path::Path;
+
+    #[test]
+    fn values_stand_where_their_paths_say() {
+        let mut body = json!({});
+        for (path, value) in
+            [("a.b", "1"), ("list[].x", "2"), ("items[schema=s].data.y", "3"), ("map.*", "4"), ("a", "5")]
+        {
+            let path: Path = path.parse().expect("a path");
+            put(&mut body, &path.steps, json!(value));
+        }
+        assert_eq!(
+            body,
+            json!({"a": {"b": "1"}, "list": [{"x": "2"}], "items": [{"schema": "s", "data": {"y": "3"}}], "map": {"name": "4"}})
+        );
+    }
+}

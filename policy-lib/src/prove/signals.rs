@@ -1,0 +1,178 @@
+//! Everything a request can say about consent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::consent::{Consent, ConsentStates, RequestFacts};
+use crate::path::Path;
+use crate::policy::{OptOut, Policy, Purpose, PurposeNo};
+use crate::source::GrantSource;
+use crate::taxonomy::covers;
+
+/// Up to this many, every assignment is looked at.
+const ALL_MAX: usize = 4_096;
+
+/// One thing that a request may say, all its signals together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    /// Segment's categories that are true, where there is a preference object; every other one is refused.
+    pub(super) categories: Option<BTreeSet<String>>,
+    /// What stands at the configured members.
+    pub(super) members: Vec<(Path, String)>,
+    /// Whether Global Privacy Control is on.
+    pub(super) gpc: bool,
+}
+
+/// What policy and request agree on as signals.
+struct Signals {
+    categories: BTreeSet<String>,
+    members: BTreeMap<String, (Path, BTreeSet<String>)>,
+    gpc: bool,
+}
+
+impl Signals {
+    fn of(policy: &Policy) -> Self {
+        let mut signals = Self { categories: BTreeSet::new(), members: BTreeMap::new(), gpc: false };
+        for purpose in &policy.purposes {
+            for grant in &purpose.granted_by {
+                match grant {
+                    GrantSource::Segment(category) => drop(signals.categories.insert(category.clone())),
+                    GrantSource::Field { path, given } => {
+                        let member = signals.members.entry(path.to_string());
+                        member.or_insert_with(|| (path.clone(), BTreeSet::new())).1.extend(given.iter().cloned());
+                    }
+                    GrantSource::Tcf(_) => {}
+                }
+            }
+            signals.gpc |= purpose.opted_out_by.contains(&OptOut::Gpc);
+        }
+        signals
+    }
+
+    fn count(&self) -> usize {
+        let categories = 1_usize.checked_shl(u32::try_from(self.categories.len()).unwrap_or(u32::MAX));
+        let members = self.members.values().map(|(_, given)| given.len() + 2);
+        let all = members.fold(categories.unwrap_or(usize::MAX).saturating_add(1), usize::saturating_mul);
+        all.saturating_mul(2)
+    }
+
+    /// Every assignment there is.
+    fn all(&self) -> Vec<Said> {
+        let mut all = vec![Said::default()];
+        let names: Vec<&String> = self.categories.iter().collect();
+        for bits in (0..1_usize << names.len()).filter(|_| !names.is_empty()) {
+            let chosen = names.iter().enumerate().filter(|(number, _)| bits >> number & 1 == 1);
+            let categories = chosen.map(|(_, name)| (*name).clone()).collect();
+            all.push(Said { categories: Some(categories), ..Said::default() });
+        }
+        for (path, given) in self.members.values() {
+            let choices: Vec<String> = given.iter().cloned().chain([other_than(given)]).collect();
+            let extended = all.iter().flat_map(|said| {
+                choices.iter().map(|choice| {
+                    let mut said = said.clone();
+                    said.members.push((path.clone(), choice.clone()));
+                    said
+                })
+            });
+            let extended: Vec<Said> = extended.collect();
+            all.extend(extended);
+        }
+        if self.gpc {
+            let quiet = all.clone();
+            all.extend(quiet.into_iter().map(|said| Said { gpc: true, ..said }));
+        }
+        all
+    }
+
+    /// For every purpose the assignment that grants it and as little else as can be, and those that grant the most. With
+    /// them every way out is found, because a refusal never adds a field.
+    fn extremes(&self, policy: &Policy, unless: Option<&str>) -> Vec<Said> {
+        let is_unless = |purpose: &Purpose| unless.is_some_and(|unless| covers(unless, &purpose.name));
+        let most = policy.purposes.iter().filter(|purpose| !is_unless(purpose));
+        let mut extremes = vec![Said::default(), self.granting(policy.purposes.iter()), self.granting(most)];
+        extremes.extend(policy.purposes.iter().map(|purpose| self.granting(std::iter::once(purpose))));
+        let quiet = extremes.clone();
+        extremes.extend(quiet.into_iter().map(|said| Said { gpc: self.gpc, ..said }));
+        extremes
+    }
+
+    /// Grants these purposes and refuses whatever else can be refused.
+    fn granting<'p>(&self, purposes: impl Iterator<Item = &'p Purpose>) -> Said {
+        let grants: Vec<&GrantSource> = purposes.flat_map(|purpose| &purpose.granted_by).collect();
+        let categories = grants.iter().filter_map(|grant| match grant {
+            GrantSource::Segment(category) => Some(category.clone()),
+            _ => None,
+        });
+        let value_at = |path: &Path, all: &BTreeSet<String>| {
+            let wanted = grants.iter().find_map(|grant| match grant {
+                GrantSource::Field { path: known, given } if known == path => given.first().cloned(),
+                _ => None,
+            });
+            wanted.unwrap_or_else(|| other_than(all))
+        };
+        Said {
+            categories: (!self.categories.is_empty()).then(|| categories.collect()),
+            members: self.members.values().map(|(path, all)| (path.clone(), value_at(path, all))).collect(),
+            gpc: false,
+        }
+    }
+}
+
+/// A value that grants nothing.
+fn other_than(given: &BTreeSet<String>) -> String {
+    (0..).map(|number| format!("no{number}")).find(|value| !given.contains(value)).unwrap_or_default()
+}
+
+/// What a request can say, without what agrees to the purpose that is excluded.
+pub(super) fn assignments(policy: &Policy, unless: Option<&str>) -> Vec<Said> {
+    let signals = Signals::of(policy);
+    let all = if signals.count() <= ALL_MAX { signals.all() } else { signals.extremes(policy, unless) };
+    let agrees = |said: &Said| {
+        let states = said.states(policy);
+        let given = |(number, purpose): (PurposeNo, &Purpose)| {
+            unless.is_some_and(|unless| covers(unless, &purpose.name)) && states.of(number) == Consent::Given
+        };
+        policy.numbered_purposes().any(given)
+    };
+    all.into_iter().filter(|said| !agrees(said)).collect()
+}
+
+impl Said {
+    /// The state of each purpose after this.
+    pub(super) fn states(&self, policy: &Policy) -> ConsentStates {
+        let mut states = ConsentStates::default();
+        for (number, purpose) in policy.numbered_purposes() {
+            for grant in &purpose.granted_by {
+                states.say(number, self.state(grant));
+            }
+        }
+        states
+    }
+
+    fn state(&self, grant: &GrantSource) -> Consent {
+        let granted = |whether: bool| if whether { Consent::Given } else { Consent::Refused };
+        match grant {
+            GrantSource::Segment(category) => {
+                self.categories.as_ref().map_or(Consent::Absent, |given| granted(given.contains(category)))
+            }
+            GrantSource::Field { path, given } => {
+                let value = self.members.iter().find(|(known, _)| known == path).map(|(_, value)| value);
+                value.map_or(Consent::Absent, |value| granted(given.contains(value)))
+            }
+            GrantSource::Tcf(_) => Consent::Absent,
+        }
+    }
+}
+
+impl RequestFacts for Said {
+    fn header(&self, lower_case_name: &str) -> Vec<&str> {
+        if self.gpc && lower_case_name == "sec-gpc" { vec!["1"] } else { Vec::new() }
+    }
+
+    fn has_query(&self, _: &str) -> bool {
+        false
+    }
+
+    fn has_cookie(&self, _: &str) -> bool {
+        false
+    }
+}
