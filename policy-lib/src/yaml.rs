@@ -116,12 +116,19 @@ pub struct NotYaml {
     pub at: Span,
 }
 
+/// How many documents one file may hold; the parser's own bounds on depth, aliases and nodes hold besides.
+const DOCUMENTS_MAX: usize = 100_000;
+
 /// Reads every document of one file.
 ///
 /// # Errors
 /// [`NotYaml`] for the first place the parser cannot read; it cannot go on from there.
 pub fn documents(text: &str, file: usize) -> Result<Vec<Node>, NotYaml> {
-    let drafts: Vec<Draft> = serde_saphyr::from_multiple(text).map_err(|error| {
+    let mut options = serde_saphyr::Options::default();
+    if let Some(budget) = &mut options.budget {
+        budget.max_documents = DOCUMENTS_MAX;
+    }
+    let drafts: Vec<Draft> = serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
         let error = error.without_snippet();
         let bytes = error.location().map_or(0..0, |location| bytes_of(text, &location));
         // The parser's message ends with its own idea of the place; ours points better.
