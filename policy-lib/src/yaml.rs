@@ -70,6 +70,35 @@ impl Node {
         }
     }
 
+    /// The JSON that an author means: members in written order, numbers as they were written.
+    pub fn json(&self, out: &mut String) {
+        match &self.value {
+            Value::Null => out.push_str("null"),
+            Value::Bool(_) => out.push_str(self.scalar().unwrap_or_default()),
+            // What YAML takes for a number and JSON does not is a text.
+            Value::Number(text) if serde_json::from_str::<serde_json::Number>(text).is_ok() => out.push_str(text),
+            Value::Number(text) | Value::Text(text) => push_json_text(text, out),
+            Value::List(nodes) => {
+                out.push('[');
+                for (at, node) in nodes.iter().enumerate() {
+                    out.push_str(if at > 0 { "," } else { "" });
+                    node.json(out);
+                }
+                out.push(']');
+            }
+            Value::Map(members) => {
+                out.push('{');
+                for (at, (key, node)) in members.iter().enumerate() {
+                    out.push_str(if at > 0 { "," } else { "" });
+                    push_json_text(&key.value, out);
+                    out.push(':');
+                    node.json(out);
+                }
+                out.push('}');
+            }
+        }
+    }
+
     /// Canonical JSON: members sorted, no white space, scalars as texts.
     pub fn canonical(&self, out: &mut String) {
         match &self.value {
@@ -119,6 +148,21 @@ pub struct NotYaml {
 /// How many documents one file may hold; the parser's own bounds on depth, aliases and nodes hold besides.
 const DOCUMENTS_MAX: usize = 100_000;
 
+/// The parser names its bounds by its own types.
+fn in_our_words(message: &str) -> String {
+    let bounds = [
+        ("budget breached: Nodes", "more than 250,000 values in one file; split it"),
+        ("budget breached: Depth", "nested too deeply"),
+        ("budget breached: Documents", "more than 100,000 documents in one file; split it"),
+        ("budget breached: TotalScalarBytes", "too much text in one file; split it"),
+    ];
+    let known = bounds.iter().find(|(theirs, _)| message.starts_with(theirs)).map(|(_, ours)| (*ours).to_owned());
+    known.unwrap_or_else(|| match message.strip_prefix("budget breached: ") {
+        Some(_) => "too large, or too much said by anchors and aliases; split the file or write it out".to_owned(),
+        None => message.to_owned(),
+    })
+}
+
 /// Reads every document of one file.
 ///
 /// # Errors
@@ -135,7 +179,8 @@ pub fn documents(text: &str, file: usize) -> Result<Vec<Node>, NotYaml> {
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default().replace('\n', " ");
         // Nor is its advice for those who call it any for those who wrote the file.
-        let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or_default().to_owned();
+        let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
+        let message = in_our_words(message);
         NotYaml { message, at: Span { file, bytes } }
     })?;
     Ok(drafts.into_iter().map(|draft| draft.settle(text, file)).collect())

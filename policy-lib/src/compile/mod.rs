@@ -220,6 +220,8 @@ impl Compiler {
         let primaries: Vec<_> = source.destinations.iter().filter(|destination| destination.primary).collect();
         match (primaries.as_slice(), source.destinations.first()) {
             ([_], _) => {}
+            // Where a file cannot be read, it may stand in there.
+            ([], None) if self.diagnostics.iter().any(|diagnostic| diagnostic.code == "P001") => {}
             ([], None) => self.report(
                 Diagnostic::error("P018", &source::nowhere(), "there is no destination")
                     .help("add a `kind: Destination`"),

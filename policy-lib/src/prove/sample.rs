@@ -44,6 +44,10 @@ impl Sample {
             age: way.age,
         };
         let mut outside = Outside::default();
+        if let Some(field) = contract.fields.get(way.field) {
+            let value = value_of(field, (way.part == Part::Value).then_some(&way.action));
+            outside.set(&mut sample.body, field, Some(way.part), value);
+        }
         for (path, values) in &contract.conditions {
             put(&mut sample.body, &path.steps, values.first().map_or(Value::Null, |value| json!(value)));
         }
@@ -52,10 +56,6 @@ impl Sample {
         }
         for field in contract.fields.iter().filter(|field| field.required) {
             outside.set(&mut sample.body, field, None, value_of(field, None));
-        }
-        if let Some(field) = contract.fields.get(way.field) {
-            let value = value_of(field, (way.part == Part::Value).then_some(&way.action));
-            outside.set(&mut sample.body, field, Some(way.part), value);
         }
         sample.say(said);
         sample.frame(contract, outside);
@@ -87,9 +87,10 @@ impl Sample {
                 format!("/v1/{kind}")
             }
             Format::CloudEvents => {
-                for (name, value) in [("id", "1"), ("source", "/sample"), ("type", "sample"), ("specversion", "1.0")] {
+                for (name, value) in [("id", "1"), ("source", "/sample"), ("type", "sample")] {
                     fill(&mut self.body, &key(name), json!(value));
                 }
+                put(&mut self.body, &key("specversion"), json!("1.0"));
                 "/".to_owned()
             }
             Format::Json | Format::Ndjson => "/".to_owned(),

@@ -7,10 +7,12 @@
 mod contract;
 mod read;
 mod rules;
+mod suite;
 
 pub use contract::{ContractSource, FieldSource};
 pub use read::Reader;
 pub use rules::{ActionSource, DestinationSource, ExportSource, GrantSource, KeySource, PurposeSource, RuleSource};
+pub use suite::{BodySource, CaseSource, ExpectSource, GivenSource, LeavingSource, SuiteSource};
 
 use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::span::{Span, Spanned};
@@ -37,6 +39,8 @@ pub struct PolicySource {
     pub exports: Vec<ExportSource>,
     /// `kind: Taxonomy`
     pub taxonomies: Vec<TaxonomySource>,
+    /// `kind: Suite`
+    pub suites: Vec<SuiteSource>,
     /// Canonical JSON of every document that has a meaning of its own, for the digest.
     pub canonical: Vec<String>,
 }
@@ -95,8 +99,10 @@ impl PolicySource {
             Some("Rule") => self.rules.extend(RuleSource::read(document, reader)),
             Some("Export") => self.exports.extend(ExportSource::read(document, reader)),
             Some("Taxonomy") => self.taxonomies.push(TaxonomySource::read(document, reader)),
-            // Authors' tests say nothing about what leaves.
-            Some("Suite") => return,
+            Some("Suite") => {
+                self.suites.extend(SuiteSource::read(document, reader));
+                return;
+            }
             written => {
                 let written = written.unwrap_or_default();
                 let unknown = Diagnostic::error("P002", &kind.at, format!("there is no kind `{written}`"))

@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> Outcome {
 }
 
 /// What holds for a request that does not say otherwise.
-struct Defaults {
+pub(super) struct Defaults {
     format: Option<Format>,
     headers: Vec<(String, String)>,
     path: Option<String>,
@@ -89,6 +89,23 @@ struct Defaults {
     time: Option<Timestamp>,
     consent: Option<Value>,
     clock: SystemClock,
+}
+
+impl Defaults {
+    /// Nothing but the clock.
+    pub(super) fn bare() -> Self {
+        Self {
+            format: None,
+            headers: Vec::new(),
+            path: None,
+            jurisdiction: None,
+            age: AgeClass::Unknown,
+            peer: None,
+            time: None,
+            consent: None,
+            clock: SystemClock::default(),
+        }
+    }
 }
 
 fn prepare(args: &Args) -> Result<(Enforcement, Defaults), String> {
@@ -140,14 +157,14 @@ fn keyring(args: &Args) -> Result<Keyring, String> {
     }
 }
 
-fn format(written: &str) -> Result<Option<Format>, String> {
+pub(super) fn format(written: &str) -> Result<Option<Format>, String> {
     match written {
         "auto" => Ok(None),
         written => written.parse().map(Some).map_err(|error: privet_policy::format::UnknownFormat| error.to_string()),
     }
 }
 
-fn age(written: &str) -> Result<AgeClass, String> {
+pub(super) fn age(written: &str) -> Result<AgeClass, String> {
     [AgeClass::Adult, AgeClass::Child, AgeClass::Unknown]
         .into_iter()
         .find(|age| age.name() == written)
@@ -257,17 +274,17 @@ fn with_id(mut answer: Value, id: Option<Value>) -> Value {
 
 /// One request as it was asked about; what is missing comes from the defaults.
 #[derive(Default)]
-struct Asked {
-    method: Option<String>,
-    path: Option<String>,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-    format: Option<Format>,
-    jurisdiction: Option<String>,
-    age: Option<AgeClass>,
-    peer: Option<IpAddr>,
-    time: Option<Timestamp>,
-    consent: Option<Value>,
+pub(super) struct Asked {
+    pub(super) method: Option<String>,
+    pub(super) path: Option<String>,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+    pub(super) format: Option<Format>,
+    pub(super) jurisdiction: Option<String>,
+    pub(super) age: Option<AgeClass>,
+    pub(super) peer: Option<IpAddr>,
+    pub(super) time: Option<Timestamp>,
+    pub(super) consent: Option<Value>,
 }
 
 impl Asked {
@@ -305,7 +322,7 @@ impl Asked {
         })
     }
 
-    fn question(self, defaults: &Defaults, policy: &Policy) -> Result<Question, String> {
+    pub(super) fn question(self, defaults: &Defaults, policy: &Policy) -> Result<Question, String> {
         let time = self.time.or(defaults.time).unwrap_or_else(|| defaults.clock.now());
         let format = self.format.or(defaults.format);
         let consent = self.consent.as_ref().or(defaults.consent.as_ref());

@@ -16,6 +16,7 @@ pub mod exposure;
 pub mod prove;
 pub mod run;
 mod table;
+pub mod test;
 
 /// How a command ended, as its exit status tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,8 @@ pub enum Command {
     Check(check::Args),
     /// Shows what would leave of a request, and why.
     Apply(Box<apply::Args>),
+    /// Runs the policy authors' tests.
+    Test(test::Args),
     /// Lists exactly what can leave: field, destination, purpose, consent, jurisdiction, age.
     Exposure(exposure::Args),
     /// Proves that a data category never leaves, or shows a request with which it does.
@@ -105,6 +108,7 @@ impl Cli {
             Command::Demo(args) => demo::run(&args),
             Command::Check(args) => check::run(&args),
             Command::Apply(args) => apply::run(&args),
+            Command::Test(args) => test::run(&args),
             Command::Exposure(args) => exposure::run(&args),
             Command::Prove(args) => prove::run(&args),
             Command::Diff(args) => diff::run(&args),

@@ -1,0 +1,161 @@
+//! The privacy engineer's tools, as the binary.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+fn policies() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies")
+}
+
+fn privet(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_privet"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// The shipped policies, one file of them changed.
+fn changed(file: &str, from: &str, to: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    copy(&policies(), directory.path());
+    let path = directory.path().join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{file} says no `{from}`");
+    fs::write(path, text.replace(from, to)).unwrap();
+    directory
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target)
+        } else {
+            fs::copy(entry.path(), target).map(drop).unwrap()
+        }
+    }
+}
+
+#[test]
+fn a_counterexample_really_leaks() {
+    let shipped = policies();
+    let shipped = shipped.to_str().unwrap();
+    let mut replayed = 0;
+    for category in [
+        "user.unique_id",
+        "user.behavior.event_time",
+        "user.device.ip_address",
+        "user.behavior.search_history",
+        "system.operations",
+        "system.authentication",
+    ] {
+        let answer = privet(&["prove", shipped, "--never", category, "--json"], "");
+        assert_eq!(answer.status.code(), Some(1), "{category}");
+        let answer = json(&answer);
+        let line = answer["counterexample"].to_string();
+        let applied = json(&privet(&["apply", "--policies", shipped, "--lines"], &format!("{line}\n")));
+        let way = &answer["leaves"][0];
+        let forward = &applied["forwards"][0];
+        assert_eq!(forward["destination"], way["destination"], "{applied}");
+        let body = STANDARD.decode(forward["body_b64"].as_str().unwrap()).unwrap();
+        let rows = applied["decision"]["events"][0]["fields"].as_array().unwrap();
+        let row =
+            rows.iter().find(|row| row["path"] == way["field"]).unwrap_or_else(|| panic!("{category}: {applied}"));
+        assert_eq!((&row["action"], &row["rule"]), (&way["action"], &way["rule"]), "{category}");
+        assert!(!body.is_empty());
+        replayed += 1;
+    }
+    assert_eq!(replayed, 6);
+}
+
+#[test]
+fn a_proof_ends_with_0_and_says_what_it_assumed() {
+    let shipped = policies();
+    let shipped = shipped.to_str().unwrap();
+    let proved = privet(&["prove", shipped, "--never", "user.contact", "--allow", "scrub"], "");
+    assert_eq!(proved.status.code(), Some(0), "{}", out(&proved));
+    assert!(out(&proved).contains("proved: `user.contact` never leaves"));
+    assert!(out(&proved).contains("assumed harmless"));
+    let open = privet(&["prove", shipped, "--never", "user.contact"], "");
+    assert_eq!(open.status.code(), Some(1));
+    assert!(out(&open).contains("it may leave"));
+    let wrong = privet(&["prove", shipped, "--never", "user.contact.emial"], "");
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("did you mean `user.contact.email`?"));
+}
+
+#[test]
+fn a_finer_form_loosens_and_a_coarser_one_tightens() {
+    let (shipped, coarser) = (policies(), changed("rules/reporting.yaml", "time: hour", "time: day"));
+    let (shipped, coarser) = (shipped.to_str().unwrap(), coarser.path().to_str().unwrap());
+    let tightened = privet(&["diff", shipped, coarser, "--json"], "");
+    assert_eq!(tightened.status.code(), Some(0));
+    let summary = &json(&tightened)["summary"];
+    assert_eq!((&summary["loosen"], &summary["neutral"]), (&0.into(), &0.into()));
+    assert!(summary["tighten"].as_u64().unwrap() > 10);
+    assert_eq!(privet(&["diff", coarser, shipped], "").status.code(), Some(1));
+    assert_eq!(privet(&["diff", coarser, shipped, "--allow-loosen"], "").status.code(), Some(0));
+    let same = privet(&["diff", shipped, shipped], "");
+    assert_eq!(out(&same), "0 loosen, 0 tighten, 0 neutral\n");
+}
+
+#[test]
+fn the_exposure_names_every_way_out_and_no_other() {
+    let shipped = policies();
+    let exposed = json(&privet(&["exposure", shipped.to_str().unwrap(), "--json"], ""));
+    let rows = exposed["rows"].as_array().unwrap();
+    let query =
+        rows.iter().find(|row| row["contract"] == "storefront.search" && row["field"] == "properties.query").unwrap();
+    assert_eq!((&query["action"], &query["rule"]), (&"scrub".into(), &"search-text".into()));
+    assert_eq!(query["consent"], serde_json::json!(["given"]));
+    assert_eq!(query["may_contain"], serde_json::json!(["user"]));
+    assert!(rows.iter().all(|row| row["action"] != "drop"));
+    assert!(!rows.iter().any(|row| row["category"].as_str().unwrap_or_default().starts_with("user.contact")));
+}
+
+#[test]
+fn the_shipped_tests_pass_and_a_wrong_one_points_at_its_line() {
+    let shipped = policies();
+    let passed = privet(&["test", shipped.to_str().unwrap()], "");
+    assert_eq!(passed.status.code(), Some(0), "{}", String::from_utf8_lossy(&passed.stderr));
+    let wrong = changed("tests/search.yaml", "properties.results: 3\n", "properties.results: 4\n");
+    let failed = privet(&["test", wrong.path().to_str().unwrap()], "");
+    assert_eq!(failed.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(said.contains("error[T001]") && said.contains("it leaves as 3"), "{said}");
+    assert!(said.contains("properties.results: 4"), "{said}");
+    let uncovered = privet(&["test", shipped.to_str().unwrap(), "--min-coverage", "101"], "");
+    assert_eq!(uncovered.status.code(), Some(1));
+}
+
+#[test]
+fn suites_change_nothing_about_a_policy() {
+    let without = changed("tests/search.yaml", "kind: Suite", "kind: Suite");
+    fs::remove_dir_all(without.path().join("tests")).unwrap();
+    let digest = |directory: &Path| {
+        let said = out(&privet(&["check", directory.to_str().unwrap()], ""));
+        said.lines().find(|line| line.starts_with("digest")).unwrap().to_owned()
+    };
+    assert_eq!(digest(without.path()), digest(&policies()));
+}
