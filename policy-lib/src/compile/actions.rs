@@ -63,8 +63,8 @@ fn needs_options(kind: &Spanned<String>, example: &str, reader: &mut Reader) -> 
 fn scrub(options: &Node, reader: &mut Reader) -> Option<Action> {
     reader.allow(options, &["detectors"]);
     let listed = reader.required(options, "detectors")?;
-    let mut detectors = Vec::new();
-    for written in reader.texts(listed) {
+    let (mut detectors, written) = (Vec::new(), reader.texts(listed));
+    for written in &written {
         match written.value.parse::<Detector>() {
             Ok(detector) => detectors.push(detector),
             Err(_) => {
@@ -78,14 +78,13 @@ fn scrub(options: &Node, reader: &mut Reader) -> Option<Action> {
             }
         }
     }
-    if detectors.is_empty() {
+    if written.is_empty() {
         reader.report(
             Diagnostic::error("P015", &listed.at, "a scrub without detectors keeps everything")
                 .help("list at least one, or write `keep`"),
         );
-        return None;
     }
-    Some(Action::Scrub(DetectorSet::from_iter(detectors)))
+    (!detectors.is_empty()).then(|| Action::Scrub(DetectorSet::from_iter(detectors)))
 }
 
 fn generalize(options: &Node, reader: &mut Reader) -> Option<Generalize> {

@@ -18,7 +18,8 @@ impl Compiler {
     ) -> Option<Export> {
         self.check_use(&source.purpose);
         let known = |purpose: &Purpose| purpose.name == source.purpose.value;
-        if self.taxonomy.uses.contains(&source.purpose.value) && !purposes.iter().any(known) {
+        if self.taxonomy.uses.contains(&source.purpose.value) && !purposes.iter().any(known) && !self.purpose_missing()
+        {
             let undeclared = Diagnostic::error(
                 "P013",
                 &source.purpose.at,

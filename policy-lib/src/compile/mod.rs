@@ -32,7 +32,8 @@ pub struct Compiled {
 pub fn compile(files: &[SourceFile]) -> Compiled {
     let (mut source, diagnostics) = source::read(files);
     source.sort();
-    let mut compiler = Compiler { taxonomy: Taxonomy::default(), diagnostics };
+    let unread = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    let mut compiler = Compiler { taxonomy: Taxonomy::default(), unread, diagnostics };
     let policy = compiler.compile(&source);
     let mut diagnostics = compiler.diagnostics;
     diagnostics.sort_by_key(|diagnostic| (diagnostic.at.file, diagnostic.at.bytes.start, diagnostic.code));
@@ -44,7 +45,7 @@ pub fn compile(files: &[SourceFile]) -> Compiled {
 /// The taxonomy that ships inside.
 #[must_use]
 pub fn shipped_taxonomy() -> Taxonomy {
-    let mut compiler = Compiler { taxonomy: Taxonomy::default(), diagnostics: Vec::new() };
+    let mut compiler = Compiler { taxonomy: Taxonomy::default(), unread: false, diagnostics: Vec::new() };
     compiler.add_shipped_taxonomy();
     compiler.taxonomy
 }
@@ -52,6 +53,8 @@ pub fn shipped_taxonomy() -> Taxonomy {
 /// Names known so far, and mistakes found so far.
 struct Compiler {
     taxonomy: Taxonomy,
+    /// Whether something was written that could not be read.
+    unread: bool,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -126,6 +129,11 @@ impl Compiler {
                 }
             }
         }
+    }
+
+    /// Whether a purpose may be missing only because it could not be read, or its name is wrong.
+    fn purpose_missing(&self) -> bool {
+        self.unread || self.diagnostics.iter().any(|diagnostic| diagnostic.code == "P012")
     }
 
     /// A name of one kind may stand once.
@@ -220,8 +228,8 @@ impl Compiler {
         let primaries: Vec<_> = source.destinations.iter().filter(|destination| destination.primary).collect();
         match (primaries.as_slice(), source.destinations.first()) {
             ([_], _) => {}
-            // Where a file cannot be read, it may stand in there.
-            ([], None) if self.diagnostics.iter().any(|diagnostic| diagnostic.code == "P001") => {}
+            // It may stand in what could not be read.
+            ([], _) if self.unread => {}
             ([], None) => self.report(
                 Diagnostic::error("P018", &source::nowhere(), "there is no destination")
                     .help("add a `kind: Destination`"),

@@ -23,7 +23,7 @@ impl Compiler {
         for written in &source.purposes {
             self.check_use(written);
             let covered = declared(purposes, &written.value);
-            if covered.is_empty() && self.taxonomy.uses.contains(&written.value) {
+            if covered.is_empty() && self.taxonomy.uses.contains(&written.value) && !self.purpose_missing() {
                 let undeclared = Diagnostic::error(
                     "P013",
                     &written.at,

@@ -58,15 +58,20 @@ pub fn covers(ancestor: &str, key: &str) -> bool {
     key.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// The candidate with the smallest edit distance, if it is at most a third of the word.
+/// The candidate with the smallest edit distance, if it is at most a third of
+/// the word, or one that only goes on where the word ends.
 pub fn nearest<'a>(written: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let far = written.chars().count().div_ceil(3).max(1);
+    let length = written.chars().count();
+    let begins = |candidate: &str| length >= PREFIX_MIN && candidate.starts_with(written);
     candidates
         .map(|candidate| (distance(written, candidate), candidate))
-        .filter(|(distance, _)| *distance <= far)
+        .filter(|(distance, candidate)| *distance <= length.div_ceil(3).max(1) || begins(candidate))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
+
+/// A shorter beginning says nothing.
+const PREFIX_MIN: usize = 3;
 
 /// Optimal string alignment distance (Damerau 1964 without repeated edits).
 fn distance(a: &str, b: &str) -> usize {
