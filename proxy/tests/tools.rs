@@ -159,3 +159,71 @@ fn suites_change_nothing_about_a_policy() {
     };
     assert_eq!(digest(without.path()), digest(&policies()));
 }
+
+/// Holds a value against the few words of JSON Schema that ours use.
+fn holds(schema: &Value, value: &Value, at: &str) {
+    if let Some(any) = schema["anyOf"].as_array() {
+        let fits = any.iter().find(|one| (one["type"] == "null") == value.is_null());
+        return holds(fits.unwrap_or_else(|| panic!("{at}: {value}")), value, at);
+    }
+    if let Some(words) = schema["enum"].as_array() {
+        assert!(words.contains(value), "{at}: {value} is none of {words:?}");
+        return;
+    }
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let types = schema["type"].as_array().cloned().unwrap_or_else(|| vec![schema["type"].clone()]);
+    assert!(types.contains(&kind.into()), "{at}: {kind}, not {types:?}");
+    for (number, element) in value.as_array().into_iter().flatten().enumerate() {
+        holds(&schema["items"], element, &format!("{at}[{number}]"));
+    }
+    for (name, member) in value.as_object().into_iter().flatten() {
+        let known = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
+        assert!(known.is_object(), "{at}: the schema has no `{name}`");
+        holds(known, member, &format!("{at}.{name}"));
+    }
+    for name in schema["required"].as_array().into_iter().flatten() {
+        assert!(value.get(name.as_str().unwrap()).is_some(), "{at}: `{name}` is missing");
+    }
+}
+
+#[test]
+fn outputs_are_what_their_schemas_promise() {
+    let schema = |name: &str| -> Value {
+        let path = policies().join(format!("../docs/schemas/{name}.json"));
+        serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+    };
+    let (shipped, coarser) = (policies(), changed("rules/reporting.yaml", "time: hour", "time: day"));
+    let shipped = shipped.to_str().unwrap();
+    holds(&schema("exposure"), &json(&privet(&["exposure", shipped, "--json"], "")), "exposure");
+    let compared = json(&privet(&["diff", coarser.path().to_str().unwrap(), shipped, "--json"], ""));
+    assert!(!compared["cells"].as_array().unwrap().is_empty());
+    holds(&schema("diff"), &compared, "diff");
+    let event = r#"{"type":"track","event":"Search Performed","userId":"u-1","messageId":"m-1","other":1,"context":{"consent":{"categoryPreferences":{"Analytics":true}}}}"#;
+    let line = serde_json::json!({"target": "/v1/track", "body_b64": STANDARD.encode(event), "format": "segment"});
+    let broken = serde_json::json!({"target": "/", "body_b64": STANDARD.encode("{}\nbroken"), "format": "ndjson"});
+    let answers = out(&privet(&["apply", "--policies", shipped, "--lines"], &format!("{line}\n{broken}\n")));
+    for answer in answers.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+        assert!(!answer["decision"]["events"].as_array().unwrap().is_empty(), "{answer}");
+        holds(&schema("decision"), &answer["decision"], "decision");
+    }
+}
+
+#[test]
+fn findings_can_be_had_as_sarif() {
+    let wrong = changed("rules/reporting.yaml", "time: hour", "time: huor");
+    let told = privet(&["check", wrong.path().to_str().unwrap(), "--sarif"], "");
+    assert_eq!(told.status.code(), Some(1));
+    let told = json(&told);
+    let result = &told["runs"][0]["results"][0];
+    assert_eq!((&result["ruleId"], &result["level"]), (&"P025".into(), &"error".into()));
+    let place = &result["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "rules/reporting.yaml");
+    assert!(place["region"]["startLine"].as_u64().unwrap() > 1);
+}

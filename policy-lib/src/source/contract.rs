@@ -3,7 +3,7 @@
 use super::{Reader, name_of};
 use crate::diagnostic::Diagnostic;
 use crate::format::Format;
-use crate::path::Path;
+use crate::path::{Origin, Path};
 use crate::policy::{FieldTypes, Role};
 use crate::span::{Span, Spanned};
 use crate::yaml::{Node, Value};
@@ -160,7 +160,13 @@ impl FieldSource {
                 .note("a name chosen by a sender may itself be personal");
             reader.report(open);
         }
-        if any_key > 1 || (any_key == 0 && ruled) {
+        if any_key > 0 && self.keys.is_empty() && self.path.value.origin != Origin::Event {
+            let unnamed =
+                Diagnostic::error("P024", &self.path.at, "only named parts of a request around its body leave")
+                    .label("which names may leave?")
+                    .help("list them in `keys: [...]`");
+            reader.report(unnamed);
+        } else if any_key > 1 || (any_key == 0 && ruled) {
             let message = "`keys` and `key_category` belong to a path with exactly one `*`";
             reader.report(Diagnostic::error("P024", &self.path.at, message));
         }

@@ -18,6 +18,9 @@ pub struct Args {
     /// Machine output on stdout.
     #[arg(long)]
     pub json: bool,
+    /// Machine output as SARIF 2.1.0, for those who show findings beside code.
+    #[arg(long, conflicts_with = "json")]
+    pub sarif: bool,
 }
 
 /// Compiles and tells.
@@ -28,8 +31,11 @@ pub fn run(args: &Args) -> Outcome {
         Err(error) => return super::cannot(&chain(&error)),
     };
     let (compiled, diagnostics) = compile(&files);
-    let written =
-        if args.json { tell_machine(&files, &diagnostics, compiled) } else { tell(&files, &diagnostics, compiled) };
+    let written = match (args.sarif, args.json) {
+        (true, _) => tell_sarif(&files, &diagnostics),
+        (_, true) => tell_machine(&files, &diagnostics, compiled),
+        _ => tell(&files, &diagnostics, compiled),
+    };
     match (written, compiled) {
         (Err(_), _) => Outcome::CannotRun,
         (Ok(()), Some(_)) => Outcome::Fine,
@@ -83,7 +89,11 @@ fn tell(files: &[SourceFile], diagnostics: &[Diagnostic], size: Option<Size>) ->
                 writeln!(out, "{doubtful} warnings")?;
             }
         }
-        None => writeln!(out, "the policy does not compile: {wrong} errors, {doubtful} warnings")?,
+        None => {
+            writeln!(out, "the policy does not compile: {wrong} errors, {doubtful} warnings")?;
+            let first = diagnostics.iter().find(|diagnostic| diagnostic.severity == Severity::Error);
+            first.map_or(Ok(()), |first| writeln!(out, "`privet explain {}` tells more", first.code))?;
+        }
     }
     Ok(())
 }
@@ -109,6 +119,33 @@ fn tell_machine(files: &[SourceFile], diagnostics: &[Diagnostic], size: Option<S
         "compiles": size.is_some(),
         "digest": size.map(|size| size.digest.to_string()),
         "diagnostics": rows,
+    });
+    writeln!(io::stdout().lock(), "{report}")
+}
+
+/// SARIF 2.1.0 (OASIS): one run, one result a diagnostic.
+fn tell_sarif(files: &[SourceFile], diagnostics: &[Diagnostic]) -> io::Result<()> {
+    let results: Vec<_> = diagnostics
+        .iter()
+        .map(|diagnostic| {
+            let (file, line, column) = diagnostic.place(files);
+            let said = [Some(&diagnostic.message), diagnostic.help.first(), diagnostic.note.as_ref()];
+            let text = said.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(". ");
+            json!({
+                "ruleId": diagnostic.code,
+                "level": if diagnostic.severity == Severity::Error { "error" } else { "warning" },
+                "message": {"text": text},
+                "locations": [{"physicalLocation": {
+                    "artifactLocation": {"uri": file},
+                    "region": {"startLine": line, "startColumn": column},
+                }}],
+            })
+        })
+        .collect();
+    let report = json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": {"name": "privet", "version": env!("CARGO_PKG_VERSION")}}, "results": results}],
     });
     writeln!(io::stdout().lock(), "{report}")
 }

@@ -12,6 +12,7 @@ pub mod apply;
 pub mod check;
 pub mod demo;
 pub mod diff;
+pub mod explain;
 pub mod exposure;
 pub mod prove;
 pub mod run;
@@ -74,6 +75,8 @@ pub enum Command {
     Prove(prove::Args),
     /// Compares what two policies let leave.
     Diff(diff::Args),
+    /// Tells the long story of an error code.
+    Explain(explain::Args),
 }
 
 /// How much to say.
@@ -112,6 +115,7 @@ impl Cli {
             Command::Exposure(args) => exposure::run(&args),
             Command::Prove(args) => prove::run(&args),
             Command::Diff(args) => diff::run(&args),
+            Command::Explain(args) => explain::run(&args),
         }
     }
 
