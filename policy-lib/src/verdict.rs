@@ -290,7 +290,7 @@ impl Rule {
     }
 
     /// Whether it is about these circumstances.
-    fn applies(&self, at: Circumstances) -> bool {
+    pub(crate) fn applies(&self, at: Circumstances) -> bool {
         let all_or = |hit: Option<bool>| hit.unwrap_or(true);
         all_or(self.to.as_ref().map(|to| to.contains(&at.destination)))
             && all_or(self.contracts.as_ref().map(|contracts| contracts.contains(&at.contract)))

@@ -38,7 +38,7 @@ fn every_mistake_is_told_with_its_place_and_the_way_out() {
         let said = said.join("\n\n") + "\n";
         let told: BTreeSet<&str> = compiled.diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
         let other = |told: &&str| *told != code(&case) && !told.starts_with('W');
-        if !told.contains(code(&case)) || told.iter().any(|told| other(&told)) {
+        if !told.contains(code(&case)) || told.iter().any(other) {
             wrong.push(format!("{case} says {told:?}:\n{said}"));
         }
         for word in ["Some(", "None", "Error(", "::", "{ "] {

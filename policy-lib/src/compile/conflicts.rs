@@ -68,7 +68,7 @@ impl Compiler {
     }
 }
 
-fn circumstances(policy: &Policy) -> Vec<Circumstances> {
+pub(super) fn circumstances(policy: &Policy) -> Vec<Circumstances> {
     let ages: &[AgeClass] = if policy.rules.iter().any(|rule| rule.ages.is_some()) {
         &[AgeClass::Adult, AgeClass::Child, AgeClass::Unknown]
     } else {

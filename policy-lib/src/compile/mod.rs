@@ -5,6 +5,7 @@ mod conflicts;
 mod contracts;
 mod exports;
 mod rules;
+mod warnings;
 
 use sha2::{Digest as _, Sha256};
 
@@ -182,44 +183,6 @@ impl Compiler {
             .suggest(self.taxonomy.uses.nearest(&purpose.value))
             .note("a purpose must exist in the taxonomy before it may be used; `kind: Taxonomy` adds one");
             self.report(unknown);
-        }
-    }
-
-    fn warn(&mut self, source: &PolicySource, policy: &Policy) {
-        for (purpose, written) in policy.purposes.iter().zip(&source.purposes) {
-            if purpose.needs_memory() {
-                let forgetful = Diagnostic::warning(
-                    "W001",
-                    &written.name.at,
-                    format!("`{}` permits without an answer, so refusals must be remembered", purpose.name),
-                )
-                .label("opt_out or legitimate interests")
-                .help("configure a consent store that every pod shares; until then `privet run` treats it as opt_in");
-                self.report(forgetful);
-            }
-        }
-        for contract in &source.contracts {
-            for field in contract.fields.iter().filter(|field| field.category.is_none() && field.role.is_none()) {
-                let inherited = policy.contracts.iter().any(|compiled| {
-                    compiled.name == contract.name.value
-                        && compiled
-                            .fields
-                            .iter()
-                            .any(|known| known.path == field.path.value && known.category.is_some())
-                });
-                let container = field.types.allows(crate::policy::FieldTypes::OBJECT)
-                    || field.types.allows(crate::policy::FieldTypes::ARRAY);
-                let holds_others = container && field.types != crate::policy::FieldTypes::NONE;
-                if !inherited && !holds_others {
-                    let silent = Diagnostic::warning(
-                        "W003",
-                        &field.path.at,
-                        format!("`{}` has no category, so it never leaves", field.path.value),
-                    )
-                    .help("give it a `category`");
-                    self.report(silent);
-                }
-            }
         }
     }
 
