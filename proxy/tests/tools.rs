@@ -227,3 +227,39 @@ fn findings_can_be_had_as_sarif() {
     assert_eq!(place["artifactLocation"]["uri"], "rules/reporting.yaml");
     assert!(place["region"]["startLine"].as_u64().unwrap() > 1);
 }
+
+#[test]
+fn a_keyring_is_made_once_rotated_and_listed_without_a_secret() {
+    let place = tempfile::tempdir().unwrap();
+    let keyring = place.path().join("keyring");
+    let named = keyring.to_str().unwrap();
+    assert_eq!(privet(&["keys", "rotate", named], "").status.code(), Some(2), "there is no directory yet");
+    assert_eq!(privet(&["keys", "init", named, "--epoch", "2026-10"], "").status.code(), Some(0));
+    let again = privet(&["keys", "init", named], "");
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("privet keys rotate"));
+    assert_eq!(privet(&["keys", "rotate", named, "--epoch", "2026-09"], "").status.code(), Some(1));
+    assert_eq!(privet(&["keys", "rotate", named, "--epoch", "../x"], "").status.code(), Some(1));
+    assert_eq!(privet(&["keys", "rotate", named], "").status.code(), Some(0));
+    let listed = privet(&["keys", "list", named, "--json"], "");
+    let keys = json(&listed)["keys"].as_array().unwrap().clone();
+    assert_eq!(keys.len(), 2);
+    assert_eq!(
+        (&keys[0]["epoch"], &keys[0]["current"], &keys[1]["current"]),
+        (&"2026-10".into(), &false.into(), &true.into())
+    );
+    assert_eq!(keys[0]["mode"], "600");
+    assert_ne!(keys[0]["check"], keys[1]["check"]);
+    for file in fs::read_dir(&keyring).unwrap().map(Result::unwrap) {
+        let secret = fs::read_to_string(file.path()).unwrap();
+        assert!(!out(&listed).contains(secret.trim()));
+    }
+    assert_eq!(fs::read_dir(&keyring).unwrap().count(), 2, "nothing but keys is left behind");
+    let applied =
+        privet(&["apply", "--policies", policies().to_str().unwrap(), "--keyring", named, "--format", "segment"], "{}");
+    assert!(applied.stderr.is_empty(), "{}", String::from_utf8_lossy(&applied.stderr));
+    fs::write(keyring.join("2999.key"), "short").unwrap();
+    let broken = privet(&["keys", "list", named], "");
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&broken.stderr).contains("2999.key"));
+}

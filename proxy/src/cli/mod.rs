@@ -14,6 +14,7 @@ pub mod demo;
 pub mod diff;
 pub mod explain;
 pub mod exposure;
+pub mod keys;
 pub mod prove;
 pub mod run;
 mod table;
@@ -75,6 +76,8 @@ pub enum Command {
     Prove(prove::Args),
     /// Compares what two policies let leave.
     Diff(diff::Args),
+    /// Makes, rotates and lists the keys of pseudonyms.
+    Keys(keys::Args),
     /// Tells the long story of an error code.
     Explain(explain::Args),
 }
@@ -115,6 +118,7 @@ impl Cli {
             Command::Exposure(args) => exposure::run(&args),
             Command::Prove(args) => prove::run(&args),
             Command::Diff(args) => diff::run(&args),
+            Command::Keys(args) => keys::run(&args),
             Command::Explain(args) => explain::run(&args),
         }
     }
