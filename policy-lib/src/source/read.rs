@@ -108,7 +108,12 @@ impl Reader {
             None => false,
             Some(Node { value: Value::Bool(value), .. }) => *value,
             Some(other) => {
-                self.wrong_type(other, "true or false");
+                let message = format!("wanted true or false, found {}", other.kind());
+                self.report(
+                    Diagnostic::error("P005", &other.at, message)
+                        .label("want true or false")
+                        .help("write `true` or `false`; `yes`, `on` and `1` are no truth values"),
+                );
                 false
             }
         }
