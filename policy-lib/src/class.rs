@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 
 use crate::action::Action;
 use crate::format::Format;
-use crate::policy::{AgeClass, ContractNo, Policy, PurposeSet};
+use crate::policy::{ContractNo, Policy, PurposeSet};
+use crate::sweep::AGES;
 use crate::verdict::{Because, Ruling, Treatment, Verdict, VerdictKey};
 
 /// The largest class document, in bytes; a log entry holds at most 65,535.
@@ -110,7 +111,6 @@ impl Policy {
             None => Ok(PurposeSet::default()),
             Some(leaving) => self.purposes_of(leaving),
         });
-        let ages = [AgeClass::Adult, AgeClass::Child, AgeClass::Unknown];
         let place = text("jurisdiction")?;
         if !self.places.iter().any(|known| known == place) {
             return Err(NotAClass::Unknown("jurisdiction"));
@@ -119,7 +119,7 @@ impl Policy {
             contract: self.contract_named(text("contract")?)?,
             place: self.place(place),
             age: text("age").and_then(|age| {
-                ages.into_iter().find(|known| known.name() == age).ok_or(NotAClass::Unknown("age class"))
+                AGES.into_iter().find(|known| known.name() == age).ok_or(NotAClass::Unknown("age class"))
             })?,
             permitted: permitted.collect::<Result<_, _>>()?,
         })
@@ -135,8 +135,7 @@ impl Policy {
     }
 
     fn contract_named(&self, name: &str) -> Result<ContractNo, NotAClass> {
-        let numbers = (0..u16::try_from(self.contracts.len()).unwrap_or(u16::MAX)).map(ContractNo);
-        numbers.into_iter().find(|number| self.contract_name(*number) == name).ok_or(NotAClass::Unknown("contract"))
+        self.contract_numbers().find(|number| self.contract_name(*number) == name).ok_or(NotAClass::Unknown("contract"))
     }
 
     /// `name/version`, as log and decisions name a contract.

@@ -37,6 +37,24 @@ impl Part {
             Self::Name => "name",
         }
     }
+
+    /// The category of this part of a field.
+    #[must_use]
+    pub fn category(self, field: &Field) -> Option<&str> {
+        match self {
+            Self::Value => field.category.as_deref(),
+            Self::Name => field.key_category.as_deref(),
+        }
+    }
+
+    /// A field's path, as people are told of this part of it.
+    #[must_use]
+    pub fn label(self, path: &str) -> String {
+        match self {
+            Self::Value => path.to_owned(),
+            Self::Name => format!("{path} (names)"),
+        }
+    }
 }
 
 /// What one purpose lets leave of one field for one destination.
@@ -72,14 +90,14 @@ type Cell = (Vec<Consent>, Action, Because);
 pub fn exposure(policy: &Policy) -> Vec<Row> {
     let mut sweep = Sweep::of(policy);
     let mut rows = Vec::new();
-    for (number, contract) in (0..).map(ContractNo).zip(&policy.contracts) {
+    for (number, contract) in policy.contract_numbers().zip(&policy.contracts) {
         for (place, field) in contract.fields.iter().enumerate().filter(|(_, field)| !field.holds_containers_only()) {
             for destination in policy.destination_numbers() {
                 for purpose in policy.destination(destination).purposes.iter() {
                     let of = Subject { contract: number, field: place, destination, purpose };
-                    rows.extend(of.rows(policy, field, Part::Value, field.category.as_deref(), &mut sweep));
-                    if let Some(names) = field.key_category.as_deref() {
-                        rows.extend(of.rows(policy, field, Part::Name, Some(names), &mut sweep));
+                    rows.extend(of.rows(policy, field, Part::Value, &mut sweep));
+                    if field.key_category.is_some() {
+                        rows.extend(of.rows(policy, field, Part::Name, &mut sweep));
                     }
                 }
             }
@@ -98,19 +116,14 @@ struct Subject {
 }
 
 impl Subject {
-    fn rows<'p>(
-        self,
-        policy: &'p Policy,
-        field: &Field,
-        part: Part,
-        category: Option<&'p str>,
-        sweep: &mut Sweep<'p>,
-    ) -> Vec<Row> {
+    fn rows<'p>(self, policy: &'p Policy, field: &'p Field, part: Part, sweep: &mut Sweep<'p>) -> Vec<Row> {
         let mut cells: Vec<(Cell, BTreeMap<PlaceNo, Vec<AgeClass>>)> = Vec::new();
         for place in policy.place_numbers() {
             for age in AGES {
                 let at = Circumstances { contract: self.contract, destination: self.destination, place, age };
-                let Ok(Some(ruling)) = sweep.within(self.purpose, category, field.role, at) else { continue };
+                let Ok(Some(ruling)) = sweep.within(self.purpose, part.category(field), field.role, at) else {
+                    continue;
+                };
                 let consent = permitting(policy, self.purpose, place, age);
                 if ruling.action == Action::Drop || consent.is_empty() {
                     continue;
@@ -164,17 +177,13 @@ impl Row {
     #[must_use]
     pub fn json(&self, policy: &Policy) -> Value {
         let field = self.field(policy);
-        let category = match self.part {
-            Part::Value => field.and_then(|field| field.category.as_deref()),
-            Part::Name => field.and_then(|field| field.key_category.as_deref()),
-        };
-        let contains = field.filter(|field| self.part == Part::Value && self.tells_more(field));
+        let contains = field.filter(|field| self.part == Part::Value && field.tells_more(&self.action));
         json!({
             "contract": policy.contract(self.contract).name,
             "version": policy.contract(self.contract).version,
             "field": field.map(|field| field.path.to_string()),
             "part": self.part.name(),
-            "category": category,
+            "category": field.and_then(|field| self.part.category(field)),
             "may_contain": contains.map_or(&[][..], |field| &field.may_contain),
             "destination": policy.destination(self.destination).name,
             "purpose": policy.purpose_name(self.purpose),
@@ -191,10 +200,5 @@ impl Row {
     #[must_use]
     pub fn field<'p>(&self, policy: &'p Policy) -> Option<&'p Field> {
         policy.contract(self.contract).fields.get(self.field)
-    }
-
-    /// Whether what leaves may say more than its category: people's own words, or a URL.
-    pub(crate) fn tells_more(&self, field: &Field) -> bool {
-        field.is_open() && matches!(self.action, Action::Keep | Action::Scrub(_))
     }
 }

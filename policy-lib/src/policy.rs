@@ -164,6 +164,12 @@ impl Field {
     pub const fn is_open(&self) -> bool {
         self.free_text || self.url
     }
+
+    /// Whether what leaves of its value may do so too.
+    #[must_use]
+    pub const fn tells_more(&self, action: &Action) -> bool {
+        self.is_open() && matches!(action, Action::Keep | Action::Scrub(_))
+    }
 }
 
 /// The types a field's value may have; a `null` is as good as absent.

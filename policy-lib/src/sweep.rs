@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::policy::{AgeClass, ContractNo, DestinationNo, PlaceNo, Policy, PurposeNo, Role};
+use crate::policy::{AgeClass, ContractNo, DestinationNo, PlaceNo, Policy, PurposeNo, PurposeSet, Role};
 use crate::verdict::{Circumstances, Conflict, Ruling};
 
 /// Every age class.
@@ -66,6 +66,19 @@ impl<'p> Sweep<'p> {
             age: asks.age.then_some(at.age),
         };
         self.known.entry(question).or_insert_with(|| policy.within(purpose, category, role, at))
+    }
+
+    /// What leaves of a field for several purposes together, as [`Policy::ruling_on`].
+    pub(crate) fn ruling_on(
+        &mut self,
+        category: Option<&'p str>,
+        role: Option<Role>,
+        permitted: PurposeSet,
+        at: Circumstances,
+    ) -> Ruling {
+        let policy = self.policy;
+        let said = permitted.iter().map(|purpose| self.within(purpose, category, role, at).clone());
+        policy.finest(said, at.destination)
     }
 
     fn sensitivity(&mut self, category: &'p str, purpose: PurposeNo) -> Sensitivity {

@@ -150,6 +150,11 @@ impl Policy {
         (0..u8::try_from(self.destinations.len()).unwrap_or(u8::MAX)).map(DestinationNo)
     }
 
+    /// The contracts by number.
+    pub fn contract_numbers(&self) -> impl Iterator<Item = ContractNo> + use<> {
+        (0..u16::try_from(self.contracts.len()).unwrap_or(u16::MAX)).map(ContractNo)
+    }
+
     /// Decides one field for one destination. Within a purpose the strictest rule
     /// wins, so the order of rules never matters; across the permitted purposes
     /// the finest result leaves. A field that no permitted purpose has a rule for
@@ -162,10 +167,20 @@ impl Policy {
         permitted: PurposeSet,
         at: Circumstances,
     ) -> Ruling {
+        let results = permitted.iter().map(|purpose| self.within(purpose, category, role, at));
+        self.finest(results, at.destination)
+    }
+
+    /// What leaves of all that several purposes say: the finest, or nothing where
+    /// forms cannot be ordered.
+    pub(crate) fn finest(
+        &self,
+        said: impl Iterator<Item = Result<Option<Ruling>, Conflict>>,
+        destination: DestinationNo,
+    ) -> Ruling {
         let torn = Ruling { action: Action::Drop, because: Because::Incomparable, purpose: None };
-        let within = |purpose| self.within(purpose, category, role, at).unwrap_or_else(|_| Some(torn.clone()));
-        let results = permitted.iter().filter_map(within).collect();
-        let finest = self.extreme(results, Ordering::Greater, at.destination);
+        let results = said.filter_map(|said| said.unwrap_or_else(|_| Some(torn.clone()))).collect();
+        let finest = self.extreme(results, Ordering::Greater, destination);
         finest.unwrap_or(Some(torn)).unwrap_or(Ruling::DEFAULT_DROP)
     }
 
@@ -208,7 +223,7 @@ impl Policy {
     /// The ruling that no other goes beyond in one direction of coarseness; of
     /// several such, the one this destination prefers. All are looked at
     /// together, so their order says nothing.
-    pub(crate) fn extreme(
+    fn extreme(
         &self,
         all: Vec<Ruling>,
         beyond: Ordering,

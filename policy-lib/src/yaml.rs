@@ -72,64 +72,65 @@ impl Node {
 
     /// The JSON that an author means: members in written order, numbers as they were written.
     pub fn json(&self, out: &mut String) {
-        match &self.value {
-            Value::Null => out.push_str("null"),
-            Value::Bool(_) => out.push_str(self.scalar().unwrap_or_default()),
-            // What YAML takes for a number and JSON does not is a text.
-            Value::Number(text) if serde_json::from_str::<serde_json::Number>(text).is_ok() => out.push_str(text),
-            Value::Number(text) | Value::Text(text) => push_json_text(text, out),
-            Value::List(nodes) => {
-                out.push('[');
-                for (at, node) in nodes.iter().enumerate() {
-                    out.push_str(if at > 0 { "," } else { "" });
-                    node.json(out);
-                }
-                out.push(']');
-            }
-            Value::Map(members) => {
-                out.push('{');
-                for (at, (key, node)) in members.iter().enumerate() {
-                    out.push_str(if at > 0 { "," } else { "" });
-                    push_json_text(&key.value, out);
-                    out.push(':');
-                    node.json(out);
-                }
-                out.push('}');
-            }
-        }
+        self.write(Notation::Meant, out);
     }
 
     /// Canonical JSON: members sorted, no white space, scalars as texts.
     pub fn canonical(&self, out: &mut String) {
+        self.write(Notation::Canonical, out);
+    }
+
+    fn write(&self, notation: Notation, out: &mut String) {
         match &self.value {
             Value::Null => out.push_str("null"),
             Value::List(nodes) => {
                 out.push('[');
                 for (at, node) in nodes.iter().enumerate() {
-                    if at > 0 {
-                        out.push(',');
-                    }
-                    node.canonical(out);
+                    out.push_str(if at > 0 { "," } else { "" });
+                    node.write(notation, out);
                 }
                 out.push(']');
             }
             Value::Map(members) => {
-                let mut sorted: Vec<_> = members.iter().collect();
-                sorted.sort_by(|(a, _), (b, _)| a.value.cmp(&b.value));
+                let mut members: Vec<_> = members.iter().collect();
+                if notation == Notation::Canonical {
+                    members.sort_by(|(a, _), (b, _)| a.value.cmp(&b.value));
+                }
                 out.push('{');
-                for (at, (key, node)) in sorted.into_iter().enumerate() {
-                    if at > 0 {
-                        out.push(',');
-                    }
+                for (at, (key, node)) in members.into_iter().enumerate() {
+                    out.push_str(if at > 0 { "," } else { "" });
                     push_json_text(&key.value, out);
                     out.push(':');
-                    node.canonical(out);
+                    node.write(notation, out);
                 }
                 out.push('}');
             }
-            _ => push_json_text(self.scalar().unwrap_or_default(), out),
+            Value::Bool(_) | Value::Number(_) | Value::Text(_) => {
+                let written = self.scalar().unwrap_or_default();
+                if notation == Notation::Meant && self.is_json() {
+                    out.push_str(written)
+                } else {
+                    push_json_text(written, out)
+                }
+            }
         }
     }
+
+    /// Whether a scalar is no text in JSON either. What YAML takes for a number and JSON does not is one.
+    fn is_json(&self) -> bool {
+        match &self.value {
+            Value::Bool(_) => true,
+            Value::Number(text) => serde_json::from_str::<serde_json::Number>(text).is_ok(),
+            _ => false,
+        }
+    }
+}
+
+/// What a tree is written as JSON for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Notation {
+    Meant,
+    Canonical,
 }
 
 fn push_json_text(text: &str, out: &mut String) {

@@ -11,15 +11,16 @@ use crate::path::Path;
 use crate::policy::{AgeClass, ContractNo, Field, PlaceNo, Policy, PurposeNo};
 use crate::source::{PolicySource, nowhere};
 use crate::span::Span;
+use crate::sweep::{AGES, Sweep};
 use crate::verdict::{Because, Circumstances, Conflict};
 
 impl Compiler {
     /// Every field, for every destination and circumstance: does one form win?
     pub(super) fn check_forms(&mut self, source: &PolicySource, policy: &Policy) {
-        let mut found = BTreeSet::new();
+        let (mut found, mut sweep) = (BTreeSet::new(), Sweep::of(policy));
         for at in circumstances(policy) {
             for field in &policy.contract(at.contract).fields {
-                for conflict in conflicts(policy, field, at) {
+                for conflict in conflicts(policy, field, at, &mut sweep) {
                     let places = [conflict.first, conflict.second].map(|because| place_of(source, because));
                     if found.insert((places.clone().map(|place| (place.file, place.bytes.start)), at.destination)) {
                         self.report(incomparable(policy, field, at, conflict, &places));
@@ -33,19 +34,16 @@ impl Compiler {
     pub(super) fn check_requirements(&mut self, source: &PolicySource, policy: &Policy) {
         let mut reported = BTreeSet::new();
         for (destination, written) in policy.destination_numbers().zip(&source.destinations) {
-            for (number, contract) in policy.contracts.iter().enumerate() {
+            for number in policy.contract_numbers() {
+                let contract = policy.contract(number);
                 let wants: Vec<Vec<Path>> = match &written.requires {
                     Some(own) => {
                         own.iter().map(|paths| paths.iter().map(|path| path.value.clone()).collect()).collect()
                     }
                     None => envelope::of(contract.format).requires,
                 };
-                let at = Circumstances {
-                    contract: ContractNo(u16::try_from(number).unwrap_or(u16::MAX)),
-                    destination,
-                    place: PlaceNo::default(),
-                    age: AgeClass::Adult,
-                };
+                let at =
+                    Circumstances { contract: number, destination, place: PlaceNo::default(), age: AgeClass::Adult };
                 for purpose in policy.destination(destination).purposes.iter() {
                     for want in wants.iter().filter(|want| !any_leaves(policy, want, purpose, at)) {
                         if reported.insert((destination, purpose, want.clone())) {
@@ -69,19 +67,15 @@ impl Compiler {
 }
 
 pub(super) fn circumstances(policy: &Policy) -> Vec<Circumstances> {
-    let ages: &[AgeClass] = if policy.rules.iter().any(|rule| rule.ages.is_some()) {
-        &[AgeClass::Adult, AgeClass::Child, AgeClass::Unknown]
-    } else {
-        &[AgeClass::Adult]
-    };
+    let ages: &[AgeClass] =
+        if policy.rules.iter().any(|rule| rule.ages.is_some()) { &AGES } else { &[AgeClass::Adult] };
     let by_place = policy.rules.iter().any(|rule| rule.places.is_some());
     let places = if by_place { policy.places.len() } else { 1 };
     let mut all = Vec::new();
-    for contract in 0..policy.contracts.len() {
+    for contract in policy.contract_numbers() {
         for destination in policy.destination_numbers() {
             for place in 0..places {
                 for age in ages {
-                    let contract = ContractNo(u16::try_from(contract).unwrap_or(u16::MAX));
                     let place = PlaceNo(u8::try_from(place).unwrap_or(0));
                     all.push(Circumstances { contract, destination, place, age: *age });
                 }
@@ -92,13 +86,13 @@ pub(super) fn circumstances(policy: &Policy) -> Vec<Circumstances> {
 }
 
 /// Conflicts within each purpose, then between each two purposes.
-fn conflicts(policy: &Policy, field: &Field, at: Circumstances) -> Vec<Conflict> {
+fn conflicts<'p>(policy: &'p Policy, field: &'p Field, at: Circumstances, sweep: &mut Sweep<'p>) -> Vec<Conflict> {
     let mut found = Vec::new();
     let mut results = Vec::new();
     for purpose in policy.destination(at.destination).purposes.iter() {
-        match policy.within(purpose, field.category.as_deref(), field.role, at) {
-            Ok(result) => results.extend(result),
-            Err(conflict) => found.push(conflict),
+        match sweep.within(purpose, field.category.as_deref(), field.role, at) {
+            Ok(result) => results.extend(result.clone()),
+            Err(conflict) => found.push(*conflict),
         }
     }
     for (number, first) in results.iter().enumerate() {
@@ -155,9 +149,9 @@ fn any_leaves(policy: &Policy, want: &[Path], purpose: PurposeNo, at: Circumstan
     })
 }
 
-fn needed(policy: &Policy, want: &[Path], purpose: PurposeNo, at: &Span, contract: usize) -> Diagnostic {
+fn needed(policy: &Policy, want: &[Path], purpose: PurposeNo, at: &Span, contract: ContractNo) -> Diagnostic {
     let names = want.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(" or ");
-    let fields = policy.contracts.get(contract).map(|contract| contract.fields.as_slice()).unwrap_or_default();
+    let fields = &policy.contract(contract).fields;
     let category = want.iter().find_map(|path| fields.iter().find(|field| field.path == *path)?.category.clone());
     let purpose = policy.purpose_name(purpose);
     let error = Diagnostic::error(

@@ -18,15 +18,7 @@ impl Compiler {
     ) -> Option<Export> {
         self.check_use(&source.purpose);
         let known = |purpose: &Purpose| purpose.name == source.purpose.value;
-        if self.taxonomy.uses.contains(&source.purpose.value) && !purposes.iter().any(known) && !self.purpose_missing()
-        {
-            let undeclared = Diagnostic::error(
-                "P013",
-                &source.purpose.at,
-                format!("nothing says what permits the purpose `{}`", source.purpose.value),
-            )
-            .label("no such `kind: Purpose`")
-            .suggest(nearest(&source.purpose.value, purposes.iter().map(|purpose| purpose.name.as_str())));
+        if let Some(undeclared) = self.undeclared(&source.purpose, purposes).filter(|_| !purposes.iter().any(known)) {
             self.report(undeclared);
         }
         let Some(contract) = contracts.iter().find(|contract| contract.name == source.contract.value) else {

@@ -132,9 +132,18 @@ impl Compiler {
         }
     }
 
-    /// Whether a purpose may be missing only because it could not be read, or its name is wrong.
-    fn purpose_missing(&self) -> bool {
-        self.unread || self.diagnostics.iter().any(|diagnostic| diagnostic.code == "P012")
+    /// What to say of a purpose that no `kind: Purpose` declares; nothing where
+    /// the taxonomy has none of this name, or where it may be missing only
+    /// because it could not be read or its name is wrong.
+    fn undeclared(&self, purpose: &Spanned<String>, purposes: &[Purpose]) -> Option<Diagnostic> {
+        let told = self.unread || self.diagnostics.iter().any(|diagnostic| diagnostic.code == "P012");
+        if told || !self.taxonomy.uses.contains(&purpose.value) {
+            return None;
+        }
+        let message = format!("nothing says what permits the purpose `{}`", purpose.value);
+        let names = purposes.iter().map(|purpose| purpose.name.as_str());
+        let undeclared = Diagnostic::error("P013", &purpose.at, message).label("no such `kind: Purpose`");
+        Some(undeclared.suggest(taxonomy::nearest(&purpose.value, names)))
     }
 
     /// A name of one kind may stand once.

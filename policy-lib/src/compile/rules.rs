@@ -23,18 +23,11 @@ impl Compiler {
         for written in &source.purposes {
             self.check_use(written);
             let covered = declared(purposes, &written.value);
-            if covered.is_empty() && self.taxonomy.uses.contains(&written.value) && !self.purpose_missing() {
-                let undeclared = Diagnostic::error(
-                    "P013",
-                    &written.at,
-                    format!("nothing says what permits the purpose `{}`", written.value),
-                )
-                .label("no such `kind: Purpose`")
-                .suggest(nearest(&written.value, purposes.iter().map(|purpose| purpose.name.as_str())))
-                .help(format!("add a `kind: Purpose` named `{}` with its legal basis", written.value));
-                self.report(undeclared);
+            if let Some(undeclared) = self.undeclared(written, purposes).filter(|_| covered.is_empty()) {
+                let help = format!("add a `kind: Purpose` named `{}` with its legal basis", written.value);
+                self.report(undeclared.help(help));
             }
-            set = PurposeSet(set.0 | covered.0);
+            set = set.or(covered);
         }
         self.check_url(&source.url);
         Destination {

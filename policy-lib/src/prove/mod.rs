@@ -16,12 +16,12 @@ mod signals;
 use std::collections::HashSet;
 
 use crate::action::{Action, ActionKind};
-use crate::consent::Memory;
+use crate::consent::{ConsentStates, Memory};
 use crate::exposure::Part;
-use crate::policy::{AgeClass, ContractNo, DestinationNo, Field, PlaceNo, Policy, PurposeNo, PurposeSet};
+use crate::policy::{AgeClass, ContractNo, Destination, DestinationNo, Field, PlaceNo, Policy, PurposeNo, PurposeSet};
 use crate::sweep::{AGES, Sweep};
 use crate::taxonomy::covers;
-use crate::verdict::{Because, Circumstances, Ruling};
+use crate::verdict::{Because, Circumstances};
 
 pub use sample::Sample;
 use signals::{Said, assignments};
@@ -90,27 +90,40 @@ impl Answer {
 /// Looks at every case.
 #[must_use]
 pub fn prove(policy: &Policy, question: &Question<'_>) -> Answer {
-    let mut prover = Prover {
-        policy,
-        question,
-        sweep: Sweep::of(policy),
-        watched: watched(policy, question),
-        answer: Answer {
-            cases: 0,
-            leaves: Vec::new(),
-            counterexample: None,
-            may_leave: Vec::new(),
-            assumed: Vec::new(),
-        },
-    };
+    let mut answer =
+        Answer { cases: 0, leaves: Vec::new(), counterexample: None, may_leave: Vec::new(), assumed: Vec::new() };
+    let mut sweep = Sweep::of(policy);
+    let watched = watched(policy, question);
+    let requests: Vec<Request> =
+        assignments(policy, question.unless_consent).into_iter().map(|said| Request::of(policy, said)).collect();
     for place in policy.place_numbers() {
         for age in AGES {
-            for (permitted, said) in permitted_sets(policy, question, place, age) {
-                prover.case(place, age, &permitted, &said);
+            for (permitted, said) in permitted_sets(policy, &requests, place, age) {
+                for (destination, purposes) in question.asked_about(policy, &permitted) {
+                    answer.cases += policy.contracts.len() as u64;
+                    for watched in &watched {
+                        let at = Circumstances { contract: watched.contract, destination, place, age };
+                        if let Some(way) = watched.way_out(purposes, at, &mut sweep) {
+                            answer.take(policy, question, way, watched.concern, said);
+                        }
+                    }
+                }
             }
         }
     }
-    prover.answer
+    answer
+}
+
+impl Question<'_> {
+    /// Every destination that is asked about, with those of its permitted purposes that are.
+    fn asked_about(&self, policy: &Policy, permitted: &[PurposeSet]) -> Vec<(DestinationNo, PurposeSet)> {
+        let wanted =
+            |purpose: &PurposeNo| self.purpose.is_none_or(|wanted| covers(wanted, policy.purpose_name(*purpose)));
+        let purposes =
+            |permitted: &PurposeSet| permitted.iter().filter(wanted).fold(PurposeSet::default(), PurposeSet::with);
+        let destinations = policy.destination_numbers().zip(permitted.iter().map(purposes));
+        destinations.filter(|(number, set)| !set.is_empty() && self.to.is_none_or(|to| to == *number)).collect()
+    }
 }
 
 /// How a field matters to a question.
@@ -122,52 +135,88 @@ enum Concern {
     Open,
 }
 
-/// The fields of each contract that matter.
-type Watched<'p> = Vec<Vec<(usize, Part, Concern, &'p Field, Option<&'p str>)>>;
+/// A part of a field that matters.
+struct Watched<'p> {
+    contract: ContractNo,
+    number: usize,
+    field: &'p Field,
+    part: Part,
+    concern: Concern,
+}
 
-fn watched<'p>(policy: &'p Policy, question: &Question<'_>) -> Watched<'p> {
-    let is_it = |category: Option<&str>| category.is_some_and(|category| covers(question.never, category));
-    let may_hold = |field: &Field| {
-        field.is_open()
-            && field.may_contain.iter().any(|held| covers(held, question.never) || covers(question.never, held))
+fn watched<'p>(policy: &'p Policy, question: &Question<'_>) -> Vec<Watched<'p>> {
+    let concern = |field: &Field, part: Part| {
+        let held = |held: &String| covers(held, question.never) || covers(question.never, held);
+        let declared = part.category(field).is_some_and(|category| covers(question.never, category));
+        let open = part == Part::Value && field.is_open() && field.may_contain.iter().any(held);
+        if declared { Some(Concern::Declared) } else { open.then_some(Concern::Open) }
     };
-    let of_contract = |fields: &'p [Field]| {
-        let mut watched = Vec::new();
-        for (number, field) in fields.iter().enumerate().filter(|(_, field)| !field.holds_containers_only()) {
-            if is_it(field.category.as_deref()) {
-                watched.push((number, Part::Value, Concern::Declared, field, field.category.as_deref()));
-            } else if may_hold(field) {
-                watched.push((number, Part::Value, Concern::Open, field, field.category.as_deref()));
-            }
-            if is_it(field.key_category.as_deref()) {
-                watched.push((number, Part::Name, Concern::Declared, field, field.key_category.as_deref()));
+    let mut all = Vec::new();
+    for contract in policy.contract_numbers() {
+        let fields = policy.contract(contract).fields.iter().enumerate();
+        for (number, field) in fields.filter(|(_, field)| !field.holds_containers_only()) {
+            for part in [Part::Value, Part::Name] {
+                let watched = |concern| Watched { contract, number, field, part, concern };
+                all.extend(concern(field, part).map(watched));
             }
         }
-        watched
-    };
-    policy.contracts.iter().map(|contract| of_contract(&contract.fields)).collect()
+    }
+    all
+}
+
+impl<'p> Watched<'p> {
+    /// What becomes of it here; `None` where it does not leave in a way that matters.
+    fn way_out(&self, purposes: PurposeSet, at: Circumstances, sweep: &mut Sweep<'p>) -> Option<WayOut> {
+        let ruling = sweep.ruling_on(self.part.category(self.field), self.field.role, purposes, at);
+        let matters = match self.concern {
+            Concern::Declared => !matches!(ruling.action, Action::Drop | Action::Redact),
+            Concern::Open => self.field.tells_more(&ruling.action),
+        };
+        matters.then_some(WayOut {
+            contract: at.contract,
+            field: self.number,
+            part: self.part,
+            destination: at.destination,
+            purpose: ruling.purpose,
+            place: at.place,
+            age: at.age,
+            action: ruling.action,
+            because: ruling.because,
+        })
+    }
+}
+
+/// A request as far as consent goes.
+struct Request {
+    said: Said,
+    /// The state of each purpose for each destination.
+    states: Vec<ConsentStates>,
+}
+
+impl Request {
+    fn of(policy: &Policy, said: Said) -> Self {
+        let signalled = said.states(policy);
+        let opted_out = |destination: &Destination| policy.opted_out(destination.recipient, &said);
+        let states = policy.destinations.iter().map(|destination| signalled.and(opted_out(destination))).collect();
+        Self { said, states }
+    }
 }
 
 /// Every set of permitted purposes, by destination, that a request can bring
 /// about here, with what such a request says.
-fn permitted_sets(
+fn permitted_sets<'r>(
     policy: &Policy,
-    question: &Question<'_>,
+    requests: &'r [Request],
     place: PlaceNo,
     age: AgeClass,
-) -> Vec<(Vec<PurposeSet>, Said)> {
+) -> Vec<(Vec<PurposeSet>, &'r Said)> {
     let grounds = policy.grounds(place, age, Memory::Lasting);
     let mut known = HashSet::new();
     let mut sets = Vec::new();
-    for said in assignments(policy, question.unless_consent) {
-        let permitted: Vec<PurposeSet> = policy
-            .destinations
-            .iter()
-            .map(|destination| {
-                let opted_out = policy.opted_out(destination.recipient, &said);
-                said.states(policy).and(opted_out).permit(grounds).and(destination.purposes)
-            })
-            .collect();
+    for Request { said, states } in requests {
+        let destinations = policy.destinations.iter().zip(states);
+        let permitted: Vec<PurposeSet> =
+            destinations.map(|(destination, states)| states.permit(grounds).and(destination.purposes)).collect();
         if known.insert(permitted.clone()) {
             sets.push((permitted, said));
         }
@@ -175,104 +224,22 @@ fn permitted_sets(
     sets
 }
 
-struct Prover<'p, 'q> {
-    policy: &'p Policy,
-    question: &'q Question<'q>,
-    sweep: Sweep<'p>,
-    watched: Watched<'p>,
-    answer: Answer,
-}
-
-impl<'p> Prover<'p, '_> {
-    fn case(&mut self, place: PlaceNo, age: AgeClass, permitted: &[PurposeSet], said: &Said) {
-        let policy = self.policy;
-        for (number, destination) in policy.destination_numbers().zip(permitted) {
-            let purposes = self.asked_about(*destination);
-            if purposes.is_empty() || self.question.to.is_some_and(|to| to != number) {
-                continue;
-            }
-            for contract in 0..policy.contracts.len() {
-                let contract = ContractNo(u16::try_from(contract).unwrap_or(u16::MAX));
-                let at = Circumstances { contract, destination: number, place, age };
-                self.answer.cases += 1;
-                self.contract(at, purposes, said);
-            }
-        }
-    }
-
-    fn asked_about(&self, permitted: PurposeSet) -> PurposeSet {
-        let Some(wanted) = self.question.purpose else { return permitted };
-        let asked = permitted.iter().filter(|purpose| covers(wanted, self.policy.purpose_name(*purpose)));
-        asked.fold(PurposeSet::default(), PurposeSet::with)
-    }
-
-    fn contract(&mut self, at: Circumstances, purposes: PurposeSet, said: &Said) {
-        let watched = self.watched.get(usize::from(at.contract.0)).cloned().unwrap_or_default();
-        for (field, part, concern, declared, category) in watched {
-            let ruling = self.finest(category, declared, purposes, at);
-            let way = WayOut {
-                contract: at.contract,
-                field,
-                part,
-                destination: at.destination,
-                purpose: ruling.purpose,
-                place: at.place,
-                age: at.age,
-                action: ruling.action,
-                because: ruling.because,
-            };
-            self.judge(way, concern, said);
-        }
-    }
-
-    /// What leaves of a field for these purposes together.
-    fn finest(
-        &mut self,
-        category: Option<&'p str>,
-        field: &'p Field,
-        purposes: PurposeSet,
-        at: Circumstances,
-    ) -> Ruling {
-        let torn = Ruling { action: Action::Drop, because: Because::Incomparable, purpose: None };
-        let mut results = Vec::new();
-        for purpose in purposes.iter() {
-            match self.sweep.within(purpose, category, field.role, at) {
-                Ok(ruling) => results.extend(ruling.clone()),
-                Err(_) => results.push(torn.clone()),
-            }
-        }
-        let finest = self.policy.extreme(results, std::cmp::Ordering::Greater, at.destination);
-        finest.unwrap_or(Some(torn)).unwrap_or(Ruling::DEFAULT_DROP)
-    }
-
-    fn judge(&mut self, way: WayOut, concern: Concern, said: &Said) {
-        let kind = way.action.kind();
-        let gone = matches!(way.action, Action::Drop | Action::Redact);
-        let readable = matches!(way.action, Action::Keep | Action::Scrub(_));
-        let allowed = self.question.allow.contains(&kind);
+impl Answer {
+    /// Takes one more way out; the first of a kind stands for all that differ in circumstances only.
+    fn take(&mut self, policy: &Policy, question: &Question<'_>, way: WayOut, concern: Concern, said: &Said) {
+        let allowed = question.allow.contains(&way.action.kind());
         let list = match concern {
-            _ if gone => return,
-            Concern::Open if !readable => return,
-            _ if allowed => &mut self.answer.assumed,
-            Concern::Open => &mut self.answer.may_leave,
-            Concern::Declared => &mut self.answer.leaves,
+            _ if allowed => &mut self.assumed,
+            Concern::Open => &mut self.may_leave,
+            Concern::Declared => &mut self.leaves,
         };
-        let same = |known: &WayOut| {
-            (known.contract, known.field, known.part, known.destination)
-                == (way.contract, way.field, way.part, way.destination)
-                && known.action == way.action
-        };
-        if list.iter().any(same) {
+        let what = |way: &WayOut| (way.contract, way.field, way.part, way.destination);
+        if list.iter().any(|known| what(known) == what(&way) && known.action == way.action) {
             return;
         }
-        if concern == Concern::Declared && !allowed && self.answer.counterexample.is_none() {
-            self.answer.counterexample = Some(Sample::of(self.policy, &way, said));
+        if !allowed && concern == Concern::Declared {
+            self.counterexample.get_or_insert_with(|| Sample::of(policy, &way, said));
         }
-        let list = match (concern, allowed) {
-            (_, true) => &mut self.answer.assumed,
-            (Concern::Open, false) => &mut self.answer.may_leave,
-            (Concern::Declared, false) => &mut self.answer.leaves,
-        };
         list.push(way);
     }
 }

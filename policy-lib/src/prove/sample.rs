@@ -238,7 +238,6 @@ fn element(at: &mut Value) -> &mut Value {
     }
 }
 
-/// The paths of a sample are those of its contract.
 #[cfg(test)]
 mod tests {
     use super::*;

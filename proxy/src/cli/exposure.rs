@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use privet_policy::consent::Consent;
 use privet_policy::diff::any_age;
-use privet_policy::exposure::{Part, Row, exposure};
+use privet_policy::exposure::{Row, exposure};
 use privet_policy::policy::{AgeClass, DestinationNo, Policy};
 use serde_json::json;
 
@@ -77,13 +77,10 @@ fn tell(policy: &Policy, rows: &[Row]) -> io::Result<()> {
 fn line(policy: &Policy, row: &Row) -> [String; 8] {
     let field = row.field(policy);
     let path = field.map(|field| field.path.to_string()).unwrap_or_default();
-    let category = match row.part {
-        Part::Value => field.and_then(|field| field.category.clone()),
-        Part::Name => field.and_then(|field| field.key_category.clone()),
-    };
+    let category = field.and_then(|field| row.part.category(field));
     [
-        if row.part == Part::Name { format!("{path} (names)") } else { path },
-        category.unwrap_or_default(),
+        row.part.label(&path),
+        category.unwrap_or_default().to_owned(),
         row.action.to_string(),
         policy.purpose_name(row.purpose).to_owned(),
         consent(&row.consent),

@@ -7,7 +7,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
 use privet_policy::action::ActionKind;
-use privet_policy::exposure::Part;
 use privet_policy::policy::{AgeClass, Policy};
 use privet_policy::prove::{Answer, Question, Sample, WayOut, prove};
 use serde_json::{Value, json};
@@ -159,18 +158,13 @@ fn row(policy: &Policy, way: &WayOut) -> [String; 7] {
     let path = field.map(|field| field.path.to_string()).unwrap_or_default();
     [
         policy.contract_name(way.contract),
-        if way.part == Part::Name { format!("{path} (names)") } else { path },
-        category(policy, way).unwrap_or_default(),
+        way.part.label(&path),
+        field.and_then(|field| way.part.category(field)).unwrap_or_default().to_owned(),
         policy.destination(way.destination).name.clone(),
         way.purpose.map(|purpose| policy.purpose_name(purpose).to_owned()).unwrap_or_default(),
         way.action.to_string(),
         policy.reason(way.because),
     ]
-}
-
-fn category(policy: &Policy, way: &WayOut) -> Option<String> {
-    let field = policy.contract(way.contract).fields.get(way.field)?;
-    if way.part == Part::Name { field.key_category.clone() } else { field.category.clone() }
 }
 
 /// A sample as a line of `privet apply --lines`.
