@@ -170,8 +170,8 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
     let (answer, proves) = timed("prove --never user", ASK_SECS_MAX, || prove(&policy, &question));
     println!("\n{} rows; {} cases, {} ways out", rows.len(), answer.cases, answer.leaves.len());
 
-    let few = Enforcement::new(Arc::new(compile(single(FEW))?), &Keyring::random()?);
-    let many = Enforcement::new(Arc::new(compile(single(RULES))?), &Keyring::random()?);
+    let few = Enforcement::new(Arc::new(compile(single(FEW))?), &Keyring::random()?)?;
+    let many = Enforcement::new(Arc::new(compile(single(RULES))?), &Keyring::random()?)?;
     let (raw, mut scratch) = (event()?, Scratch::default());
     let (mut by_few, mut by_many) = (Samples::default(), Samples::default());
     for _ in 0..ROUNDS {

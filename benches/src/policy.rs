@@ -41,7 +41,7 @@ pub fn enforcement() -> Result<Enforcement, Unusable> {
     let Some((policy, _)) = loaded.policy else {
         return Err(Unusable::DoesNotCompile(policies::errors(&files, &loaded.diagnostics)));
     };
-    Ok(Enforcement::new(Arc::new(policy), &Keyring::random()?))
+    Ok(Enforcement::new(Arc::new(policy), &Keyring::random()?)?)
 }
 
 /// Writes the policy into a directory, for a collector at an address.

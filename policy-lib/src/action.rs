@@ -4,8 +4,12 @@
 //! from B's output with privet's one-way keys but no key that opens:
 //!
 //! ```text
-//! drop < redact < generalize (along one chain), pseudonymize (within one domain) < scrub (by detector set) < keep
+//! drop < redact < generalize (along one chain), pseudonymize (one domain and shape) < scrub (by detector set) < keep
+//! drop < redact < tokenize (one key and mode) < keep
 //! ```
+//!
+//! What a token seals can be told again by nobody without its key, so nothing but
+//! redacting and dropping can be made from it: it compares with those and `keep` only.
 //!
 //! Not here: carrying an action out; that is the transform step of `privet`.
 
@@ -13,7 +17,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use crate::detect::DetectorSet;
-use crate::generalize::{IpPrefix, NumberBucket, TimeGrain, UrlPart};
+use crate::generalize::{AgeBands, GeoCell, IpPrefix, NumberBucket, TimeGrain, UrlForm, UserAgentPart};
 
 /// One treatment of a field, resolved for one purpose.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,11 +32,74 @@ pub enum Action {
     Pseudonymize {
         /// The key's domain: the purpose as the rule's `for` names it.
         domain: String,
+        /// What the value looks like.
+        shape: PseudonymShape,
+    },
+    /// The value leaves sealed; who holds the key can open it again.
+    Tokenize {
+        /// The key's name in the keyring.
+        key: String,
+        /// Whether equal values have equal tokens.
+        mode: TokenMode,
     },
     /// The text leaves with what the detectors find replaced.
     Scrub(DetectorSet),
     /// The value leaves as it came.
     Keep,
+}
+
+/// What a pseudonym looks like, so that a collector's schema still holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PseudonymShape {
+    /// 24 characters of base64url: 144 bits.
+    #[default]
+    Text,
+    /// A UUID of version 8 (RFC 9562): 122 bits.
+    Uuid,
+    /// An address that no mail reaches, at `pseudonym.invalid` (RFC 2606): 125 bits.
+    Email,
+    /// 18 digits, the first not 0: 59 bits, so among a billion people two are likely to share one.
+    Digits,
+}
+
+impl PseudonymShape {
+    /// Every shape that policies name.
+    pub const ALL: [Self; 4] = [Self::Text, Self::Uuid, Self::Email, Self::Digits];
+
+    /// The word policies use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Uuid => "uuid",
+            Self::Email => "email",
+            Self::Digits => "digits",
+        }
+    }
+}
+
+/// Whether equal values have equal tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TokenMode {
+    /// They do: tokens join, and tell how often a value occurs.
+    #[default]
+    Deterministic,
+    /// Each token is new: it tells nothing but the value's length.
+    Random,
+}
+
+impl TokenMode {
+    /// Every mode.
+    pub const ALL: [Self; 2] = [Self::Deterministic, Self::Random];
+
+    /// The word policies use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deterministic => "deterministic",
+            Self::Random => "random",
+        }
+    }
 }
 
 /// How a value is made coarser. Each variant is one chain.
@@ -45,7 +112,13 @@ pub enum Generalize {
     /// A number, to the lower end of its bucket.
     Number(NumberBucket),
     /// A URL, to a part of it.
-    Url(UrlPart),
+    Url(UrlForm),
+    /// A place, to its cell.
+    Geo(GeoCell),
+    /// An age in years, to its band.
+    Age(AgeBands),
+    /// A user agent, to its family.
+    UserAgent(UserAgentPart),
 }
 
 impl Action {
@@ -57,6 +130,7 @@ impl Action {
             Self::Redact => ActionKind::Redact,
             Self::Generalize(_) => ActionKind::Generalize,
             Self::Pseudonymize { .. } => ActionKind::Pseudonymize,
+            Self::Tokenize { .. } => ActionKind::Tokenize,
             Self::Scrub(_) => ActionKind::Scrub,
             Self::Keep => ActionKind::Keep,
         }
@@ -69,11 +143,17 @@ impl Action {
             (Self::Generalize(a), Self::Generalize(b)) => a.compare(b),
             (Self::Scrub(a), Self::Scrub(b)) => compare_sets(*a, *b),
             (a, b) if a == b => Some(Ordering::Equal),
+            (Self::Tokenize { .. }, other) | (other, Self::Tokenize { .. }) if other.is_some_form() => None,
             (a, b) => match a.level().cmp(&b.level()) {
                 Ordering::Equal => None,
                 decided => Some(decided),
             },
         }
+    }
+
+    /// Whether the value leaves in another form than its own.
+    const fn is_some_form(&self) -> bool {
+        !matches!(self, Self::Drop | Self::Redact | Self::Keep)
     }
 
     /// Where the kind stands between `drop` and `keep`; kinds of one level compare among themselves only.
@@ -82,7 +162,7 @@ impl Action {
             Self::Drop => 0,
             Self::Redact => 1,
             Self::Generalize(_) | Self::Pseudonymize { .. } => 2,
-            Self::Scrub(_) => 3,
+            Self::Scrub(_) | Self::Tokenize { .. } => 3,
             Self::Keep => 4,
         }
     }
@@ -94,7 +174,10 @@ impl Generalize {
             (Self::Time(a), Self::Time(b)) => a.compare(*b),
             (Self::Ip(a), Self::Ip(b)) => a.compare(*b),
             (Self::Number(a), Self::Number(b)) => a.compare(b),
-            (Self::Url(a), Self::Url(b)) => a.compare(*b),
+            (Self::Url(a), Self::Url(b)) => a.compare(b),
+            (Self::Geo(a), Self::Geo(b)) => a.compare(*b),
+            (Self::Age(a), Self::Age(b)) => a.compare(*b),
+            (Self::UserAgent(a), Self::UserAgent(b)) => a.compare(*b),
             _ => None,
         }
     }
@@ -116,8 +199,13 @@ impl fmt::Display for Action {
             Self::Generalize(Generalize::Time(grain)) => write!(f, "generalize time {grain}"),
             Self::Generalize(Generalize::Ip(prefix)) => write!(f, "generalize ip {prefix}"),
             Self::Generalize(Generalize::Number(bucket)) => write!(f, "generalize number {bucket}"),
-            Self::Generalize(Generalize::Url(part)) => write!(f, "generalize url {part}"),
-            Self::Pseudonymize { domain } => write!(f, "pseudonymize {domain}"),
+            Self::Generalize(Generalize::Url(form)) => write!(f, "generalize url {form}"),
+            Self::Generalize(Generalize::Geo(cell)) => write!(f, "generalize geo {cell}"),
+            Self::Generalize(Generalize::Age(bands)) => write!(f, "generalize age {bands}"),
+            Self::Generalize(Generalize::UserAgent(part)) => write!(f, "generalize user_agent {part}"),
+            Self::Pseudonymize { domain, shape: PseudonymShape::Text } => write!(f, "pseudonymize {domain}"),
+            Self::Pseudonymize { domain, shape } => write!(f, "pseudonymize {domain} as {}", shape.name()),
+            Self::Tokenize { key, mode } => write!(f, "tokenize {key} {}", mode.name()),
             Self::Scrub(detectors) => write!(f, "scrub {detectors}"),
             plain => f.write_str(plain.kind().name()),
         }
@@ -135,6 +223,8 @@ pub enum ActionKind {
     Generalize,
     /// [`Action::Pseudonymize`]
     Pseudonymize,
+    /// [`Action::Tokenize`]
+    Tokenize,
     /// [`Action::Scrub`]
     Scrub,
     /// [`Action::Keep`]
@@ -143,8 +233,8 @@ pub enum ActionKind {
 
 impl ActionKind {
     /// Every kind, coarsest first.
-    pub const ALL: [Self; 6] =
-        [Self::Drop, Self::Redact, Self::Generalize, Self::Pseudonymize, Self::Scrub, Self::Keep];
+    pub const ALL: [Self; 7] =
+        [Self::Drop, Self::Redact, Self::Generalize, Self::Pseudonymize, Self::Tokenize, Self::Scrub, Self::Keep];
 
     /// The word policies use.
     #[must_use]
@@ -154,6 +244,7 @@ impl ActionKind {
             Self::Redact => "redact",
             Self::Generalize => "generalize",
             Self::Pseudonymize => "pseudonymize",
+            Self::Tokenize => "tokenize",
             Self::Scrub => "scrub",
             Self::Keep => "keep",
         }
@@ -207,7 +298,7 @@ impl Preference {
 impl Preferred {
     fn matches(&self, action: &Action) -> bool {
         match (self, action) {
-            (Self::Domain(wanted), Action::Pseudonymize { domain }) => wanted == domain,
+            (Self::Domain(wanted), Action::Pseudonymize { domain, .. }) => wanted == domain,
             (Self::Domain(_), _) => false,
             (Self::Kind(kind), action) => action.kind() == *kind,
         }
@@ -218,22 +309,34 @@ impl Preferred {
 mod tests {
     use super::*;
     use crate::detect::Detector;
+    use crate::generalize::UrlPart;
 
     fn examples() -> Vec<Action> {
-        let domain = |name: &str| Action::Pseudonymize { domain: name.to_owned() };
+        let shaped = |name: &str, shape| Action::Pseudonymize { domain: name.to_owned(), shape };
+        let domain = |name| shaped(name, PseudonymShape::Text);
+        let token = |mode| Action::Tokenize { key: "support".to_owned(), mode };
         vec![
             Action::Drop,
             Action::Redact,
             Action::Generalize(Generalize::Time(TimeGrain::Hour)),
             Action::Generalize(Generalize::Time(TimeGrain::Day)),
-            Action::Generalize(Generalize::Url(UrlPart::Host)),
-            Action::Generalize(Generalize::Url(UrlPart::WithoutQuery)),
+            Action::Generalize(Generalize::Url(UrlForm::of(UrlPart::Host))),
+            Action::Generalize(Generalize::Url(UrlForm::of(UrlPart::WithoutQuery))),
             domain("analytics"),
             domain("marketing"),
             Action::Scrub(DetectorSet::from_iter([Detector::EmailAddress])),
             Action::Scrub(DetectorSet::from_iter([Detector::IpAddress])),
             Action::Scrub(DetectorSet::ALL),
             Action::Keep,
+            Action::Generalize(Generalize::Url(UrlForm::with_query(vec!["a".into(), "b".into()]))),
+            Action::Generalize(Generalize::Url(UrlForm::with_query(vec!["a".into()]))),
+            Action::Generalize(Generalize::Geo(GeoCell::Decimals(1))),
+            Action::Generalize(Generalize::Geo(GeoCell::Geohash(4))),
+            Action::Generalize(Generalize::Age(AgeBands::default())),
+            Action::Generalize(Generalize::UserAgent(UserAgentPart::Family)),
+            shaped("analytics", PseudonymShape::Uuid),
+            token(TokenMode::Deterministic),
+            token(TokenMode::Random),
         ]
     }
 
@@ -260,6 +363,13 @@ mod tests {
         assert_eq!(all[2].compare(&all[4]), None);
         assert_eq!(all[8].compare(&all[9]), None);
         assert_eq!(all[3].compare(&all[2]), Some(Ordering::Less));
+        assert_eq!(all[6].compare(&all[18]), None, "one domain, two shapes");
+        assert_eq!(all[19].compare(&all[20]), None);
+        for other in all.iter().filter(|action| action.is_some_form() && action.kind() != ActionKind::Tokenize) {
+            assert_eq!(all[19].compare(other), None, "{other}");
+        }
+        assert_eq!(all[19].compare(&Action::Redact), Some(Ordering::Greater));
+        assert_eq!(all[19].compare(&Action::Keep), Some(Ordering::Less));
     }
 
     #[test]

@@ -72,9 +72,9 @@ fn built(builder: PlanBuilder<Edit>) -> Plan<Edit> {
     builder.build().expect("every field has a path of its own, within the bound, and the events' member none")
 }
 
-/// A member's name leaves as it is or as a pseudonym; nothing between makes a usable name.
+/// A member's name leaves as it is, as a pseudonym or as a token; nothing between makes a usable name.
 fn names_may_leave(action: &Action) -> bool {
-    matches!(action, Action::Keep | Action::Pseudonymize { .. } | Action::Scrub(_))
+    matches!(action, Action::Keep | Action::Pseudonymize { .. } | Action::Tokenize { .. } | Action::Scrub(_))
 }
 
 fn json_steps(path: &Path) -> Vec<JsonStep> {

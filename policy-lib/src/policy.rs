@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::action::{Action, Preference};
+use crate::action::{Action, Generalize, Preference};
 use crate::export::Export;
 use crate::format::Format;
 use crate::matching::Matcher;
@@ -167,8 +167,13 @@ impl Field {
 
     /// Whether what leaves of its value may do so too.
     #[must_use]
-    pub const fn tells_more(&self, action: &Action) -> bool {
-        self.is_open() && matches!(action, Action::Keep | Action::Scrub(_))
+    pub fn tells_more(&self, action: &Action) -> bool {
+        let readable = match action {
+            Action::Keep | Action::Scrub(_) => true,
+            Action::Generalize(Generalize::Url(form)) => form.keeps_values(),
+            _ => false,
+        };
+        self.is_open() && readable
     }
 }
 

@@ -257,6 +257,22 @@ impl Policy {
         domains
     }
 
+    /// The name of every key that some rule's tokens need.
+    #[must_use]
+    pub fn token_keys(&self) -> Vec<&str> {
+        let mut keys: Vec<&str> = self
+            .rules
+            .iter()
+            .filter_map(|rule| match &rule.action {
+                Action::Tokenize { key, .. } => Some(key.as_str()),
+                _ => None,
+            })
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
     /// The name of a purpose.
     #[must_use]
     pub fn purpose_name(&self, purpose: PurposeNo) -> &str {
@@ -319,7 +335,7 @@ impl Rule {
 
     fn action_in(&self, domain: &str) -> Action {
         match &self.action {
-            Action::Pseudonymize { .. } => Action::Pseudonymize { domain: domain.to_owned() },
+            Action::Pseudonymize { shape, .. } => Action::Pseudonymize { domain: domain.to_owned(), shape: *shape },
             other => other.clone(),
         }
     }

@@ -205,9 +205,12 @@ impl Loader {
         match what {
             Reloaded::Keyring => {
                 let keyring = Keyring::read(files).map_err(|error| error.to_string())?;
-                let epoch = format!("epoch {}", keyring.epoch());
-                current.keyring = Some(Arc::new(keyring));
-                self.enforce(&current)?;
+                let epoch = format!("epoch {}", keyring.epoch_at(self.clock.now()));
+                let before = current.keyring.replace(Arc::new(keyring));
+                if let Err(why) = self.enforce(&current) {
+                    current.keyring = before;
+                    return Err(why);
+                }
                 Ok(epoch)
             }
             _ => {
@@ -245,13 +248,15 @@ impl Loader {
             url: current.instead.clone().unwrap_or_else(|| destination.url.clone()),
             timeout: None,
         });
+        let enforcement =
+            Enforcement::new(Arc::clone(&loaded.policy), keyring).map_err(|missing| missing.to_string())?;
         let upstreams = Upstreams::new(Arc::clone(&self.client), addresses).map_err(|error| error.to_string())?;
         let numbers = destinations
             .iter()
             .map(|destination| self.recorder.destination(&destination.name))
             .collect::<Result<_, _>>();
         self.line.enforce(InForce {
-            enforcement: Enforcement::new(Arc::clone(&loaded.policy), keyring),
+            enforcement,
             upstreams,
             plans: loaded.plans.clone(),
             policy: loaded.number,

@@ -79,7 +79,7 @@ fn damage(value: &mut Value, dice: &mut Dice) {
 fn enforcement() -> Enforcement {
     let files = policies::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies")).unwrap();
     let (policy, _) = policies::compile(&files).policy.unwrap();
-    Enforcement::new(Arc::new(policy), &Keyring::random().unwrap())
+    Enforcement::new(Arc::new(policy), &Keyring::random().unwrap()).unwrap()
 }
 
 /// A person who agrees to everything, so that as much as can be is written.

@@ -240,7 +240,7 @@ fn a_keyring_is_made_once_rotated_and_listed_without_a_secret() {
     assert!(String::from_utf8_lossy(&again.stderr).contains("privet keys rotate"));
     assert_eq!(privet(&["keys", "rotate", named, "--epoch", "2026-09"], "").status.code(), Some(1));
     assert_eq!(privet(&["keys", "rotate", named, "--epoch", "../x"], "").status.code(), Some(1));
-    assert_eq!(privet(&["keys", "rotate", named], "").status.code(), Some(0));
+    assert_eq!(privet(&["keys", "rotate", named, "--grace", "0s"], "").status.code(), Some(0));
     let listed = privet(&["keys", "list", named, "--json"], "");
     let keys = json(&listed)["keys"].as_array().unwrap().clone();
     assert_eq!(keys.len(), 2);
@@ -255,6 +255,11 @@ fn a_keyring_is_made_once_rotated_and_listed_without_a_secret() {
         assert!(!out(&listed).contains(secret.trim()));
     }
     assert_eq!(fs::read_dir(&keyring).unwrap().count(), 2, "nothing but keys is left behind");
+    let later = privet(&["keys", "rotate", named, "--epoch", "2998", "--grace", "2h"], "");
+    assert_eq!(later.status.code(), Some(0), "{}", String::from_utf8_lossy(&later.stderr));
+    let keys = json(&privet(&["keys", "list", named, "--json"], ""))["keys"].as_array().unwrap().clone();
+    assert_eq!((&keys[1]["current"], &keys[2]["current"]), (&true.into(), &false.into()), "its time has not come");
+    assert!(keys[2]["from"].as_str().unwrap().ends_with('Z'));
     let applied =
         privet(&["apply", "--policies", policies().to_str().unwrap(), "--keyring", named, "--format", "segment"], "{}");
     assert!(applied.stderr.is_empty(), "{}", String::from_utf8_lossy(&applied.stderr));
@@ -262,4 +267,34 @@ fn a_keyring_is_made_once_rotated_and_listed_without_a_secret() {
     let broken = privet(&["keys", "list", named], "");
     assert_eq!(broken.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&broken.stderr).contains("2999.key"));
+}
+
+#[test]
+fn what_a_policy_seals_is_revealed_with_its_key_only() {
+    let sealing = changed("rules/reporting.yaml", "action: pseudonymize", "action: {tokenize: {key: support}}");
+    let sealing = sealing.path().to_str().unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let keyring = place.path().join("keyring");
+    let keyring = keyring.to_str().unwrap();
+    let event = r#"{"type":"track","event":"Search Performed","userId":"u-1","messageId":"m-1","properties":{"section":"apps"},"context":{"consent":{"categoryPreferences":{"Analytics":true}}}}"#;
+    let apply = ["apply", "--policies", sealing, "--keyring", keyring, "--format", "segment", "--path", "/v1/track"];
+    assert_eq!(privet(&["keys", "init", keyring, "--epoch", "1"], "").status.code(), Some(0));
+    let lacking = privet(&apply, event);
+    assert_eq!(lacking.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&lacking.stderr).contains("privet keys init DIR --token support"));
+    assert_eq!(privet(&["keys", "init", keyring, "--token", "support", "--epoch", "1"], "").status.code(), Some(0));
+    let first = json(&privet(&apply, event))["userId"].as_str().unwrap().to_owned();
+    assert!(first.starts_with("tk1.support.1."), "{first}");
+    let rotate = ["keys", "rotate", keyring, "--token", "support", "--epoch", "2", "--grace", "0s"];
+    assert_eq!(privet(&rotate, "").status.code(), Some(0));
+    let second = json(&privet(&apply, event))["userId"].as_str().unwrap().to_owned();
+    assert!(second.starts_with("tk1.support.2."), "{second}");
+    assert_eq!(out(&privet(&["keys", "reveal", keyring, &first, &second], "")), "u-1\nu-1\n");
+    let lines = privet(&["keys", "reveal", keyring, "--json"], &format!("{first}\nu-1\n"));
+    assert_eq!(lines.status.code(), Some(1));
+    assert!(out(&lines).starts_with("{\"value\":\"u-1\"}\n{\"error\":"), "{}", out(&lines));
+    fs::remove_file(Path::new(keyring).join("support.1.token")).unwrap();
+    let gone = privet(&["keys", "reveal", keyring, &first], "");
+    assert_eq!((gone.status.code(), out(&gone).as_str()), (Some(1), ""));
+    assert!(String::from_utf8_lossy(&gone.stderr).contains("support.1.token"));
 }

@@ -113,7 +113,7 @@ fn shipped() -> Enforcement {
     let said = policies::errors(&files, &loaded.diagnostics);
     let (policy, _) = loaded.policy.unwrap_or_else(|| panic!("{said}"));
     let keyring = Keyring::read(&[("test.key".to_owned(), STANDARD.encode([7; 32]).into_bytes())]).unwrap();
-    Enforcement::new(Arc::new(policy), &keyring)
+    Enforcement::new(Arc::new(policy), &keyring).unwrap()
 }
 
 fn asked(enforcement: &Enforcement, case: &Case, consent: &str) -> Result<Verdict, Refused> {

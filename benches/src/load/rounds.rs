@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use privet::keys::Keyring;
+use privet::keys::Secret;
 
 use super::client::Load;
 use super::process::{Part, Seat, can_pin, free_address, run};
@@ -187,7 +187,7 @@ fn privet(work: &Path, durability: &str, upstream: SocketAddr, pinned: bool) -> 
     let keyring = place.join("keyring");
     fs::create_dir_all(&keyring).map_err(while_doing("cannot make a directory"))?;
     policy::write(&place.join("policies"), upstream).map_err(while_doing("cannot write the policy"))?;
-    fs::write(keyring.join("1.key"), &*Keyring::fresh_key_file()?).map_err(while_doing("cannot write a key"))?;
+    fs::write(keyring.join("1.key"), &*Secret::random()?.file(None)).map_err(while_doing("cannot write a key"))?;
     let address = free_address()?;
     let config = place.join("privet.yaml");
     let text = format!(

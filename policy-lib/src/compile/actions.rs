@@ -1,10 +1,10 @@
 //! Actions and their options.
 
 use super::Compiler;
-use crate::action::{Action, ActionKind, Generalize};
+use crate::action::{Action, ActionKind, Generalize, PseudonymShape, TokenMode};
 use crate::detect::{Detector, DetectorSet};
 use crate::diagnostic::Diagnostic;
-use crate::generalize::{IpPrefix, NumberBucket, TimeGrain, UrlPart};
+use crate::generalize::{AgeBands, GeoCell, IpPrefix, NumberBucket, TimeGrain, UrlForm, UrlPart, UserAgentPart};
 use crate::source::{ActionSource, Reader};
 use crate::span::Spanned;
 use crate::taxonomy::nearest;
@@ -34,10 +34,9 @@ fn read(source: &ActionSource, reader: &mut Reader) -> Option<Action> {
         (ActionKind::Keep, None) => Some(Action::Keep),
         (ActionKind::Redact, None) => Some(Action::Redact),
         (ActionKind::Drop, None) => Some(Action::Drop),
-        (ActionKind::Pseudonymize, options) => {
-            options.iter().for_each(|options| reader.allow(options, &[]));
-            Some(Action::Pseudonymize { domain: String::new() })
-        }
+        (ActionKind::Pseudonymize, options) => Some(pseudonymize(options.as_ref(), reader)),
+        (ActionKind::Tokenize, Some(options)) => tokenize(options, reader),
+        (ActionKind::Tokenize, None) => needs_options(&source.kind, "tokenize: {key: support}", reader),
         (ActionKind::Scrub, Some(options)) => scrub(options, reader),
         (ActionKind::Generalize, Some(options)) => generalize(options, reader).map(Action::Generalize),
         (ActionKind::Scrub, None) => needs_options(
@@ -59,6 +58,36 @@ fn needs_options(kind: &Spanned<String>, example: &str, reader: &mut Reader) -> 
     reader.report(bare);
     None
 }
+
+fn pseudonymize(options: Option<&Node>, reader: &mut Reader) -> Action {
+    let mut shape = PseudonymShape::default();
+    if let Some(options) = options {
+        reader.allow(options, &["shape"]);
+        let shapes = PseudonymShape::ALL.map(|shape| (shape.name(), shape));
+        let written = reader.optional_text(options, "shape");
+        shape = written.and_then(|written| reader.word(&written, "shape", &shapes)).unwrap_or_default();
+    }
+    Action::Pseudonymize { domain: String::new(), shape }
+}
+
+/// `{key: support, mode: deterministic}`.
+fn tokenize(options: &Node, reader: &mut Reader) -> Option<Action> {
+    reader.allow(options, &["key", "mode"]);
+    let modes = TokenMode::ALL.map(|mode| (mode.name(), mode));
+    let mode = reader.optional_text(options, "mode");
+    let mode = mode.and_then(|written| reader.word(&written, "mode", &modes)).unwrap_or_default();
+    let key = reader.required_text(options, "key")?;
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    if key.value.is_empty() || key.value.len() > TOKEN_KEY_BYTES_MAX || !key.value.bytes().all(plain) {
+        let message = "the name of a key is 1 to 32 lower-case letters, digits, `-` and `_`";
+        reader.report(Diagnostic::error("P015", &key.at, message).label("no name of a key"));
+        return None;
+    }
+    Some(Action::Tokenize { key: key.value, mode })
+}
+
+/// The longest name of a key, in bytes; it stands in every token.
+const TOKEN_KEY_BYTES_MAX: usize = 32;
 
 fn scrub(options: &Node, reader: &mut Reader) -> Option<Action> {
     reader.allow(options, &["detectors"]);
@@ -87,11 +116,15 @@ fn scrub(options: &Node, reader: &mut Reader) -> Option<Action> {
     (!detectors.is_empty()).then(|| Action::Scrub(DetectorSet::from_iter(detectors)))
 }
 
+/// What can be generalized, as policies say it.
+const CHAINS: [&str; 7] = ["time", "ip", "number", "url", "geo", "age", "user_agent"];
+
 fn generalize(options: &Node, reader: &mut Reader) -> Option<Generalize> {
-    reader.allow(options, &["time", "ip", "number", "url"]);
+    reader.allow(options, &CHAINS);
     let Value::Map(members) = &options.value else { return None };
     let [(what, how)] = members.as_slice() else {
-        reader.report(Diagnostic::error("P015", &options.at, "want exactly one of `time`, `ip`, `number` and `url`"));
+        let words = CHAINS.map(|word| format!("`{word}`")).join(", ");
+        reader.report(Diagnostic::error("P015", &options.at, format!("want exactly one of {words}")));
         return None;
     };
     match what.value.as_str() {
@@ -100,11 +133,7 @@ fn generalize(options: &Node, reader: &mut Reader) -> Option<Generalize> {
             let written = reader.text(how)?;
             reader.word(&written, "time grain", &grains).map(Generalize::Time)
         }
-        "url" => {
-            let parts = UrlPart::ALL.map(|part| (part.name(), part));
-            let written = reader.text(how)?;
-            reader.word(&written, "part of a URL", &parts).map(Generalize::Url)
-        }
+        "url" => url_form(how, reader).map(Generalize::Url),
         "number" => {
             let written = reader.text(how)?;
             let bucket = NumberBucket::parse(&written.value);
@@ -118,8 +147,66 @@ fn generalize(options: &Node, reader: &mut Reader) -> Option<Generalize> {
             bucket.map(Generalize::Number)
         }
         "ip" => ip_prefix(how, reader).map(Generalize::Ip),
+        "geo" => geo_cell(how, reader).map(Generalize::Geo),
+        "age" => age_bands(how, reader).map(Generalize::Age),
+        "user_agent" => {
+            let parts = UserAgentPart::ALL.map(|part| (part.name(), part));
+            let written = reader.text(how)?;
+            reader.word(&written, "part of a user agent", &parts).map(Generalize::UserAgent)
+        }
         _ => None,
     }
+}
+
+/// `host`, `without_query`, or `{query: [utm_source]}`: all but the parameters that are not listed.
+fn url_form(how: &Node, reader: &mut Reader) -> Option<UrlForm> {
+    if let Value::Map(_) = how.value {
+        reader.allow(how, &["query"]);
+        let names = reader.required(how, "query")?;
+        let names = reader.texts(names);
+        let plain = |name: &str| !name.is_empty() && !name.contains(['=', '&', ';', '#', '%', ' ']);
+        for odd in names.iter().filter(|name| !plain(&name.value)) {
+            let message = format!("`{}` is no parameter name as a URL writes it", odd.value);
+            reader.report(Diagnostic::error("P015", &odd.at, message).label("want letters, digits, `_`, `-`, `.`"));
+        }
+        return Some(UrlForm::with_query(names.into_iter().map(|name| name.value).collect()));
+    }
+    let parts = UrlPart::ALL.map(|part| (part.name(), part));
+    let written = reader.text(how)?;
+    reader.word(&written, "part of a URL", &parts).map(UrlForm::of)
+}
+
+/// `{decimals: 2}` or `{geohash: 5}`.
+fn geo_cell(how: &Node, reader: &mut Reader) -> Option<GeoCell> {
+    reader.allow(how, &["decimals", "geohash"]);
+    let size = |name: &str| how.get(name).and_then(Node::scalar).and_then(|text| text.parse::<u64>().ok());
+    let cell = match (how.get("decimals"), how.get("geohash")) {
+        (Some(_), None) => size("decimals").and_then(GeoCell::decimals),
+        (None, Some(_)) => size("geohash").and_then(GeoCell::geohash),
+        _ => None,
+    };
+    if cell.is_none() {
+        let wanted = Diagnostic::error("P015", &how.at, "a cell is `{decimals: 0 to 5}` or `{geohash: 1 to 10}`")
+            .label("how large is a cell?")
+            .help("`{decimals: 2}` is about a kilometre, `{geohash: 5}` about five");
+        reader.report(wanted);
+    }
+    cell
+}
+
+/// `default`, or the ages at which bands begin.
+fn age_bands(how: &Node, reader: &mut Reader) -> Option<AgeBands> {
+    if how.scalar() == Some("default") {
+        return Some(AgeBands::default());
+    }
+    // What is no number is no age at which a band could begin.
+    let ages: Vec<u64> = reader.texts(how).iter().map(|text| text.value.parse().unwrap_or(0)).collect();
+    let bands = AgeBands::beginning(&ages);
+    if bands.is_none() {
+        let message = "bands begin at ages from 1 to 120, each older than the one before, such as `[13, 18, 25, 65]`";
+        reader.report(Diagnostic::error("P015", &how.at, message).help("or write `default`"));
+    }
+    bands
 }
 
 /// `{v4: 24, v6: 48}`, either left out, or the word `default`.

@@ -10,12 +10,18 @@
 //! about one event being nameless. A generalized value is still about a person;
 //! each function says what can still be learnt from it.
 
+mod age;
+mod geo;
 mod ip;
 mod number;
 mod time;
 mod url;
+mod user_agent;
 
+pub use age::{AgeBands, AgeNotation, age};
+pub use geo::{GeoCell, geo};
 pub use ip::{IpPrefix, ip};
 pub use number::{NumberBucket, number};
 pub use time::{TimeGrain, time};
-pub use url::{UrlPart, url};
+pub use url::{UrlForm, UrlPart, url};
+pub use user_agent::{UserAgentPart, user_agent};

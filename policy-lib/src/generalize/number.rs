@@ -34,6 +34,11 @@ impl NumberBucket {
         (fits && is_plain && width.units > 0).then_some(Self(width))
     }
 
+    /// Buckets one unit of this decimal place wide; at most 38 places.
+    pub(super) const fn decimals(scale: u8) -> Self {
+        Self(Decimal { units: 1, scale: if (scale as u32) < SCALE_MAX { scale as u32 } else { SCALE_MAX } })
+    }
+
     /// `Less` is coarser: the width is a multiple of the other, so its buckets are
     /// made of whole buckets of the other. `None` if neither is.
     #[must_use]

@@ -38,7 +38,58 @@ impl fmt::Display for UrlPart {
     }
 }
 
-/// Appends the part of the URL.
+/// What stays of a URL: a part of it, and of its query the parameters that are listed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UrlForm {
+    part: UrlPart,
+    /// Sorted, each once; only with [`UrlPart::WithoutQuery`].
+    query: Vec<String>,
+}
+
+impl UrlForm {
+    /// A part and no query.
+    #[must_use]
+    pub const fn of(part: UrlPart) -> Self {
+        Self { part, query: Vec::new() }
+    }
+
+    /// Everything up to the query, and the parameters of these names.
+    #[must_use]
+    pub fn with_query(mut names: Vec<String>) -> Self {
+        names.sort();
+        names.dedup();
+        Self { part: UrlPart::WithoutQuery, query: names }
+    }
+
+    /// Whether values of parameters stay, which may say anything.
+    #[must_use]
+    pub fn keeps_values(&self) -> bool {
+        !self.query.is_empty()
+    }
+
+    /// `Less` is coarser; of two lists of parameters, the one within the other.
+    #[must_use]
+    pub fn compare(&self, other: &Self) -> Option<Ordering> {
+        let within = |a: &Self, b: &Self| a.query.iter().all(|name| b.query.contains(name));
+        match (self.part.compare(other.part)?, within(self, other), within(other, self)) {
+            (Ordering::Equal, true, true) => Some(Ordering::Equal),
+            (Ordering::Equal | Ordering::Less, true, _) => Some(Ordering::Less),
+            (Ordering::Equal | Ordering::Greater, _, true) => Some(Ordering::Greater),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for UrlForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.query.as_slice() {
+            [] => self.part.fmt(f),
+            names => write!(f, "query {}", names.join(",")),
+        }
+    }
+}
+
+/// Appends what stays of the URL.
 ///
 /// Takes absolute URLs of any scheme with a host (`https://`, `app://landing`),
 /// scheme-relative ones (`//host/path`) and, for [`UrlPart::WithoutQuery`],
@@ -49,14 +100,18 @@ impl fmt::Display for UrlPart {
 /// host, relative paths, backslashes, spaces, control and formatting characters,
 /// a second `@`, hosts with percent signs or full-width letters.
 ///
+/// Of the query, parameters stay whose name is written exactly as it is listed,
+/// without percent-encoding, in the order and notation of the URL; a value ends at
+/// `&` or `;`. Values that readers could understand differently are dropped.
+///
 /// Still to be learnt: which site, and with the path which page; a path can name
 /// a person (`/users/marla`), an order or an illness, and a host can, too
 /// (`marla.blog.example`). Where paths do, take the host or drop the field.
 #[must_use]
-pub fn url(text: &str, part: UrlPart, out: &mut String) -> Option<()> {
+pub fn url(text: &str, form: &UrlForm, out: &mut String) -> Option<()> {
     let end = text.find(['?', '#']).unwrap_or(text.len());
-    let kept = text.get(..end).filter(|kept| !kept.contains(is_ambiguous))?;
-    match (Hosted::read(kept), part) {
+    let (kept, rest) = text.split_at_checked(end).filter(|(kept, _)| !kept.contains(is_ambiguous))?;
+    match (Hosted::read(kept), form.part) {
         (Some(hosted), UrlPart::Host) => hosted.write_host(out),
         (Some(hosted), UrlPart::WithoutQuery) => hosted.write(out),
         (None, UrlPart::WithoutQuery) if kept.starts_with('/') && !kept.starts_with("//") => {
@@ -64,7 +119,24 @@ pub fn url(text: &str, part: UrlPart, out: &mut String) -> Option<()> {
         }
         (None, _) => return None,
     }
+    let query = rest.strip_prefix('?').map_or("", |query| query.split('#').next().unwrap_or_default());
+    write_query(query, &form.query, out);
     Some(())
+}
+
+/// The listed parameters of a query.
+fn write_query(query: &str, names: &[String], out: &mut String) {
+    if names.is_empty() {
+        return;
+    }
+    let listed = |pair: &&str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        names.iter().any(|known| known == name) && !pair.contains(is_ambiguous)
+    };
+    for (number, pair) in query.split(['&', ';']).filter(listed).enumerate() {
+        out.push(if number == 0 { '?' } else { '&' });
+        out.push_str(pair);
+    }
 }
 
 /// What browsers strip, servers fold or readers cannot see.
@@ -145,10 +217,51 @@ mod tests {
     use proptest::prelude::*;
 
     fn told(text: &str, part: UrlPart) -> Option<String> {
+        told_as(text, &UrlForm::of(part))
+    }
+
+    fn told_as(text: &str, form: &UrlForm) -> Option<String> {
         let mut out = String::new();
-        let result = url(text, part, &mut out);
+        let result = url(text, form, &mut out);
         assert!(result.is_some() || out.is_empty());
         result.map(|()| out)
+    }
+
+    fn listing(names: &[&str]) -> UrlForm {
+        UrlForm::with_query(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    #[test]
+    fn listed_parameters_stay() {
+        let form = listing(&["utm_source", "utm_medium"]);
+        for (text, expected) in [
+            ("https://shop.example/a?utm_source=news&email=m@x.example#t", "https://shop.example/a?utm_source=news"),
+            (
+                "https://shop.example/a?x=1&utm_medium=a%20b&utm_source",
+                "https://shop.example/a?utm_medium=a%20b&utm_source",
+            ),
+            ("/a?utm_source=1;sid=2&sid=3", "/a?utm_source=1"),
+            ("/a?utm%5Fsource=1&UTM_SOURCE=2", "/a"),
+            ("/a?utm_source=a b&utm_medium=c", "/a?utm_medium=c"),
+            ("/a#?utm_source=1", "/a"),
+            ("/a?b#utm_source=1", "/a"),
+        ] {
+            assert_eq!(told_as(text, &form).as_deref(), Some(expected), "{text}");
+        }
+        assert_eq!(told_as("mailto:a?utm_source=b", &form), None);
+    }
+
+    #[test]
+    fn fewer_parameters_are_coarser() {
+        let (none, one, two) = (UrlForm::of(UrlPart::WithoutQuery), listing(&["a"]), listing(&["b", "a", "a"]));
+        let host = UrlForm::of(UrlPart::Host);
+        assert_eq!(one.compare(&two), Some(Ordering::Less));
+        assert_eq!(two.compare(&one), Some(Ordering::Greater));
+        assert_eq!(two.compare(&listing(&["a", "b"])), Some(Ordering::Equal));
+        assert_eq!(one.compare(&listing(&["b"])), None);
+        assert_eq!(none.compare(&one), Some(Ordering::Less));
+        assert_eq!(host.compare(&two), Some(Ordering::Less));
+        assert_eq!(two.compare(&host), Some(Ordering::Greater));
     }
 
     #[test]

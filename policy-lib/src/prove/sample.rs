@@ -11,6 +11,7 @@ use crate::action::{Action, Generalize};
 use crate::envelope;
 use crate::exposure::Part;
 use crate::format::Format;
+use crate::generalize::GeoCell;
 use crate::path::{Origin, Step};
 use crate::policy::{AgeClass, Contract, Field, FieldTypes, Policy, Role};
 
@@ -164,6 +165,9 @@ fn value_of(field: &Field, action: Option<&Action>) -> Value {
         Some(Action::Generalize(Generalize::Ip(_))) => "203.0.113.77",
         Some(Action::Generalize(Generalize::Number(_))) => "42",
         Some(Action::Generalize(Generalize::Url(_))) => "https://shop.example/a?b=c",
+        Some(Action::Generalize(Generalize::Geo(GeoCell::Decimals(_)))) => "52.520008",
+        Some(Action::Generalize(Generalize::Geo(GeoCell::Geohash(_)))) => "u33dc0cppj",
+        Some(Action::Generalize(Generalize::Age(_))) => "42",
         _ if field.role == Some(Role::Age) => "adult",
         _ => "sample",
     };

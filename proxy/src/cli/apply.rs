@@ -134,7 +134,8 @@ fn prepare(args: &Args) -> Result<(Enforcement, Defaults), String> {
     if let Some(consent) = &defaults.consent {
         AssumedDecisions::read(consent, &policy, Timestamp::UNIX_EPOCH).map_err(|error| error.to_string())?;
     }
-    Ok((Enforcement::new(policy, &keyring), defaults))
+    let enforcement = Enforcement::new(policy, &keyring).map_err(|missing| missing.to_string())?;
+    Ok((enforcement, defaults))
 }
 
 fn policy(args: &Args) -> Result<Arc<Policy>, String> {

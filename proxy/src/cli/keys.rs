@@ -1,20 +1,20 @@
 //! `privet keys`: the keyring directory.
 //!
 //! Promise: a key is written whole or not at all, readable by its owner alone,
-//! and never over another; no secret is ever printed.
-//!
-//! Not here: `reveal`, which needs tokens that a key opens.
+//! and never over another; no secret is ever printed. `reveal` prints what tokens
+//! were made of: personal data, on stdout and nowhere else.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufRead as _, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde_json::json;
 
 use super::{Outcome, cannot, table};
-use crate::keys::{Keyring, check_value};
+use crate::keys::{PSEUDONYM_ENDING, Secret, TOKEN_ENDING, begins, check_value};
+use crate::sidecar::keyring_in;
 
 /// The arguments of `privet keys`.
 #[derive(Debug, clap::Args)]
@@ -34,20 +34,39 @@ pub enum Command {
         /// The name of the epoch; the current month if not given.
         #[arg(long)]
         epoch: Option<String>,
+        /// Makes the key of this name for tokens, instead of the one for pseudonyms.
+        #[arg(long, value_name = "NAME")]
+        token: Option<String>,
     },
-    /// Adds a fresh key: pseudonyms made from then on do not join with earlier ones.
+    /// Adds a fresh key: pseudonyms made with it do not join with earlier ones.
     Rotate {
         /// The keyring directory.
         keyring: PathBuf,
         /// The name of the epoch; it has to sort after all others.
         #[arg(long)]
         epoch: Option<String>,
+        /// Rotates the key of this name for tokens; tokens sealed before still open.
+        #[arg(long, value_name = "NAME")]
+        token: Option<String>,
+        /// How long until the key is used, so that every pod has it by then.
+        #[arg(long, default_value = "10m", value_name = "TIME")]
+        grace: SignedDuration,
     },
-    /// Lists epochs and which is current.
+    /// Lists keys, their epochs, and which are current.
     List {
         /// The keyring directory.
         keyring: PathBuf,
         /// Machine output on stdout.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints what tokens were made of: those given, else one a line of standard input.
+    Reveal {
+        /// The keyring directory.
+        keyring: PathBuf,
+        /// The tokens.
+        tokens: Vec<String>,
+        /// Machine output on stdout: a line `{"value"}` or `{"error"}` for each.
         #[arg(long)]
         json: bool,
     },
@@ -65,9 +84,14 @@ enum Refused {
 #[must_use]
 pub fn run(args: &Args) -> Outcome {
     let done = match &args.command {
-        Command::Init { keyring, epoch } => init(keyring, epoch.as_deref()),
-        Command::Rotate { keyring, epoch } => rotate(keyring, epoch.as_deref()),
+        Command::Init { keyring, epoch, token } => {
+            Family::of(token.as_deref()).and_then(|family| init(keyring, &family, epoch.as_deref()))
+        }
+        Command::Rotate { keyring, epoch, token, grace } => {
+            Family::of(token.as_deref()).and_then(|family| rotate(keyring, &family, epoch.as_deref(), *grace))
+        }
         Command::List { keyring, json } => list(keyring, *json),
+        Command::Reveal { keyring, tokens, json } => reveal(keyring, tokens, *json),
     };
     match done {
         Ok(()) => Outcome::Fine,
@@ -79,19 +103,61 @@ pub fn run(args: &Args) -> Outcome {
     }
 }
 
-fn init(keyring: &Path, epoch: Option<&str>) -> Result<(), Refused> {
+/// Keys that take each other's place, one an epoch.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Family {
+    Pseudonyms,
+    Token(String),
+}
+
+impl Family {
+    fn of(token: Option<&str>) -> Result<Self, Refused> {
+        let Some(name) = token else { return Ok(Self::Pseudonyms) };
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+        if name.is_empty() || name.len() > 32 || !name.bytes().all(plain) {
+            let why = "the name of a token key is 1 to 32 lower-case letters, digits, `-` and `_`";
+            return Err(Refused::No(why.to_owned()));
+        }
+        Ok(Self::Token(name.to_owned()))
+    }
+
+    /// Whose key a file of this name is, and of which epoch.
+    fn of_file(name: &str) -> Option<(Self, &str)> {
+        if let Some(epoch) = name.strip_suffix(PSEUDONYM_ENDING) {
+            return Some((Self::Pseudonyms, epoch));
+        }
+        let (key, epoch) = name.strip_suffix(TOKEN_ENDING)?.split_once('.')?;
+        Some((Self::Token(key.to_owned()), epoch))
+    }
+
+    fn file(&self, epoch: &str) -> String {
+        match self {
+            Self::Pseudonyms => format!("{epoch}{PSEUDONYM_ENDING}"),
+            Self::Token(name) => format!("{name}.{epoch}{TOKEN_ENDING}"),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Pseudonyms => "pseudonyms",
+            Self::Token(name) => name,
+        }
+    }
+}
+
+fn init(keyring: &Path, family: &Family, epoch: Option<&str>) -> Result<(), Refused> {
     DirBuilder::new().recursive(true).mode(0o700).create(keyring).map_err(|error| said(keyring, &error))?;
-    if let Some(current) = epochs(keyring)?.pop() {
+    if let Some(current) = epochs(keyring, family)?.pop() {
         let name = keyring.display();
         return Err(Refused::No(format!(
             "`{name}` has the key `{current}` already; `privet keys rotate` adds another"
         )));
     }
-    add(keyring, epoch.map_or_else(month, str::to_owned))
+    add(keyring, family, epoch.map_or_else(month, str::to_owned), None)
 }
 
-fn rotate(keyring: &Path, epoch: Option<&str>) -> Result<(), Refused> {
-    let Some(last) = epochs(keyring)?.pop() else {
+fn rotate(keyring: &Path, family: &Family, epoch: Option<&str>, grace: SignedDuration) -> Result<(), Refused> {
+    let Some(last) = epochs(keyring, family)?.pop() else {
         return Err(Refused::No(format!("there is no key in `{}`; `privet keys init` makes one", keyring.display())));
     };
     let epoch = epoch.map_or_else(|| after(&last), str::to_owned);
@@ -99,7 +165,40 @@ fn rotate(keyring: &Path, epoch: Option<&str>) -> Result<(), Refused> {
         let why = format!("`{epoch}` does not sort after `{last}`, so it would not be current; give it with --epoch");
         return Err(Refused::No(why));
     }
-    add(keyring, epoch)
+    if grace.is_negative() {
+        return Err(Refused::No("a key cannot begin in the past: give a --grace of 0s or more".to_owned()));
+    }
+    let from = (!grace.is_zero()).then(|| Timestamp::now().saturating_add(grace)).transpose();
+    let from = from.map_err(|error| Refused::No(error.to_string()))?;
+    // Whole seconds, for people who read the file.
+    let from = from.and_then(|from| Timestamp::from_second(from.as_second() + 1).ok());
+    add(keyring, family, epoch, from)
+}
+
+/// Prints what each token was made of, and says which cannot be opened.
+fn reveal(keyring: &Path, tokens: &[String], machine: bool) -> Result<(), Refused> {
+    let keyring = keyring_in(keyring).map_err(Refused::Cannot)?;
+    let mut closed = 0;
+    let mut each = |number: usize, token: &str| -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        match (keyring.reveal(token.trim()), machine) {
+            (Ok(value), false) => writeln!(out, "{}", value.as_str()),
+            (Ok(value), true) => writeln!(out, "{}", json!({"value": value.as_str()})),
+            (Err(why), machine) => {
+                closed += 1;
+                cannot(&format!("token {number}: {why}"));
+                if machine { writeln!(out, "{}", json!({"error": why.to_string()})) } else { Ok(()) }
+            }
+        }
+    };
+    let wrote = if tokens.is_empty() {
+        let mut lines = io::stdin().lock().lines().enumerate();
+        lines.try_for_each(|(number, line)| each(number + 1, &line?))
+    } else {
+        tokens.iter().enumerate().try_for_each(|(number, token)| each(number + 1, token))
+    };
+    wrote.map_err(|error| Refused::Cannot(error.to_string()))?;
+    if closed > 0 { Err(Refused::No(format!("{closed} tokens stay closed"))) } else { Ok(()) }
 }
 
 /// This month, or what comes after the last epoch where that is this month's or a later one.
@@ -123,14 +222,14 @@ fn month() -> String {
 }
 
 /// Writes one fresh key: first under another name, so that a reader never sees half of it.
-fn add(keyring: &Path, epoch: String) -> Result<(), Refused> {
+fn add(keyring: &Path, family: &Family, epoch: String, from: Option<Timestamp>) -> Result<(), Refused> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if epoch.is_empty() || epoch.len() > 64 || epoch.starts_with('.') || !epoch.bytes().all(plain) {
         let why = "an epoch's name is 1 to 64 letters, digits, `.`, `_` and `-`, and begins with no dot";
         return Err(Refused::No(why.to_owned()));
     }
-    let key = Keyring::fresh_key_file().map_err(|error| Refused::Cannot(error.to_string()))?;
-    let place = keyring.join(format!("{epoch}.key"));
+    let key = Secret::random().map_err(|error| Refused::Cannot(error.to_string()))?.file(from);
+    let place = keyring.join(family.file(&epoch));
     let fresh = keyring.join(format!(".{epoch}.{}", std::process::id()));
     let written = write_whole(&fresh, key.as_bytes())
         // A link, unlike a rename, never replaces what is there.
@@ -139,7 +238,9 @@ fn add(keyring: &Path, epoch: String) -> Result<(), Refused> {
     let _ = fs::remove_file(&fresh);
     match written {
         Ok(()) => {
-            let _ = writeln!(io::stdout(), "the current epoch of `{}` is `{epoch}`", keyring.display());
+            let (what, keyring) = (family.name(), keyring.display());
+            let since = from.map_or_else(|| "is now".to_owned(), |from| format!("from {from} on is"));
+            let _ = writeln!(io::stdout(), "the current epoch of the {what} in `{keyring}` {since} `{epoch}`");
             Ok(())
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -155,52 +256,75 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The names of all epochs, the current one last.
-fn epochs(keyring: &Path) -> Result<Vec<String>, Refused> {
+/// Every key file: whose it is and its epoch, sorted.
+fn files(keyring: &Path) -> Result<Vec<(Family, String)>, Refused> {
     let entries = fs::read_dir(keyring).map_err(|error| said(keyring, &error))?;
-    let mut epochs = Vec::new();
+    let mut files = Vec::new();
     for entry in entries {
         let name = entry.map_err(|error| said(keyring, &error))?.file_name();
-        epochs.extend(name.to_str().and_then(|name| name.strip_suffix(".key")).map(str::to_owned));
+        let key = name.to_str().filter(|name| !name.starts_with('.')).and_then(Family::of_file);
+        files.extend(key.map(|(family, epoch)| (family, epoch.to_owned())));
     }
-    epochs.sort();
-    Ok(epochs)
+    files.sort();
+    Ok(files)
+}
+
+/// The names of all epochs of one family, the last one last.
+fn epochs(keyring: &Path, family: &Family) -> Result<Vec<String>, Refused> {
+    let own = files(keyring)?.into_iter().filter(|(known, _)| known == family);
+    Ok(own.map(|(_, epoch)| epoch).collect())
 }
 
 /// One key as it is listed.
 struct Listed {
+    family: Family,
     epoch: String,
     current: bool,
-    check: String,
+    /// When it begins, where its file says so.
+    from: Option<Timestamp>,
+    /// `None` where the file holds no key.
+    check: Option<String>,
     mode: u32,
     created: String,
 }
 
 fn list(keyring: &Path, machine: bool) -> Result<(), Refused> {
-    let names = epochs(keyring)?;
     let mut keys = Vec::new();
-    for (number, epoch) in names.iter().enumerate() {
-        let path = keyring.join(format!("{epoch}.key"));
+    for (family, epoch) in files(keyring)? {
+        let path = keyring.join(family.file(&epoch));
         let (bytes, metadata) =
             fs::read(&path).and_then(|bytes| Ok((bytes, fs::metadata(&path)?))).map_err(|error| said(&path, &error))?;
-        let check = check_value(&bytes).unwrap_or_else(|| "not a key".to_owned());
         let created = metadata.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
         keys.push(Listed {
-            epoch: epoch.clone(),
-            current: number + 1 == names.len(),
-            check,
+            family,
+            epoch,
+            current: false,
+            from: begins(&bytes),
+            check: check_value(&bytes),
             mode: metadata.permissions().mode() & 0o777,
             created: created.map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default(),
         });
     }
+    mark_current(&mut keys, Timestamp::now());
     let open = keys.iter().filter(|key| key.mode & 0o077 != 0).count();
     tell(&keys, machine).map_err(|error| said(keyring, &error))?;
     if open > 0 {
         cannot(&format!("{open} keys can be read by others than their owner; `chmod 600` them"));
     }
-    match keys.iter().find(|key| key.check == "not a key") {
-        Some(key) => Err(Refused::No(format!("`{}.key` is not 32 bytes in base64 on one line", key.epoch))),
+    match keys.iter().find(|key| key.check.is_none()) {
+        Some(key) => Err(Refused::No(crate::keys::BadKeyring::NotAKey(key.family.file(&key.epoch)).to_string())),
         None => Ok(()),
+    }
+}
+
+/// Marks the key of each family that is used now: the rule is the keyring's own.
+fn mark_current(keys: &mut [Listed], now: Timestamp) {
+    for family in keys.chunk_by_mut(|a, b| a.family == b.family) {
+        let begun = |key: &Listed| key.from.is_none_or(|from| from <= now);
+        let current = family.iter().rposition(begun).unwrap_or(0);
+        if let Some(key) = family.get_mut(current) {
+            key.current = true;
+        }
     }
 }
 
@@ -211,8 +335,10 @@ fn tell(keys: &[Listed], machine: bool) -> io::Result<()> {
             .iter()
             .map(|key| {
                 json!({
+                    "key": key.family.name(),
                     "epoch": key.epoch,
                     "current": key.current,
+                    "from": key.from.map(|from| from.to_string()),
                     "check": key.check,
                     "mode": format!("{:03o}", key.mode),
                     "created": key.created,
@@ -221,14 +347,26 @@ fn tell(keys: &[Listed], machine: bool) -> io::Result<()> {
             .collect();
         return writeln!(out, "{}", json!({"keys": rows}));
     }
-    let rows: Vec<[String; 5]> = keys
+    let rows: Vec<[String; 6]> = keys
         .iter()
         .map(|key| {
-            let current = if key.current { "current" } else { "" };
-            [key.epoch.clone(), current.to_owned(), key.check.clone(), format!("{:03o}", key.mode), key.created.clone()]
+            let state = match (key.current, key.from) {
+                (true, _) => "current".to_owned(),
+                (false, Some(from)) if from > Timestamp::now() => format!("from {from}"),
+                (false, _) => String::new(),
+            };
+            let check = key.check.clone().unwrap_or_else(|| "not a key".to_owned());
+            [
+                key.family.name().to_owned(),
+                key.epoch.clone(),
+                state,
+                check,
+                format!("{:03o}", key.mode),
+                key.created.clone(),
+            ]
         })
         .collect();
-    table::print(&mut out, ["epoch", "", "check value", "mode", "created"], &rows)
+    table::print(&mut out, ["key", "epoch", "", "check value", "mode", "created"], &rows)
 }
 
 fn said(path: &Path, error: &io::Error) -> Refused {

@@ -48,6 +48,8 @@ pub struct Args {
 pub enum Form {
     /// As a pseudonym.
     Pseudonymize,
+    /// Sealed, for who holds the key.
+    Tokenize,
     /// Made coarser.
     Generalize,
     /// As text with what was found in it replaced.
@@ -58,6 +60,7 @@ impl Form {
     const fn kind(self) -> ActionKind {
         match self {
             Self::Pseudonymize => ActionKind::Pseudonymize,
+            Self::Tokenize => ActionKind::Tokenize,
             Self::Generalize => ActionKind::Generalize,
             Self::Scrub => ActionKind::Scrub,
         }

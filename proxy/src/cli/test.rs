@@ -9,8 +9,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use privet_policy::diagnostic::{Diagnostic, SourceFile};
 use privet_policy::envelope;
 use privet_policy::path::{Origin, Path, Step};
@@ -24,7 +22,7 @@ use super::apply::{Asked, Defaults, age, format};
 use super::{Outcome, cannot};
 use crate::decode::Scratch;
 use crate::forward::Forward;
-use crate::keys::Keyring;
+use crate::keys::{Keyring, Secret};
 use crate::offline::{Verdict, think};
 use crate::policies;
 use crate::run::chain;
@@ -58,16 +56,13 @@ pub fn run(args: &Args) -> Outcome {
     if source.suites.is_empty() {
         return cannot(&format!("there is no `kind: Suite` in `{}`", args.policies.display()));
     }
-    let keyring = match test_keyring() {
-        Ok(keyring) => keyring,
-        Err(why) => return cannot(&why),
+    // 32 zero bytes: no secret, and the same everywhere.
+    let enforcement = match Enforcement::new(Arc::new(policy), &Keyring::of_one(Secret::new([0; 32]))) {
+        Ok(enforcement) => enforcement,
+        Err(missing) => return cannot(&missing.to_string()),
     };
-    let mut bench = Bench {
-        enforcement: Enforcement::new(Arc::new(policy), &keyring),
-        defaults: Defaults::bare(),
-        scratch: Scratch::default(),
-        touched: Touched::default(),
-    };
+    let mut bench =
+        Bench { enforcement, defaults: Defaults::bare(), scratch: Scratch::default(), touched: Touched::default() };
     let begun = Instant::now();
     let results: Vec<Tested<'_>> = source
         .suites
@@ -87,12 +82,6 @@ pub fn run(args: &Args) -> Outcome {
         Ok(()) if report.is_fine() => Outcome::Fine,
         Ok(()) => Outcome::Findings,
     }
-}
-
-/// 32 zero bytes: no secret, and the same everywhere.
-fn test_keyring() -> Result<Keyring, String> {
-    let file = ("test.key".to_owned(), STANDARD.encode([0; 32]).into_bytes());
-    Keyring::read(&[file]).map_err(|error| error.to_string())
 }
 
 /// What tests run on.

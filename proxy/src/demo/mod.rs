@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::export::Outcome as Release;
-use crate::keys::Keyring;
+use crate::keys::Secret;
 use crate::run::{Foundation, chain, open, stop_signal};
 use crate::sidecar::Sidecar;
 use collector::Collector;
@@ -75,7 +75,7 @@ impl Places {
         fs::create_dir_all(self.of("keyring"))?;
         let key = self.of("keyring").join("demo.key");
         if !key.exists() {
-            fs::write(key, Keyring::fresh_key_file().map_err(io::Error::other)?.as_bytes())?;
+            fs::write(key, Secret::random().map_err(io::Error::other)?.file(None).as_bytes())?;
         }
         let (events, admin, metrics) = if once { (0, 0, 0) } else { (8080, 9901, 9902) };
         fs::write(self.of("privet.yaml"), configuration(events, admin, metrics))

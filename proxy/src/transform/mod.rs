@@ -24,7 +24,7 @@ use privet_policy::verdict::{Edit, Ruling, Treatment};
 use crate::decode::{Decoded, Layout};
 use crate::formats::cloudevents::to_binary;
 use crate::forward::Forward;
-use crate::keys::{Keyring, Pseudonyms};
+use crate::keys::{Keyring, MissingKey, Pseudonyms, Sealer, Timeline};
 use crate::request::RawRequest;
 
 pub use request::RequestView;
@@ -33,26 +33,46 @@ pub use request::RequestView;
 pub struct Enforcement {
     /// The policy in force.
     pub policy: Arc<Policy>,
-    keys: DomainKeys,
+    keys: PolicyKeys,
 }
 
 impl Enforcement {
     /// Puts a policy and a keyring together.
-    #[must_use]
-    pub fn new(policy: Arc<Policy>, keyring: &Keyring) -> Self {
-        let keys =
+    ///
+    /// # Errors
+    /// [`MissingKey`] where the policy tokenizes with a key that is not there.
+    pub fn new(policy: Arc<Policy>, keyring: &Keyring) -> Result<Self, MissingKey> {
+        let pseudonyms =
             policy.pseudonym_domains().into_iter().map(|domain| (domain.clone(), keyring.pseudonyms_for(&domain)));
-        let keys = DomainKeys(keys.collect());
-        Self { policy, keys }
+        let sealers = policy
+            .token_keys()
+            .into_iter()
+            .map(|key| keyring.sealers_for(key).map(|sealers| (key.to_owned(), sealers)));
+        let keys = PolicyKeys { pseudonyms: pseudonyms.collect(), sealers: sealers.collect::<Result<_, _>>()? };
+        Ok(Self { policy, keys })
     }
 }
 
-/// The keys of every pseudonym domain of a policy; a handful, so they are searched in order.
-struct DomainKeys(Vec<(String, Pseudonyms)>);
+/// Every key that a policy needs, by name; a handful, so they are searched in order.
+struct PolicyKeys {
+    pseudonyms: Vec<(String, Timeline<Pseudonyms>)>,
+    sealers: Vec<(String, Timeline<Sealer>)>,
+}
 
-impl DomainKeys {
-    fn get(&self, domain: &str) -> Option<&Pseudonyms> {
-        self.0.iter().find(|(known, _)| known == domain).map(|(_, key)| key)
+/// The keys that are current while one request is carried out.
+#[derive(Clone, Copy)]
+struct Keys<'a> {
+    all: &'a PolicyKeys,
+    at_ms: i64,
+}
+
+impl<'a> Keys<'a> {
+    fn pseudonyms(self, domain: &str) -> Option<&'a Pseudonyms> {
+        self.all.pseudonyms.iter().find(|(known, _)| known == domain)?.1.at(self.at_ms)
+    }
+
+    fn sealer(self, key: &str) -> Option<&'a Sealer> {
+        self.all.sealers.iter().find(|(known, _)| known == key)?.1.at(self.at_ms)
     }
 }
 
@@ -100,7 +120,8 @@ pub fn transform(enforcement: &Enforcement, raw: &RawRequest, decoded: &Decoded,
     for destination in enforcement.policy.destination_numbers().filter(|destination| matched.any_leaves(*destination)) {
         let shared = enforcement.policy.shared(&matched, destination, member);
         let mut writer = Writer {
-            enforcement,
+            policy: &enforcement.policy,
+            keys: Keys { all: &enforcement.keys, at_ms: raw.received_at.as_millisecond() },
             decoded,
             decisions,
             destination,
@@ -120,7 +141,8 @@ const SPARE_BYTES: usize = 4 * 1024;
 
 /// Writes one destination's share.
 struct Writer<'a> {
-    enforcement: &'a Enforcement,
+    policy: &'a Policy,
+    keys: Keys<'a>,
     decoded: &'a Decoded,
     decisions: &'a [Decision],
     destination: DestinationNo,
@@ -140,8 +162,8 @@ impl<'a> Writer<'a> {
         if body.capacity() > 2 * body.len() + SPARE_BYTES {
             body.shrink_to_fit();
         }
-        let destination = self.enforcement.policy.destination(self.destination);
-        let keys = &self.enforcement.keys;
+        let destination = self.policy.destination(self.destination);
+        let keys = self.keys;
         let mut headers = request::headers(raw, &self.shared.outside, keys);
         let body = match self.decoded.layout {
             Layout::BinaryCloudEvent => into_binary(&body, &mut headers)?,
@@ -197,7 +219,7 @@ impl<'a> Writer<'a> {
             let mut hands = Hands {
                 rulings: &treatment.rulings,
                 key_rulings: &treatment.key_rulings,
-                keys: &self.enforcement.keys,
+                keys: self.keys,
                 room: &mut self.room,
                 undeclared: &mut self.undeclared,
             };
@@ -227,7 +249,7 @@ impl<'a> Writer<'a> {
 struct Hands<'a> {
     rulings: &'a [Ruling],
     key_rulings: &'a [Option<Ruling>],
-    keys: &'a DomainKeys,
+    keys: Keys<'a>,
     room: &'a mut value::Room,
     undeclared: &'a mut u32,
 }
@@ -267,7 +289,7 @@ impl Splicer<'_, '_> {
         Hands {
             rulings: &self.writer.shared.rulings,
             key_rulings: &self.writer.shared.key_rulings,
-            keys: &self.writer.enforcement.keys,
+            keys: self.writer.keys,
             room: &mut self.writer.room,
             undeclared: &mut self.writer.undeclared,
         }

@@ -11,7 +11,7 @@ use privet_policy::format::Format;
 use privet_policy::policy::Destination;
 use privet_policy::shared::Outside;
 
-use super::DomainKeys;
+use super::Keys;
 use super::value::carry_out_on_text;
 use crate::request::RawRequest;
 
@@ -63,7 +63,7 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// The headers that may leave.
-pub(super) fn headers(raw: &RawRequest, outside: &Outside, keys: &DomainKeys) -> HeaderMap {
+pub(super) fn headers(raw: &RawRequest, outside: &Outside, keys: Keys<'_>) -> HeaderMap {
     let mut leaving = HeaderMap::new();
     for (name, value) in raw.headers.iter().filter(|(name, _)| !FRAMING.contains(name)) {
         let declared = outside.headers.iter().find(|(declared, _)| declared == name.as_str());
@@ -84,7 +84,7 @@ pub(super) fn headers(raw: &RawRequest, outside: &Outside, keys: &DomainKeys) ->
     leaving
 }
 
-fn cookie_header(raw: &RawRequest, outside: &Outside, keys: &DomainKeys) -> Option<HeaderValue> {
+fn cookie_header(raw: &RawRequest, outside: &Outside, keys: Keys<'_>) -> Option<HeaderValue> {
     let mut written = String::new();
     for (name, action) in &outside.cookies {
         for (_, value) in cookies(&raw.headers).filter(|(known, _)| known == name) {
@@ -107,7 +107,7 @@ pub(super) fn target(
     format: Format,
     destination: &Destination,
     outside: &Outside,
-    keys: &DomainKeys,
+    keys: Keys<'_>,
 ) -> String {
     let path = raw.target.split(['?', '#']).next().unwrap_or_default();
     let mut target = match format {
@@ -128,7 +128,7 @@ pub(super) fn target(
     target
 }
 
-fn declared_segments(path: &str, outside: &Outside, keys: &DomainKeys) -> String {
+fn declared_segments(path: &str, outside: &Outside, keys: Keys<'_>) -> String {
     let mut leaving = String::new();
     for (place, segment) in path.trim_start_matches('/').split('/').enumerate() {
         let action = outside.segments.iter().find(|(known, _)| *known == place).map(|(_, action)| action);

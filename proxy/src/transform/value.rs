@@ -3,11 +3,12 @@
 //! Promise: whatever an action cannot make of a value is dropped, never kept.
 
 use privet_json::{Edit as Outcome, Key, Kind, Node, write_string};
-use privet_policy::action::{Action, Generalize};
+use privet_policy::action::{Action, Generalize, PseudonymShape};
 use privet_policy::consent::is_null_id;
+use privet_policy::generalize::AgeNotation;
 use privet_policy::{detect, generalize};
 
-use super::DomainKeys;
+use super::Keys;
 
 /// Buffers that serve one value after the other.
 #[derive(Default)]
@@ -20,7 +21,7 @@ pub(super) struct Room {
 pub(super) fn carry_out(
     action: &Action,
     value: Node<'_>,
-    keys: &DomainKeys,
+    keys: Keys<'_>,
     room: &mut Room,
     out: &mut Vec<u8>,
 ) -> Outcome {
@@ -35,14 +36,6 @@ pub(super) fn carry_out(
         (_, Kind::String) => {
             let Room { text, made } = room;
             let Some(text) = value.text_in(text) else { return Outcome::Drop };
-            if let (Action::Pseudonymize { domain }, false) = (action, is_null_id(text)) {
-                let Some(key) = keys.get(domain) else { return Outcome::Drop };
-                // base64url needs no escaping.
-                out.push(b'"');
-                out.extend_from_slice(&key.of(text.as_bytes()));
-                out.push(b'"');
-                return Outcome::Written;
-            }
             made.clear();
             if !make(action, text, keys, made) {
                 return Outcome::Drop;
@@ -54,21 +47,22 @@ pub(super) fn carry_out(
     }
 }
 
-/// Numbers and truth values: generalized in their own notation, else treated as their text.
-fn carry_out_on_raw(
-    action: &Action,
-    value: Node<'_>,
-    keys: &DomainKeys,
-    room: &mut Room,
-    out: &mut Vec<u8>,
-) -> Outcome {
+/// Numbers and truth values: what is made of a number stays one where it can, else it is treated as its text.
+fn carry_out_on_raw(action: &Action, value: Node<'_>, keys: Keys<'_>, room: &mut Room, out: &mut Vec<u8>) -> Outcome {
     let Ok(text) = std::str::from_utf8(value.raw()) else { return Outcome::Drop };
-    room.made.clear();
-    if !make(action, text, keys, &mut room.made) {
+    let made = &mut room.made;
+    made.clear();
+    let done = match action {
+        Action::Generalize(Generalize::Age(bands)) => {
+            generalize::age(text, *bands, AgeNotation::Youngest, made).is_some()
+        }
+        action => make(action, text, keys, made),
+    };
+    if !done {
         return Outcome::Drop;
     }
     match action {
-        Action::Generalize(Generalize::Time(_) | Generalize::Number(_)) if value.kind() == Kind::Number => {
+        action if value.kind() == Kind::Number && stays_a_number(action) => {
             out.extend_from_slice(room.made.as_bytes());
         }
         // Nothing was found in it, so it may stay what it was.
@@ -78,17 +72,32 @@ fn carry_out_on_raw(
     Outcome::Written
 }
 
+/// Whether what an action makes of a number is a number as JSON writes it.
+const fn stays_a_number(action: &Action) -> bool {
+    match action {
+        Action::Generalize(how) => matches!(
+            how,
+            Generalize::Time(_)
+                | Generalize::Number(_)
+                | Generalize::Age(_)
+                | Generalize::Geo(generalize::GeoCell::Decimals(_))
+        ),
+        Action::Pseudonymize { shape: PseudonymShape::Digits, .. } => true,
+        _ => false,
+    }
+}
+
 /// Carries an action out on a member's name.
 pub(super) fn carry_out_on_name(
     action: &Action,
     key: Key<'_>,
-    keys: &DomainKeys,
+    keys: Keys<'_>,
     room: &mut Room,
     out: &mut Vec<u8>,
 ) -> Outcome {
     match action {
         Action::Keep => Outcome::Keep,
-        Action::Pseudonymize { .. } | Action::Scrub(_) => {
+        Action::Pseudonymize { .. } | Action::Tokenize { .. } | Action::Scrub(_) => {
             let Room { text, made } = room;
             let name = key.text_in(text);
             made.clear();
@@ -107,7 +116,7 @@ pub(super) fn carry_out_on_name(
 }
 
 /// Carries an action out on a text that stands outside of JSON: a header, a cookie, a parameter.
-pub(super) fn carry_out_on_text(action: &Action, text: &str, keys: &DomainKeys) -> Option<String> {
+pub(super) fn carry_out_on_text(action: &Action, text: &str, keys: Keys<'_>) -> Option<String> {
     let mut made = String::new();
     match action {
         Action::Keep => Some(text.to_owned()),
@@ -117,13 +126,15 @@ pub(super) fn carry_out_on_text(action: &Action, text: &str, keys: &DomainKeys) 
 }
 
 /// Makes the text that leaves; says `false` where there is none.
-fn make(action: &Action, text: &str, keys: &DomainKeys, made: &mut String) -> bool {
+fn make(action: &Action, text: &str, keys: Keys<'_>, made: &mut String) -> bool {
     match action {
         Action::Pseudonymize { .. } if is_null_id(text) => made.push_str(text),
-        Action::Pseudonymize { domain } => {
-            let Some(key) = keys.get(domain) else { return false };
-            let pseudonym = key.of(text.as_bytes());
-            made.push_str(std::str::from_utf8(&pseudonym).unwrap_or_default());
+        Action::Pseudonymize { domain, shape } => {
+            let Some(pseudonyms) = keys.pseudonyms(domain) else { return false };
+            pseudonyms.write(text, *shape, made);
+        }
+        Action::Tokenize { key, mode } => {
+            return keys.sealer(key).is_some_and(|sealer| sealer.seal(text, *mode, made));
         }
         Action::Scrub(detectors) => {
             detect::scrub(text, *detectors, made);
@@ -139,7 +150,10 @@ fn generalized(how: &Generalize, text: &str, made: &mut String) -> bool {
         Generalize::Time(grain) => generalize::time(text, *grain, made),
         Generalize::Ip(prefix) => generalize::ip(text, *prefix, made),
         Generalize::Number(bucket) => generalize::number(text, bucket, made),
-        Generalize::Url(part) => generalize::url(text, *part, made),
+        Generalize::Url(form) => generalize::url(text, form, made),
+        Generalize::Geo(cell) => generalize::geo(text, *cell, made),
+        Generalize::Age(bands) => generalize::age(text, *bands, AgeNotation::Band, made),
+        Generalize::UserAgent(part) => generalize::user_agent(text, *part, made),
     }
     .is_some()
 }
