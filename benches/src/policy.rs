@@ -29,6 +29,9 @@ pub enum Unusable {
     /// There are no keys.
     #[error("cannot make a keyring")]
     NoKeys(#[from] privet::keys::BadKeyring),
+    /// A key is not there.
+    #[error(transparent)]
+    MissingKey(#[from] privet::keys::MissingKey),
 }
 
 /// The policy with a random key.

@@ -16,6 +16,7 @@ use crate::consent::{ConsentStates, Grounds, Memory, Remembered, RequestFacts, S
 use crate::format::Format;
 use crate::path::Path;
 use crate::policy::{AgeClass, Contract, ContractNo, PlaceNo, Policy, PurposeNo, PurposeSet, Recipient};
+use crate::shape::Subject;
 use crate::verdict::{Verdict, VerdictKey};
 
 /// One request's events and everything their verdicts depend on.
@@ -97,7 +98,7 @@ struct Facts<'a> {
     batch: &'a Batch<'a>,
     events: Vec<EventFacts>,
     /// The values that name the people of all events, one event's after the other's.
-    subjects: Vec<Node<'a>>,
+    subjects: Vec<Subject<'a>>,
 }
 
 /// What one event says, together with what its batch shares.
@@ -135,7 +136,7 @@ impl<'a> Facts<'a> {
         let contract = match found {
             None => {
                 if let Some(contract) = self.stand_in() {
-                    let mut collect = |node| contract.shape.subjects(node, &mut self.subjects);
+                    let mut collect = |node| contract.shape.subjects(&contract.fields, node, &mut self.subjects);
                     collect(event);
                     batch.shared.into_iter().for_each(collect);
                 }
@@ -170,7 +171,7 @@ impl<'a> Facts<'a> {
         let headers = contract.map(|contract| contract.shape.subject_headers()).unwrap_or_default();
         let in_headers = headers.iter().flat_map(|name| request.header(name)).map(Cow::Borrowed);
         let values = self.subjects.get(event.subjects.clone()).unwrap_or_default();
-        let in_values = values.iter().filter_map(|value| scalar_text(*value));
+        let in_values = values.iter().filter_map(Subject::text);
         in_values.chain(in_headers).filter(|id| !is_null_id(id)).map(trimmed)
     }
 
@@ -254,15 +255,6 @@ impl<'a> Facts<'a> {
             resolved.say(number, remembered.resolve(signalled.of(number), granted_at));
         }
         resolved
-    }
-}
-
-/// The text of a scalar that names somebody.
-fn scalar_text(value: Node<'_>) -> Option<Cow<'_, str>> {
-    match value.kind() {
-        Kind::String => value.text(),
-        Kind::Number => std::str::from_utf8(value.raw()).ok().map(Cow::Borrowed),
-        _ => None,
     }
 }
 

@@ -13,6 +13,7 @@ pub mod decide;
 pub mod detect;
 pub mod diagnostic;
 pub mod diff;
+pub mod encoding;
 pub mod envelope;
 pub mod export;
 pub mod exposure;
@@ -34,4 +35,4 @@ pub mod yaml;
 
 pub use compile::{Compiled, compile};
 pub use policy::Policy;
-pub use shape::FIELDS_MAX;
+pub use shape::{Encoded, FIELDS_MAX};

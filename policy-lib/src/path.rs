@@ -2,7 +2,8 @@
 //!
 //! `a.b` members; `[]` any element; `[k=v]` the elements whose member `k` is
 //! `v`; `*` any key; `"x.y"` a key with a dot in it; `$query.x`, `$header.x`,
-//! `$cookie.x`, `$path.n` the rest of the request.
+//! `$cookie.x`, `$path.n` the rest of the request. A path goes on into a value
+//! that is encoded JSON as if it were not encoded.
 
 use std::fmt;
 use std::str::FromStr;
@@ -97,7 +98,8 @@ impl FromStr for Path {
     }
 }
 
-/// Reads what follows the `$`: one part of the request and one name in it.
+/// Reads what follows the `$`: one part of the request, one name in it, and for an
+/// encoded value what stands in that.
 fn request_path(rest: &str) -> Result<Path, NotAPath> {
     let (part, name) = rest.split_once('.').ok_or(NotAPath::Origin)?;
     let origin = match part {
@@ -107,14 +109,18 @@ fn request_path(rest: &str) -> Result<Path, NotAPath> {
         "path" => Origin::PathSegment,
         _ => return Err(NotAPath::Origin),
     };
-    let name = match (origin, name) {
-        (_, "") => return Err(NotAPath::Origin),
-        (_, "*") => return Ok(Path { origin, steps: vec![Step::AnyKey] }),
-        (Origin::Header, name) => name.to_ascii_lowercase(),
-        (Origin::PathSegment, name) if name.parse::<u16>().is_err() => return Err(NotAPath::Origin),
-        (_, name) => name.trim_matches('"').to_owned(),
-    };
-    Ok(Path { origin, steps: vec![Step::Key(name)] })
+    if name.is_empty() {
+        return Err(NotAPath::Origin);
+    }
+    let mut steps = steps(name)?;
+    match (origin, steps.first_mut()) {
+        (Origin::Header, Some(Step::Key(name))) => name.make_ascii_lowercase(),
+        (Origin::PathSegment, Some(Step::Key(number))) if number.parse::<u16>().is_ok() => {}
+        (Origin::PathSegment, _) => return Err(NotAPath::Origin),
+        (_, Some(Step::Key(_) | Step::AnyKey)) => {}
+        _ => return Err(NotAPath::Origin),
+    }
+    Ok(Path { origin, steps })
 }
 
 /// Splits `a.b[].c` into its steps.
@@ -221,6 +227,9 @@ mod tests {
             "$cookie.sp",
             "$path.1",
             "[].id",
+            "$query.\"utm.source\"",
+            "$query.data.user.id",
+            "$cookie.*",
         ] {
             assert_eq!(written.parse::<Path>().map(|path| path.to_string()).as_deref(), Ok(written));
         }
@@ -236,6 +245,9 @@ mod tests {
             ("\"a", NotAPath::Quote),
             ("$body.x", NotAPath::Origin),
             ("$path.x", NotAPath::Origin),
+            ("$query.", NotAPath::Origin),
+            ("$query.[]", NotAPath::Origin),
+            ("$query.a..b", NotAPath::MissingName),
         ] {
             assert_eq!(written.parse::<Path>(), Err(why), "{written}");
         }

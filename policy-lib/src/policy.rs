@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::action::{Action, Generalize, Preference};
+use crate::encoding::Encoding;
 use crate::export::Export;
 use crate::format::Format;
 use crate::matching::Matcher;
@@ -154,6 +155,8 @@ pub struct Field {
     pub role: Option<Role>,
     /// For a path that ends in `*`: the category of the member names.
     pub key_category: Option<String>,
+    /// How its value is encoded.
+    pub encoding: Option<Encoding>,
     /// What kept or scrubbed text may hold.
     pub may_contain: Vec<String>,
 }

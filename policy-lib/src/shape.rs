@@ -1,10 +1,13 @@
 //! A contract's fields as tries: one walk over an event checks it against its
 //! contract and finds the person it is about.
 
-use privet_json::{Kind, Node, Plan, PlanBuilder, Visit, visit};
+use std::borrow::Cow;
 
+use privet_json::{Index, Kind, Limits, Node, Plan, PlanBuilder, Visit, visit};
+
+use crate::encoding::Encoding;
 use crate::path::{Origin, Step};
-use crate::plan::json_step;
+use crate::plan::{encoded_parent, json_step};
 use crate::policy::{AgeClass, Contract, Field, FieldTypes, Role};
 
 /// The fields of an event's body, by path.
@@ -18,6 +21,65 @@ pub struct Shape {
     subject_headers: Vec<String>,
     /// How many fields are required.
     required: u32,
+    /// The fields that hold encoded JSON.
+    encoded: Vec<Encoded>,
+}
+
+/// A field that holds encoded JSON, and the fields in that.
+#[derive(Debug)]
+pub struct Encoded {
+    field: u16,
+    encoding: Encoding,
+    declared: Plan<u16>,
+    telling: Plan<u16>,
+    subjects: Plan<u16>,
+    /// Whether a field in it, at any depth, says who the event is about, or can be broken.
+    tells: bool,
+}
+
+impl Encoded {
+    /// Undoes the encoding of a value and reads what was encoded.
+    ///
+    /// The closure gets the root of it and the plan of the fields in it; `None`
+    /// where the value is not encoded that way.
+    pub fn look<T>(&self, value: Node<'_>, see: impl FnOnce(Node<'_>, &Plan<u16>) -> T) -> Option<T> {
+        self.open(value, |root| see(root, &self.declared))
+    }
+
+    fn open<T>(&self, value: Node<'_>, see: impl FnOnce(Node<'_>) -> T) -> Option<T> {
+        let undone = self.encoding.undo(&value.text()?)?;
+        let mut index = Index::new();
+        let root = index.read(&undone.bytes, &Limits::default()).ok()?;
+        Some(see(index.node(&undone.bytes, root)))
+    }
+}
+
+/// What names a person in an event.
+#[derive(Debug)]
+pub enum Subject<'a> {
+    /// A value of the body.
+    Written(Node<'a>),
+    /// What an encoded value says.
+    Undone(String),
+}
+
+impl<'a> Subject<'a> {
+    /// The text that names the person, if it is a scalar.
+    pub(crate) fn text(&self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Written(value) => scalar_text(*value),
+            Self::Undone(text) => Some(Cow::Owned(text.clone())),
+        }
+    }
+}
+
+/// The text of a scalar that names somebody.
+fn scalar_text(value: Node<'_>) -> Option<Cow<'_, str>> {
+    match value.kind() {
+        Kind::String => value.text(),
+        Kind::Number => std::str::from_utf8(value.raw()).ok().map(Cow::Borrowed),
+        _ => None,
+    }
 }
 
 /// What one walk over an event found.
@@ -34,19 +96,19 @@ const AGE_OF_CONSENT: u32 = 16;
 
 impl Shape {
     pub(crate) fn of(fields: &[Field]) -> Self {
-        let subject = |field: &Field| field.role == Some(Role::Subject);
         let required = fields.iter().filter(|field| field.required && field.path.origin == Origin::Event).count();
-        let headers = fields.iter().filter(|field| subject(field) && field.path.origin == Origin::Header);
-        let name = |field: &Field| match field.path.steps.first() {
-            Some(Step::Key(name)) => Some(name.clone()),
+        let headers = fields.iter().filter(|field| is_subject(field) && field.path.origin == Origin::Header);
+        let name = |field: &Field| match field.path.steps.as_slice() {
+            [Step::Key(name)] => Some(name.clone()),
             _ => None,
         };
         Self {
-            declared: plan(fields, |_| true),
-            telling: plan(fields, |field| field.constrains() || subject(field) || field.role == Some(Role::Age)),
-            subjects: plan(fields, subject),
+            declared: plan(fields, None, |_| true),
+            telling: plan(fields, None, is_telling),
+            subjects: plan(fields, None, is_subject),
             subject_headers: headers.filter_map(name).collect(),
             required: u32::try_from(required).unwrap_or(u32::MAX),
+            encoded: encoded(fields),
         }
     }
 
@@ -57,12 +119,13 @@ impl Shape {
         fields: &[Field],
         event: Node<'a>,
         shared: Option<Node<'a>>,
-        subjects: &mut Vec<Node<'a>>,
+        subjects: &mut Vec<Subject<'a>>,
     ) -> Checked {
         if event.kind() != Kind::Object {
             return Checked { valid: false, age: None };
         }
-        let mut check = Check { fields, valid: true, age: None, required: 0, seen: [0; SEEN_WORDS], subjects };
+        let mut check =
+            Check { shape: self, fields, valid: true, age: None, required: 0, seen: [0; SEEN_WORDS], subjects };
         visit(event, &self.telling, &mut check);
         if let Some(shared) = shared {
             visit(shared, &self.telling, &mut check);
@@ -71,13 +134,19 @@ impl Shape {
     }
 
     /// Collects what names the person, without checking anything.
-    pub(crate) fn subjects<'a>(&self, node: Node<'a>, subjects: &mut Vec<Node<'a>>) {
-        visit(node, &self.subjects, &mut Subjects(subjects));
+    pub(crate) fn subjects<'a>(&self, fields: &[Field], node: Node<'a>, subjects: &mut Vec<Subject<'a>>) {
+        visit(node, &self.subjects, &mut Subjects { shape: self, fields, found: subjects });
     }
 
     /// The headers that name the person.
     pub(crate) fn subject_headers(&self) -> &[String] {
         &self.subject_headers
+    }
+
+    /// What stands in a field that holds encoded JSON.
+    #[must_use]
+    pub fn encoded(&self, field: u16) -> Option<&Encoded> {
+        self.encoded.iter().find(|encoded| encoded.field == field)
     }
 }
 
@@ -88,15 +157,50 @@ impl Field {
     }
 }
 
-fn plan(fields: &[Field], wanted: impl Fn(&Field) -> bool) -> Plan<u16> {
+fn is_subject(field: &Field) -> bool {
+    field.role == Some(Role::Subject)
+}
+
+/// Whether it says who an event is about, or can be broken.
+fn is_telling(field: &Field) -> bool {
+    field.constrains() || is_subject(field) || field.role == Some(Role::Age)
+}
+
+/// The fields that stand directly within an encoded one (or within none) and are
+/// wanted, and those encoded ones in which a wanted one stands.
+fn plan(fields: &[Field], within: Option<usize>, wanted: impl Fn(&Field) -> bool) -> Plan<u16> {
+    let depth = within.and_then(|holder| fields.get(holder)).map_or(0, |holder| holder.path.steps.len());
     let mut builder = PlanBuilder::new();
-    for (number, field) in
-        fields.iter().enumerate().filter(|(_, field)| field.path.origin == Origin::Event && wanted(field))
-    {
-        let steps: Vec<_> = field.path.steps.iter().map(json_step).collect();
-        builder.leaf(&steps, u16::try_from(number).unwrap_or(u16::MAX));
+    for (number, field) in fields.iter().enumerate() {
+        let stands =
+            encoded_parent(fields, &field.path) == within && (within.is_some() || field.path.origin == Origin::Event);
+        if stands && (wanted(field) || holds(fields, field, &wanted)) {
+            let steps: Vec<_> = field.path.steps.get(depth..).unwrap_or_default().iter().map(json_step).collect();
+            builder.leaf(&steps, u16::try_from(number).unwrap_or(u16::MAX));
+        }
     }
     builder.build().expect("every field of a contract has a path of its own")
+}
+
+/// Whether a wanted field stands in this encoded one, at any depth.
+fn holds(fields: &[Field], holder: &Field, wanted: &impl Fn(&Field) -> bool) -> bool {
+    let json = holder.encoding.as_ref().is_some_and(Encoding::holds_json);
+    json && fields.iter().any(|field| field.path != holder.path && holder.path.covers(&field.path) && wanted(field))
+}
+
+fn encoded(fields: &[Field]) -> Vec<Encoded> {
+    let json = |field: &Field| field.encoding.clone().filter(Encoding::holds_json);
+    let encoded = fields.iter().enumerate().filter_map(|(number, field)| Some((number, field, json(field)?)));
+    encoded
+        .map(|(number, field, encoding)| Encoded {
+            field: u16::try_from(number).unwrap_or(u16::MAX),
+            encoding,
+            declared: plan(fields, Some(number), |_| true),
+            telling: plan(fields, Some(number), is_telling),
+            subjects: plan(fields, Some(number), is_subject),
+            tells: holds(fields, field, &is_telling),
+        })
+        .collect()
 }
 
 /// A contract may have as many fields as this has bits.
@@ -105,32 +209,87 @@ const SEEN_WORDS: usize = 16;
 pub const FIELDS_MAX: usize = SEEN_WORDS * 64;
 
 struct Check<'a, 's> {
+    shape: &'s Shape,
     fields: &'s [Field],
     valid: bool,
     age: Option<AgeClass>,
     /// How many different required fields were met.
     required: u32,
     seen: [u64; SEEN_WORDS],
-    subjects: &'s mut Vec<Node<'a>>,
+    subjects: &'s mut Vec<Subject<'a>>,
 }
 
 impl<'a> Visit<'a, u16> for Check<'a, '_> {
     #[inline]
     fn field(&mut self, number: u16, value: Node<'a>) {
-        let Some(field) = self.fields.get(usize::from(number)) else { return };
+        if self.judge(number, value) == Judged::Subject {
+            self.subjects.push(Subject::Written(value));
+        }
+    }
+}
+
+/// The same for what stands in an encoded value, which is gone after the look.
+struct Within<'c, 'a, 's>(&'c mut Check<'a, 's>);
+
+impl<'n> Visit<'n, u16> for Within<'_, '_, '_> {
+    fn field(&mut self, number: u16, value: Node<'n>) {
+        if self.0.judge(number, value) == Judged::Subject {
+            let text = scalar_text(value).map(Cow::into_owned);
+            self.0.subjects.extend(text.map(Subject::Undone));
+        }
+    }
+}
+
+/// What is still to be done with a value that was judged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Judged {
+    Done,
+    /// It names the person.
+    Subject,
+}
+
+impl Check<'_, '_> {
+    #[inline]
+    fn judge(&mut self, number: u16, value: Node<'_>) -> Judged {
+        let Some(field) = self.fields.get(usize::from(number)) else { return Judged::Done };
         if value.kind() == Kind::Null {
-            return;
+            return Judged::Done;
         }
         if field.required && self.first_time(number) {
             self.required += 1;
         }
+        if let Some(encoding) = &field.encoding {
+            self.valid &= has_type(field.types, value) && self.undo(number, field, encoding, value);
+            return Judged::Done;
+        }
         self.valid &= has_type(field.types, value) && allowed(field, value);
         match field.role {
             Some(Role::Age) => self.age = self.age.or(age_class(value)),
-            Some(Role::Subject) => self.subjects.push(value),
+            Some(Role::Subject) => return Judged::Subject,
             _ => {}
         }
+        Judged::Done
     }
+
+    /// Judges what is encoded; says `false` where that cannot be undone and would have mattered.
+    #[inline(never)]
+    fn undo(&mut self, number: u16, field: &Field, encoding: &Encoding, value: Node<'_>) -> bool {
+        if let Some(encoded) = self.shape.encoded(number) {
+            let seen = encoded.open(value, |root| visit(root, &encoded.telling, &mut Within(self)));
+            return seen.is_some() || !encoded.tells;
+        }
+        let Some(text) = undone_text(encoding, value) else { return !is_telling(field) };
+        match field.role {
+            Some(Role::Age) => self.age = self.age.or(age_of(&text)),
+            Some(Role::Subject) => self.subjects.push(Subject::Undone(text.clone())),
+            _ => {}
+        }
+        allowed_text(field, &text)
+    }
+}
+
+fn undone_text(encoding: &Encoding, value: Node<'_>) -> Option<String> {
+    String::from_utf8(encoding.undo(&value.text()?)?.bytes).ok()
 }
 
 impl Check<'_, '_> {
@@ -172,6 +331,10 @@ fn allowed(field: &Field, value: Node<'_>) -> bool {
         Kind::Number | Kind::Bool => String::from_utf8_lossy(value.raw()),
         _ => return true,
     };
+    allowed_text(field, &text)
+}
+
+fn allowed_text(field: &Field, text: &str) -> bool {
     let listed = field.values.as_ref().is_none_or(|values| values.iter().any(|known| *known == text));
     let short = field.max_length.is_none_or(|max| text.chars().count() as u64 <= max);
     listed && short
@@ -179,12 +342,11 @@ fn allowed(field: &Field, value: Node<'_>) -> bool {
 
 /// `child`, `adult`, or years.
 fn age_class(value: Node<'_>) -> Option<AgeClass> {
-    let text = match value.kind() {
-        Kind::String => value.text()?,
-        Kind::Number => std::str::from_utf8(value.raw()).ok()?.into(),
-        _ => return None,
-    };
-    match (text.as_ref(), text.parse::<u32>()) {
+    age_of(&scalar_text(value)?)
+}
+
+fn age_of(text: &str) -> Option<AgeClass> {
+    match (text, text.parse::<u32>()) {
         ("child", _) => Some(AgeClass::Child),
         ("adult", _) => Some(AgeClass::Adult),
         (_, Ok(years)) if years < AGE_OF_CONSENT => Some(AgeClass::Child),
@@ -193,11 +355,45 @@ fn age_class(value: Node<'_>) -> Option<AgeClass> {
     }
 }
 
-struct Subjects<'a, 's>(&'s mut Vec<Node<'a>>);
+struct Subjects<'a, 's> {
+    shape: &'s Shape,
+    fields: &'s [Field],
+    found: &'s mut Vec<Subject<'a>>,
+}
+
+impl Subjects<'_, '_> {
+    /// Looks into an encoded value; says `false` where the value is none.
+    fn undo(&mut self, number: u16, value: Node<'_>) -> bool {
+        let Some(encoding) = self.fields.get(usize::from(number)).and_then(|field| field.encoding.as_ref()) else {
+            return false;
+        };
+        match self.shape.encoded(number) {
+            Some(encoded) => {
+                encoded.open(value, |root| visit(root, &encoded.subjects, &mut SubjectsWithin(self)));
+            }
+            None => self.found.extend(undone_text(encoding, value).map(Subject::Undone)),
+        }
+        true
+    }
+}
 
 impl<'a> Visit<'a, u16> for Subjects<'a, '_> {
-    fn field(&mut self, _: u16, value: Node<'a>) {
-        self.0.push(value);
+    fn field(&mut self, number: u16, value: Node<'a>) {
+        if !self.undo(number, value) {
+            self.found.push(Subject::Written(value));
+        }
+    }
+}
+
+/// The same for what stands in an encoded value.
+struct SubjectsWithin<'c, 'a, 's>(&'c mut Subjects<'a, 's>);
+
+impl<'n> Visit<'n, u16> for SubjectsWithin<'_, '_, '_> {
+    fn field(&mut self, number: u16, value: Node<'n>) {
+        if !self.0.undo(number, value) {
+            let text = scalar_text(value).map(Cow::into_owned);
+            self.0.found.extend(text.map(Subject::Undone));
+        }
     }
 }
 
@@ -206,5 +402,11 @@ impl Contract {
     #[must_use]
     pub const fn declared(&self) -> &Plan<u16> {
         &self.shape.declared
+    }
+
+    /// What stands in a field that holds encoded JSON.
+    #[must_use]
+    pub fn encoded(&self, field: u16) -> Option<&Encoded> {
+        self.shape.encoded(field)
     }
 }

@@ -7,14 +7,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
-use privet_json::Plan;
-
 use crate::action::Action;
 use crate::path::{Origin, Step};
-use crate::plan;
+use crate::plan::{self, Rewrite};
 use crate::policy::{DestinationNo, Field, Policy};
 use crate::taxonomy::covers;
-use crate::verdict::{Because, Edit, Ruling, Verdict};
+use crate::verdict::{Because, Ruling, Verdict};
 
 /// What leaves of a request's shared facts for one destination.
 #[derive(Debug)]
@@ -26,40 +24,43 @@ pub struct SharedTreatment {
     /// For fields with a key category, the ruling on the member names.
     pub key_rulings: Vec<Option<Ruling>>,
     /// The rewrite of the object around a batch's events.
-    pub plan: Plan<Edit>,
+    pub rewrite: Rewrite,
     /// What leaves of the request outside of its body.
     pub outside: Outside,
 }
 
-/// The parts of a request outside of its body that may leave, by name.
+/// The parts of a request outside of its body that may leave: names, and places
+/// in [`SharedTreatment::fields`].
 #[derive(Debug, Default)]
 pub struct Outside {
     /// Headers, in lower case.
-    pub headers: Vec<(String, Action)>,
+    pub headers: Vec<(String, u16)>,
     /// Cookies.
-    pub cookies: Vec<(String, Action)>,
+    pub cookies: Vec<(String, u16)>,
     /// Query parameters.
-    pub query: Vec<(String, Action)>,
+    pub query: Vec<(String, u16)>,
     /// Segments of the path by their place, counted from 0.
-    pub segments: Vec<(usize, Action)>,
+    pub segments: Vec<(usize, u16)>,
 }
 
 impl Outside {
-    fn of(fields: &[Field], rulings: &[Ruling]) -> Self {
+    fn of(fields: &[Field], rulings: &[Ruling], rewrite: &Rewrite) -> Self {
         let mut outside = Self::default();
-        for (field, Ruling { action, .. }) in fields.iter().zip(rulings) {
-            let Some(Step::Key(name)) = field.path.steps.first() else { continue };
-            let named = match (field.path.origin, action) {
-                (_, Action::Drop) | (Origin::Event, _) => continue,
-                (Origin::PathSegment, _) => {
-                    outside.segments.extend(name.parse().ok().map(|place| (place, action.clone())));
+        for (number, (field, ruling)) in (0..).zip(fields.iter().zip(rulings)) {
+            let [Step::Key(name)] = field.path.steps.as_slice() else { continue };
+            let leaves = ruling.action != Action::Drop || rewrite.inside(number).is_some();
+            let named = match field.path.origin {
+                _ if !leaves => continue,
+                Origin::Event => continue,
+                Origin::PathSegment => {
+                    outside.segments.extend(name.parse().ok().map(|place| (place, number)));
                     continue;
                 }
-                (Origin::Header, _) => &mut outside.headers,
-                (Origin::Cookie, _) => &mut outside.cookies,
-                (Origin::Query, _) => &mut outside.query,
+                Origin::Header => &mut outside.headers,
+                Origin::Cookie => &mut outside.cookies,
+                Origin::Query => &mut outside.query,
             };
-            named.push((name.clone(), action.clone()));
+            named.push((name.clone(), number));
         }
         outside
     }
@@ -128,12 +129,12 @@ impl Policy {
                 key_rulings.push(key_ruling);
             }
         }
-        let plan = match member {
+        let rewrite = match member {
             Some(member) => plan::of_batch(member, &fields, &rulings, &key_rulings),
             None => plan::of_event(&fields, &rulings, &key_rulings),
         };
-        let outside = Outside::of(&fields, &rulings);
-        SharedTreatment { fields, rulings, key_rulings, plan, outside }
+        let outside = Outside::of(&fields, &rulings, &rewrite);
+        SharedTreatment { fields, rulings, key_rulings, rewrite, outside }
     }
 
     /// One event's ruling on a field that others declare too; `None` where its contract does not.

@@ -10,10 +10,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering as AtomicOrdering};
 use std::sync::{Arc, RwLock};
 
-use privet_json::Plan;
-
 use crate::action::Action;
-use crate::plan;
+use crate::plan::{self, Rewrite};
 use crate::policy::{
     AgeClass, Contract, ContractNo, DestinationNo, Field, PlaceNo, Policy, Purpose, PurposeNo, PurposeSet, Role, Rule,
 };
@@ -61,7 +59,7 @@ pub struct Treatment {
     /// For fields with a key category, the ruling on the member names.
     pub key_rulings: Vec<Option<Ruling>>,
     /// The rewrite of an event's own part.
-    pub plan: Plan<Edit>,
+    pub rewrite: Rewrite,
 }
 
 /// Which ruling an edit carries out: an index into [`Treatment::rulings`].
@@ -301,8 +299,8 @@ impl Policy {
         let rulings: Vec<_> =
             fields.iter().map(|field| self.ruling_on(field.category.as_deref(), field.role, purposes, at)).collect();
         let key_rulings: Vec<_> = fields.iter().map(|field| self.key_ruling(field, purposes, at)).collect();
-        let plan = plan::of_event(fields, &rulings, &key_rulings);
-        Some(Treatment { purposes, rulings, key_rulings, plan })
+        let rewrite = plan::of_event(fields, &rulings, &key_rulings);
+        Some(Treatment { purposes, rulings, key_rulings, rewrite })
     }
 
     /// The ruling on the member names that a `*` covers.

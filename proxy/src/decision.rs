@@ -7,15 +7,17 @@ use std::collections::BTreeSet;
 
 use privet_json::{Key, Node, PlanNodeId, Visit, visit};
 use privet_policy::action::Action;
+use privet_policy::consent::RequestFacts as _;
 use privet_policy::decide::{Decision, Outcome};
 use privet_policy::path::{Origin, Step};
-use privet_policy::policy::{DestinationNo, Field, Policy};
+use privet_policy::policy::{Contract, DestinationNo, Field, Policy};
 use privet_policy::shared::{Matched, SharedTreatment};
 use privet_policy::verdict::{Ruling, Verdict};
 use serde_json::{Value, json};
 
 use crate::decode::{Decoded, Layout};
 use crate::request::RawRequest;
+use crate::transform::RequestView;
 
 /// The decision on a request: one entry an event, each with a ruling for every
 /// field that is there.
@@ -86,6 +88,12 @@ fn consent(policy: &Policy, decision: &Decision) -> Value {
         .into()
 }
 
+/// The segment of a request path whose place, from 0, is written.
+fn segment<'t>(target: &'t str, place: &str) -> Option<&'t str> {
+    let path = target.split(['?', '#']).next()?;
+    path.trim_start_matches('/').split('/').nth(place.parse().ok()?).filter(|segment| !segment.is_empty())
+}
+
 struct Shown<'a> {
     policy: &'a Policy,
     rows: Vec<Value>,
@@ -128,9 +136,16 @@ impl Shown<'_> {
                 self.row(&present.path, field, destination, field.and_then(ruling_of));
             }
         }
-        for field in contract.fields.iter().filter(|field| field.path.origin == Origin::Header) {
-            let there =
-                matches!(field.path.steps.first(), Some(Step::Key(name)) if raw.headers.contains_key(name.as_str()));
+        let around = RequestView(raw);
+        for field in contract.fields.iter().filter(|field| !field.holds_containers_only()) {
+            let Some(Step::Key(name)) = field.path.steps.first() else { continue };
+            let there = match field.path.origin {
+                Origin::Event => false,
+                Origin::Header => raw.headers.contains_key(name.as_str()),
+                Origin::Query => around.has_query(name),
+                Origin::Cookie => around.has_cookie(name),
+                Origin::PathSegment => segment(&raw.target, name).is_some(),
+            };
             if there {
                 self.row(&field.path.to_string(), Some(field), destination, ruling_of(field));
             }
@@ -164,22 +179,34 @@ struct Present {
 
 fn present(policy: &Policy, verdict: &Verdict, node: Node<'_>, but: Option<&str>) -> Vec<Present> {
     let contract = policy.contract(verdict.key.contract);
-    let mut lister = Lister { fields: &contract.fields, shape: contract.declared(), but, found: Vec::new() };
+    let mut lister = Lister { contract, shape: contract.declared(), within: String::new(), but, found: Vec::new() };
     visit(node, contract.declared(), &mut lister);
     lister.found
 }
 
 struct Lister<'a> {
-    fields: &'a [Field],
+    contract: &'a Contract,
     shape: &'a privet_json::Plan<u16>,
+    /// The path of the encoded value that is looked into.
+    within: String,
     but: Option<&'a str>,
     found: Vec<Present>,
 }
 
 impl<'n> Visit<'n, u16> for Lister<'_> {
     fn field(&mut self, number: u16, value: Node<'n>) {
-        let Some(field) = self.fields.get(usize::from(number)) else { return };
+        let Some(field) = self.contract.fields.get(usize::from(number)) else { return };
         if value.kind().is_container() {
+            return;
+        }
+        if let Some(encoded) = self.contract.encoded(number) {
+            let within = field.path.to_string();
+            let inner = encoded.look(value, |root, shape| {
+                let mut inner = Lister { contract: self.contract, shape, within, but: None, found: Vec::new() };
+                visit(root, shape, &mut inner);
+                inner.found
+            });
+            self.found.extend(inner.unwrap_or_default());
             return;
         }
         let mut path = field.path.to_string();
@@ -194,7 +221,7 @@ impl<'n> Visit<'n, u16> for Lister<'_> {
         if nearest == PlanNodeId::ROOT && self.but.is_some_and(|but| key.is_some_and(|key| key.is(but))) {
             return;
         }
-        let mut path = String::new();
+        let mut path = self.within.clone();
         for step in self.shape.steps(nearest) {
             let name = match step {
                 privet_json::Step::Key(name) => name.to_string(),

@@ -5,7 +5,8 @@ use crate::diagnostic::Diagnostic;
 use crate::envelope;
 use crate::matching::{Matcher, Overlap};
 use crate::path::{Origin, Path, Step};
-use crate::policy::{Contract, Field, FieldTypes};
+use crate::plan::encoded_parent;
+use crate::policy::{Contract, Field, FieldTypes, Role};
 use crate::shape::Shape;
 use crate::source::{ContractSource, FieldSource, PolicySource};
 
@@ -27,6 +28,7 @@ impl Compiler {
             source.conditions.iter().map(|(path, values)| (path.value.clone(), values.clone())).collect();
         self.check_conditions(source);
         self.check_member_names(source, &fields);
+        self.check_encodings(source, &fields);
         let shape = Shape::of(&fields);
         Contract {
             name: source.name.value.clone(),
@@ -52,6 +54,35 @@ impl Compiler {
             }
             if values.is_empty() {
                 self.report(Diagnostic::error("P005", &path.at, "a condition needs at least one value"));
+            }
+        }
+    }
+
+    /// An encoded object says nothing itself, a part of a request has parts only
+    /// where it is encoded, and what stands in it names nobody: who an event is
+    /// about is asked before those are undone.
+    fn check_encodings(&mut self, source: &ContractSource, fields: &[Field]) {
+        for field in &source.fields {
+            let path = &field.path;
+            let outside = path.value.origin != Origin::Event;
+            let holder = encoded_parent(fields, &path.value);
+            let json = field.encoding.as_ref().is_some_and(|encoding| encoding.value.holds_json());
+            let says = field.category.is_some() || field.role.is_some() || field.values.is_some();
+            if json && says {
+                let message = format!("`{}` is an encoded object, which has no value of its own", path.value);
+                let error = Diagnostic::error("P031", &path.at, message).label("encoded, with more said about it");
+                self.report(error.help("say `category`, `role` and `enum` of the fields in it, such as `a.b` in `a`"));
+            }
+            if outside && path.value.steps.len() > 1 && holder.is_none() {
+                let message = format!("`{}` has a part, and nothing says how its value is encoded", path.value);
+                let error = Diagnostic::error("P031", &path.at, message).label("in what is it?");
+                self.report(error.help("declare the value it stands in with `encoding: json` or another"));
+            }
+            let names = matches!(field.role, Some(Role::Subject | Role::Age)) || field.required;
+            if outside && holder.is_some() && names {
+                let message = "what is encoded in a header, a cookie or the query is not asked who it is about";
+                let error = Diagnostic::error("P031", &path.at, message).label("with a role, or required");
+                self.report(error.help("take `role` or `required` off: what cannot be undone is dropped anyway"));
             }
         }
     }
@@ -123,6 +154,7 @@ fn expanded(field: &FieldSource) -> Vec<Path> {
 fn merge(fields: &mut Vec<Field>, path: Path, source: &FieldSource) {
     let category = source.category.as_ref().map(|category| category.value.clone());
     let key_category = source.key_category.as_ref().map(|category| category.value.clone());
+    let encoding = source.encoding.as_ref().map(|encoding| encoding.value.clone());
     let may_contain: Vec<String> = source.may_contain.iter().map(|category| category.value.clone()).collect();
     if let Some(known) = fields.iter_mut().find(|known| known.path == path) {
         if source.types != FieldTypes::NONE {
@@ -140,6 +172,7 @@ fn merge(fields: &mut Vec<Field>, path: Path, source: &FieldSource) {
         known.free_text |= source.free_text;
         known.url |= source.url;
         known.key_category = key_category.or(known.key_category.take());
+        known.encoding = encoding.or(known.encoding.take());
         if !may_contain.is_empty() {
             known.may_contain = may_contain;
         }
@@ -157,6 +190,7 @@ fn merge(fields: &mut Vec<Field>, path: Path, source: &FieldSource) {
         url: source.url,
         role: source.role,
         key_category: key_category.filter(|_| any_key),
+        encoding,
         may_contain: if may_contain.is_empty() { vec!["user".to_owned()] } else { may_contain },
     });
 }

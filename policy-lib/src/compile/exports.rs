@@ -86,11 +86,13 @@ impl Compiler {
     fn check_export_path(&mut self, path: &Spanned<Path>, contract: &Contract) {
         let plain = path.value.steps.iter().all(|step| matches!(step, crate::path::Step::Key(_)));
         let declared = contract.fields.iter().any(|field| field.path == path.value);
-        if !plain || !declared || path.value.origin != crate::path::Origin::Event {
-            let fields: Vec<String> = contract.fields.iter().map(|field| field.path.to_string()).collect();
+        let encoded = crate::plan::encoded_parent(&contract.fields, &path.value).is_some();
+        if !plain || !declared || encoded || path.value.origin != crate::path::Origin::Event {
+            let others = contract.fields.iter().filter(|field| field.path != path.value);
+            let fields: Vec<String> = others.map(|field| field.path.to_string()).collect();
             let message = format!("`{}` is no field of `{}` that can be counted", path.value, contract.name);
             let unknown = Diagnostic::error("P022", &path.at, message)
-                .label("want a declared field, without `[]` and `*`")
+                .label("want a declared field, without `[]` and `*`, that is not within an encoded one")
                 .suggest(nearest(&path.value.to_string(), fields.iter().map(String::as_str)));
             self.report(unknown);
         }

@@ -6,7 +6,7 @@ use super::Compiler;
 use super::conflicts::circumstances;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::policy::{Basis, FieldTypes, Policy, Regime};
-use crate::source::PolicySource;
+use crate::source::{FieldSource, PolicySource};
 use crate::sweep::Sweep;
 use crate::verdict::Because;
 
@@ -50,7 +50,11 @@ impl Compiler {
 
     fn warn_of_fields(&mut self, source: &PolicySource, policy: &Policy) {
         for contract in &source.contracts {
-            for field in contract.fields.iter().filter(|field| field.category.is_none() && field.role.is_none()) {
+            let silent = |field: &&FieldSource| {
+                let opened = field.encoding.as_ref().is_some_and(|encoding| encoding.value.holds_json());
+                field.category.is_none() && field.role.is_none() && !opened
+            };
+            for field in contract.fields.iter().filter(silent) {
                 let inherited = policy.contracts.iter().any(|compiled| {
                     compiled.name == contract.name.value
                         && compiled

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::WayOut;
@@ -79,7 +80,7 @@ impl Sample {
     }
 
     /// What the format wants around an event.
-    fn frame(&mut self, contract: &Contract, outside: Outside) {
+    fn frame(&mut self, contract: &Contract, mut outside: Outside) {
         let key = |name: &str| [Step::Key(name.to_owned())];
         let path = match contract.format {
             Format::Segment => {
@@ -102,57 +103,100 @@ impl Sample {
             Format::Segment | Format::Json => "application/json",
         };
         self.headers.push(("content-type".to_owned(), media.to_owned()));
+        outside.encode(&mut self.body, &contract.fields);
         self.target = outside.target(path);
-        self.headers.extend(outside.headers);
-        if !outside.cookies.is_empty() {
-            self.headers.push(("cookie".to_owned(), outside.cookies));
+        self.headers.extend(outside.headers());
+        let cookies = outside.cookies();
+        if !cookies.is_empty() {
+            self.headers.push(("cookie".to_owned(), cookies));
         }
     }
 }
 
-/// The parts of a sample outside of its body.
+/// The parts of a sample outside of its body: an object by name for each.
 #[derive(Default)]
 struct Outside {
-    headers: Vec<(String, String)>,
-    cookies: String,
-    query: String,
-    segments: Vec<(usize, String)>,
+    headers: Value,
+    cookies: Value,
+    query: Value,
+    segments: Value,
 }
 
 impl Outside {
     /// Puts a value where a field says.
     fn set(&mut self, body: &mut Value, field: &Field, part: Option<Part>, value: Value) {
-        let name = field.path.steps.first().map(|step| match step {
-            Step::Key(name) => name.clone(),
-            _ => "name".to_owned(),
-        });
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        match (field.path.origin, name) {
-            (Origin::Event, _) if part.is_some() => put(body, &field.path.steps, value),
-            (Origin::Event, _) => fill(body, &field.path.steps, value),
-            (Origin::Header, Some(name)) => self.headers.push((name, text)),
-            (Origin::Cookie, Some(name)) => self.cookies = format!("{name}={text}"),
-            (Origin::Query, Some(name)) => {
-                let separator = if self.query.is_empty() { '?' } else { '&' };
-                let _ = write!(self.query, "{separator}{name}={text}");
-            }
-            (Origin::PathSegment, Some(name)) => self.segments.extend(name.parse().ok().map(|place| (place, text))),
-            (_, None) => {}
+        let over = part.is_some() || field.path.origin != Origin::Event;
+        set(self.part(field.path.origin).unwrap_or(body), &field.path.steps, value, over);
+    }
+
+    fn part(&mut self, origin: Origin) -> Option<&mut Value> {
+        match origin {
+            Origin::Event => None,
+            Origin::Header => Some(&mut self.headers),
+            Origin::Cookie => Some(&mut self.cookies),
+            Origin::Query => Some(&mut self.query),
+            Origin::PathSegment => Some(&mut self.segments),
         }
     }
 
+    /// Encodes what has to be encoded, in the body and around it.
+    fn encode(&mut self, body: &mut Value, fields: &[Field]) {
+        let mut encoded: Vec<_> = fields.iter().filter_map(|field| Some((field, field.encoding.as_ref()?))).collect();
+        encoded.sort_by_key(|(field, _)| std::cmp::Reverse(field.path.steps.len()));
+        for (field, encoding) in encoded {
+            let at = self.part(field.path.origin).unwrap_or(body);
+            if let Some(value) = find(at, &field.path.steps) {
+                let plain = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                *value = json!(encoding.redo(plain.as_bytes(), &encoding.like_nothing()));
+            }
+        }
+    }
+
+    fn headers(&self) -> impl Iterator<Item = (String, String)> {
+        named(&self.headers)
+    }
+
+    fn cookies(&self) -> String {
+        named(&self.cookies).map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
     fn target(&self, path: String) -> String {
-        let path = match self.segments.iter().map(|(place, _)| *place).max() {
+        let segments: Vec<(usize, String)> =
+            named(&self.segments).filter_map(|(place, text)| Some((place.parse().ok()?, text))).collect();
+        let mut target = match segments.iter().map(|(place, _)| *place).max() {
             None => path,
             Some(last) => (0..=last).fold(String::new(), |mut path, place| {
-                let written = self.segments.iter().find(|(known, _)| *known == place);
+                let written = segments.iter().find(|(known, _)| *known == place);
                 path.push('/');
                 path.push_str(written.map_or("a", |(_, text)| text));
                 path
             }),
         };
-        path + &self.query
+        let escaped = |text: &str| percent_encode(text.as_bytes(), NON_ALPHANUMERIC).to_string();
+        for (number, (name, value)) in named(&self.query).enumerate() {
+            let separator = if number == 0 { '?' } else { '&' };
+            let _ = write!(target, "{separator}{}={}", escaped(&name), escaped(&value));
+        }
+        target
     }
+}
+
+/// The members of an object as texts.
+fn named(part: &Value) -> impl Iterator<Item = (String, String)> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let members = part.as_object().into_iter().flatten();
+    members.map(|(name, value)| (name.clone(), text(value))).collect::<Vec<_>>().into_iter()
+}
+
+/// The value at a path of a sample, if it is there.
+fn find<'v>(at: &'v mut Value, steps: &[Step]) -> Option<&'v mut Value> {
+    let Some((step, rest)) = steps.split_first() else { return Some(at) };
+    let next = match step {
+        Step::Key(name) => at.get_mut(name)?,
+        Step::AnyKey => at.as_object_mut()?.values_mut().next()?,
+        Step::Element | Step::Where { .. } => at.get_mut(0)?,
+    };
+    find(next, rest)
 }
 
 /// A value that a field allows and an action has something to do with.

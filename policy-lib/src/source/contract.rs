@@ -2,10 +2,12 @@
 
 use super::{Reader, name_of};
 use crate::diagnostic::Diagnostic;
+use crate::encoding::{self, Encoding};
 use crate::format::Format;
 use crate::path::{Origin, Path};
 use crate::policy::{FieldTypes, Role};
 use crate::span::{Span, Spanned};
+use crate::taxonomy::nearest;
 use crate::yaml::{Node, Value};
 
 /// A path and the values an event may have there to be of this type.
@@ -53,6 +55,8 @@ pub struct FieldSource {
     pub keys: Vec<String>,
     /// For `*`: the category of the member names.
     pub key_category: Option<Spanned<String>>,
+    /// How its value is encoded.
+    pub encoding: Option<Spanned<Encoding>>,
     /// What kept or scrubbed text may hold; `user` if not written.
     pub may_contain: Vec<Spanned<String>>,
 }
@@ -116,7 +120,7 @@ impl FieldSource {
 
     fn read(key: &Spanned<String>, node: &Node, reader: &mut Reader) -> Option<Self> {
         let path = reader.path(key)?;
-        const KNOWN: [&str; 12] = [
+        const KNOWN: [&str; 13] = [
             "type",
             "category",
             "required",
@@ -127,6 +131,7 @@ impl FieldSource {
             "role",
             "keys",
             "key_category",
+            "encoding",
             "may_contain",
             "description",
         ];
@@ -143,6 +148,7 @@ impl FieldSource {
             role: reader.optional_text(node, "role").and_then(|written| reader.word(&written, "role", &ROLES)),
             keys: reader.optional_texts(node, "keys").into_iter().map(|key| key.value).collect(),
             key_category: reader.optional_text(node, "key_category"),
+            encoding: reader.optional_text(node, "encoding").and_then(|written| read_encoding(written, reader)),
             may_contain: reader.optional_texts(node, "may_contain"),
         };
         field.check_wildcard(reader);
@@ -169,6 +175,18 @@ impl FieldSource {
         } else if any_key > 1 || (any_key == 0 && ruled) {
             let message = "`keys` and `key_category` belong to a path with exactly one `*`";
             reader.report(Diagnostic::error("P024", &self.path.at, message));
+        }
+    }
+}
+
+fn read_encoding(written: Spanned<String>, reader: &mut Reader) -> Option<Spanned<Encoding>> {
+    match written.value.parse() {
+        Ok(encoding) => Some(Spanned::new(encoding, written.at)),
+        Err(why) => {
+            let message = format!("`{}` is no encoding", written.value);
+            let unknown = Diagnostic::error("P025", &written.at, message).label("unknown encoding");
+            reader.report(unknown.suggest(nearest(&written.value, encoding::WORDS.into_iter())).help(why.to_string()));
+            None
         }
     }
 }

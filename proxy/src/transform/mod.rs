@@ -14,9 +14,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use privet_json::{Edit as Outcome, Edits, Emitted, Key, Limits, Node, PlanNodeId, rewrite};
+use privet_json::{Edit as Outcome, Edits, Emitted, Index, Key, Limits, Node, PlanNodeId, rewrite, write_string};
 use privet_policy::decide::{Decision, Outcome as Decided};
 use privet_policy::format::Format;
+use privet_policy::plan::{Inside, Rewrite};
 use privet_policy::policy::{DestinationNo, Policy};
 use privet_policy::shared::{Matched, SharedTreatment};
 use privet_policy::verdict::{Edit, Ruling, Treatment};
@@ -163,8 +164,9 @@ impl<'a> Writer<'a> {
             body.shrink_to_fit();
         }
         let destination = self.policy.destination(self.destination);
-        let keys = self.keys;
-        let mut headers = request::headers(raw, &self.shared.outside, keys);
+        let shared = self.shared;
+        let mut headers = request::headers(raw, &shared.outside, &mut self.shared_hands());
+        let target = request::target(raw, self.decoded.format, destination, &shared.outside, &mut self.shared_hands());
         let body = match self.decoded.layout {
             Layout::BinaryCloudEvent => into_binary(&body, &mut headers)?,
             _ => {
@@ -172,7 +174,6 @@ impl<'a> Writer<'a> {
                 Bytes::from(body)
             }
         };
-        let target = request::target(raw, self.decoded.format, destination, &self.shared.outside, keys);
         let forward = Forward { method: raw.method.clone(), target, headers, body };
         Some(Share { destination: self.destination, forward, events })
     }
@@ -186,6 +187,18 @@ impl<'a> Writer<'a> {
             }
             _ => None,
         })
+    }
+
+    /// The hands on what the events of the request share.
+    fn shared_hands(&mut self) -> Hands<'_> {
+        Hands {
+            rulings: &self.shared.rulings,
+            key_rulings: &self.shared.key_rulings,
+            rewrite: &self.shared.rewrite,
+            keys: self.keys,
+            room: &mut self.room,
+            undeclared: &mut self.undeclared,
+        }
     }
 
     /// Writes the body; gives the number of events in it.
@@ -219,11 +232,12 @@ impl<'a> Writer<'a> {
             let mut hands = Hands {
                 rulings: &treatment.rulings,
                 key_rulings: &treatment.key_rulings,
+                rewrite: &treatment.rewrite,
                 keys: self.keys,
                 room: &mut self.room,
                 undeclared: &mut self.undeclared,
             };
-            if rewrite(event, &treatment.plan, &mut hands, out) == Emitted::Value {
+            if rewrite(event, &treatment.rewrite.plan, &mut hands, out) == Emitted::Value {
                 written += 1;
             } else {
                 out.truncate(before);
@@ -238,7 +252,7 @@ impl<'a> Writer<'a> {
         let root = self.decoded.index.node(&self.decoded.body, root);
         let shared = self.shared;
         let mut splicer = Splicer { writer: self, events: 0 };
-        if rewrite(root, &shared.plan, &mut splicer, out) == Emitted::Nothing {
+        if rewrite(root, &shared.rewrite.plan, &mut splicer, out) == Emitted::Nothing {
             return 0;
         }
         splicer.events
@@ -249,13 +263,59 @@ impl<'a> Writer<'a> {
 struct Hands<'a> {
     rulings: &'a [Ruling],
     key_rulings: &'a [Option<Ruling>],
+    rewrite: &'a Rewrite,
     keys: Keys<'a>,
     room: &'a mut value::Room,
     undeclared: &'a mut u32,
 }
 
+impl Hands<'_> {
+    /// Rewrites what an encoded value holds; what is not encoded as its field says does not leave.
+    #[inline(never)]
+    fn encoded(&mut self, field: u16, inside: &Inside, value: Node<'_>, out: &mut Vec<u8>) -> Outcome {
+        let made = value.text().and_then(|text| self.undo_and_redo(field, inside, &text));
+        match made {
+            Some(made) => {
+                write_string(&made, out);
+                Outcome::Written
+            }
+            None => Outcome::Drop,
+        }
+    }
+
+    fn undo_and_redo(&mut self, field: u16, inside: &Inside, text: &str) -> Option<String> {
+        let undone = inside.encoding.undo(text)?;
+        let mut made = Vec::new();
+        match &inside.plan {
+            Some(plan) => {
+                let mut index = Index::new();
+                let root = index.read(&undone.bytes, &Limits::default()).ok()?;
+                let leaves = rewrite(index.node(&undone.bytes, root), plan, self, &mut made) == Emitted::Value;
+                leaves.then(|| inside.encoding.redo(&made, &undone))
+            }
+            None => {
+                let action = &self.rulings.get(usize::from(field))?.action;
+                let plain = std::str::from_utf8(&undone.bytes).ok()?;
+                let made = value::carry_out_on_text(action, plain, self.keys)?;
+                Some(inside.encoding.redo(made.as_bytes(), &undone))
+            }
+        }
+    }
+
+    /// What leaves of a text that stands outside of the body.
+    fn text(&mut self, field: u16, text: &str) -> Option<String> {
+        match self.rewrite.inside(field) {
+            Some(inside) => self.undo_and_redo(field, inside, text),
+            None => value::carry_out_on_text(&self.rulings.get(usize::from(field))?.action, text, self.keys),
+        }
+    }
+}
+
 impl Edits<Edit> for Hands<'_> {
     fn edit(&mut self, edit: Edit, value: Node<'_>, out: &mut Vec<u8>) -> Outcome {
+        if let Some(inside) = self.rewrite.inside(edit.field) {
+            return self.encoded(edit.field, inside, value, out);
+        }
         match self.rulings.get(usize::from(edit.field)) {
             Some(ruling) => value::carry_out(&ruling.action, value, self.keys, self.room, out),
             None => Outcome::Drop,
@@ -286,13 +346,7 @@ struct Splicer<'w, 'a> {
 
 impl Splicer<'_, '_> {
     fn hands(&mut self) -> Hands<'_> {
-        Hands {
-            rulings: &self.writer.shared.rulings,
-            key_rulings: &self.writer.shared.key_rulings,
-            keys: self.writer.keys,
-            room: &mut self.writer.room,
-            undeclared: &mut self.writer.undeclared,
-        }
+        self.writer.shared_hands()
     }
 }
 

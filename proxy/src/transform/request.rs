@@ -5,14 +5,12 @@ use std::borrow::Cow;
 use http::header::{COOKIE, HeaderName, HeaderValue};
 use http::{HeaderMap, header};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use privet_policy::action::Action;
 use privet_policy::consent::RequestFacts;
 use privet_policy::format::Format;
 use privet_policy::policy::Destination;
 use privet_policy::shared::Outside;
 
-use super::Keys;
-use super::value::carry_out_on_text;
+use super::Hands;
 use crate::request::RawRequest;
 
 /// Headers that HTTP itself needs and that are written anew.
@@ -63,32 +61,27 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// The headers that may leave.
-pub(super) fn headers(raw: &RawRequest, outside: &Outside, keys: Keys<'_>) -> HeaderMap {
+pub(super) fn headers(raw: &RawRequest, outside: &Outside, hands: &mut Hands<'_>) -> HeaderMap {
     let mut leaving = HeaderMap::new();
     for (name, value) in raw.headers.iter().filter(|(name, _)| !FRAMING.contains(name)) {
         let declared = outside.headers.iter().find(|(declared, _)| declared == name.as_str());
-        let made = match declared.map(|(_, action)| (action, value.to_str())) {
-            Some((Action::Keep, Ok(_))) => Some(value.clone()),
-            Some((action, Ok(text))) => {
-                carry_out_on_text(action, text, keys).and_then(|made| HeaderValue::try_from(made).ok())
-            }
-            _ => None,
-        };
-        if let Some(value) = made {
+        let text = value.to_str().ok();
+        let made = declared.zip(text).and_then(|((_, field), text)| hands.text(*field, text));
+        if let Some(value) = made.and_then(|made| HeaderValue::try_from(made).ok()) {
             leaving.append(name.clone(), value);
         }
     }
-    if let Some(value) = cookie_header(raw, outside, keys) {
+    if let Some(value) = cookie_header(raw, outside, hands) {
         leaving.insert(COOKIE, value);
     }
     leaving
 }
 
-fn cookie_header(raw: &RawRequest, outside: &Outside, keys: Keys<'_>) -> Option<HeaderValue> {
+fn cookie_header(raw: &RawRequest, outside: &Outside, hands: &mut Hands<'_>) -> Option<HeaderValue> {
     let mut written = String::new();
-    for (name, action) in &outside.cookies {
+    for (name, field) in &outside.cookies {
         for (_, value) in cookies(&raw.headers).filter(|(known, _)| known == name) {
-            if let Some(made) = carry_out_on_text(action, value, keys) {
+            if let Some(made) = hands.text(*field, value) {
                 written.push_str(if written.is_empty() { "" } else { "; " });
                 written.push_str(&format!("{name}={made}"));
             }
@@ -107,18 +100,18 @@ pub(super) fn target(
     format: Format,
     destination: &Destination,
     outside: &Outside,
-    keys: Keys<'_>,
+    hands: &mut Hands<'_>,
 ) -> String {
     let path = raw.target.split(['?', '#']).next().unwrap_or_default();
     let mut target = match format {
         Format::Segment => path.to_owned(),
         _ if destination.paths.iter().any(|known| known == path) => path.to_owned(),
-        _ => declared_segments(path, outside, keys),
+        _ => declared_segments(path, outside, hands),
     };
     let mut separator = '?';
-    for (name, action) in &outside.query {
+    for (name, field) in &outside.query {
         for (_, value) in parameters(&raw.target).filter(|(known, _)| known == name) {
-            if let Some(made) = carry_out_on_text(action, &value, keys) {
+            if let Some(made) = hands.text(*field, &value) {
                 let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
                 target.push_str(&format!("{separator}{}={}", encoded(name), encoded(&made)));
                 separator = '&';
@@ -128,12 +121,12 @@ pub(super) fn target(
     target
 }
 
-fn declared_segments(path: &str, outside: &Outside, keys: Keys<'_>) -> String {
+fn declared_segments(path: &str, outside: &Outside, hands: &mut Hands<'_>) -> String {
     let mut leaving = String::new();
     for (place, segment) in path.trim_start_matches('/').split('/').enumerate() {
-        let action = outside.segments.iter().find(|(known, _)| *known == place).map(|(_, action)| action);
+        let field = outside.segments.iter().find(|(known, _)| *known == place).map(|(_, field)| *field);
         let decoded = percent_decode_str(segment).decode_utf8().ok();
-        if let Some(made) = action.zip(decoded).and_then(|(action, text)| carry_out_on_text(action, &text, keys)) {
+        if let Some(made) = field.zip(decoded).and_then(|(field, text)| hands.text(field, &text)) {
             leaving.push('/');
             leaving.push_str(&utf8_percent_encode(&made, NON_ALPHANUMERIC).to_string());
         }
