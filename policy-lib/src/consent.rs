@@ -117,7 +117,7 @@ impl ConsentStates {
     /// What these states permit.
     pub(crate) const fn permit(&self, grounds: Grounds) -> PurposeSet {
         let denied = self.refused.or(self.unavailable);
-        grounds.always.or(self.given.or(grounds.by_silence).without(denied))
+        grounds.always.or(self.given.or(grounds.by_silence).without(denied).and(grounds.at_all))
     }
 }
 
@@ -128,6 +128,8 @@ pub(crate) struct Grounds {
     always: PurposeSet,
     /// As long as the person says nothing.
     by_silence: PurposeSet,
+    /// At all: a purpose may be about some ages only.
+    at_all: PurposeSet,
 }
 
 impl Policy {
@@ -136,7 +138,11 @@ impl Policy {
             let hits = self.numbered_purposes().filter(|(_, purpose)| purpose.permits(state, place, age, memory));
             hits.fold(PurposeSet::default(), |set, (number, _)| set.with(number))
         };
-        Grounds { always: permitted(Consent::Refused), by_silence: permitted(Consent::Absent) }
+        Grounds {
+            always: permitted(Consent::Refused),
+            by_silence: permitted(Consent::Absent),
+            at_all: permitted(Consent::Given),
+        }
     }
 
     /// What an event, or what its batch shares, says about each purpose.
@@ -254,6 +260,9 @@ impl Purpose {
     #[must_use]
     pub fn permits(&self, state: Consent, place: PlaceNo, age: AgeClass, memory: Memory) -> bool {
         let age = if age == AgeClass::Unknown { self.unknown_age } else { age };
+        if self.ages.as_ref().is_some_and(|ages| !ages.contains(&age)) {
+            return false;
+        }
         let silence_permits = match (self.basis, self.regime(place)) {
             (Basis::Consent, Regime::OptIn) => false,
             (Basis::Consent, Regime::OptOut) | (Basis::LegitimateInterests, _) => {
@@ -488,7 +497,7 @@ mod tests {
             for (always, by_silence) in [(false, false), (false, true), (true, true)] {
                 let want = always || a.and(b) == Consent::Given || (by_silence && a.and(b) == Consent::Absent);
                 let take = |whether: bool| if whether { set } else { PurposeSet::default() };
-                let grounds = Grounds { always: take(always), by_silence: take(by_silence) };
+                let grounds = Grounds { always: take(always), by_silence: take(by_silence), at_all: set };
                 assert_eq!(both.permit(grounds).contains(purpose), want, "{a:?} {b:?} {grounds:?}");
             }
         }

@@ -93,7 +93,7 @@ pub fn exposure(policy: &Policy) -> Vec<Row> {
     for (number, contract) in policy.contract_numbers().zip(&policy.contracts) {
         for (place, field) in contract.fields.iter().enumerate().filter(|(_, field)| !field.holds_containers_only()) {
             for destination in policy.destination_numbers() {
-                for purpose in policy.destination(destination).purposes.iter() {
+                for purpose in policy.purposes_at(destination, number).iter() {
                     let of = Subject { contract: number, field: place, destination, purpose };
                     rows.extend(of.rows(policy, field, Part::Value, &mut sweep));
                     if field.key_category.is_some() {

@@ -128,6 +128,10 @@ pub struct Contract {
     pub conditions: Vec<(Path, Vec<String>)>,
     /// Every declared field.
     pub fields: Vec<Field>,
+    /// Whom its events are about: data subjects of the taxonomy.
+    pub subjects: Vec<String>,
+    /// The purposes that may be about it.
+    pub purposes: PurposeSet,
     /// The fields as a trie, for one walk over an event.
     pub(crate) shape: Shape,
 }
@@ -341,6 +345,8 @@ pub struct Purpose {
     pub regimes: Vec<Regime>,
     /// How an unknown age is treated.
     pub unknown_age: AgeClass,
+    /// The age classes it may be about; `None` means all.
+    pub ages: Option<Vec<AgeClass>>,
 }
 
 /// Where events go.
@@ -358,8 +364,23 @@ pub struct Destination {
     pub purposes: PurposeSet,
     /// Request paths that pass as they are.
     pub paths: Vec<String>,
+    /// Jurisdictions it sits in.
+    pub located_in: Vec<String>,
+    /// Headers that every request to it gets.
+    pub headers: Vec<(String, String)>,
+    /// What of its response the client may see.
+    pub response: Response,
     /// How it orders forms that coarseness cannot.
     pub prefer: Preference,
+}
+
+/// What of a destination's response the client may see, besides what every client needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Response {
+    /// Headers, in lower case.
+    pub headers: Vec<String>,
+    /// Cookies that it may set.
+    pub cookies: Vec<String>,
 }
 
 /// What happens to data of some categories for some purposes.
@@ -403,6 +424,12 @@ impl Policy {
     #[must_use]
     pub fn contract(&self, number: ContractNo) -> &Contract {
         self.contracts.get(usize::from(number.0)).expect("contract numbers come from this policy")
+    }
+
+    /// The purposes of a destination that may be about a contract.
+    #[must_use]
+    pub fn purposes_at(&self, destination: DestinationNo, contract: ContractNo) -> PurposeSet {
+        self.destination(destination).purposes.and(self.contract(contract).purposes)
     }
 
     /// Every purpose.

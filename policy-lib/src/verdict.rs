@@ -290,7 +290,7 @@ impl Policy {
 
     fn treatment(&self, key: &VerdictKey, destination: DestinationNo) -> Option<Treatment> {
         let permitted = key.permitted.get(usize::from(destination.0)).copied().unwrap_or_default();
-        let purposes = permitted.and(self.destination(destination).purposes);
+        let purposes = permitted.and(self.purposes_at(destination, key.contract));
         if purposes.is_empty() {
             return None;
         }

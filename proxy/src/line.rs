@@ -17,7 +17,7 @@ use privet_dp::window::PolicyDigest;
 use privet_policy::consent::{Memory, is_null_id};
 use privet_policy::decide::{Decision, Outcome, value_at};
 use privet_policy::format::Format;
-use privet_policy::policy::{AgeClass, ContractNo, DestinationNo, PurposeNo};
+use privet_policy::policy::{AgeClass, ContractNo, DestinationNo, PurposeNo, Response as Listed};
 
 use crate::accept::{self, Carry, Held};
 use crate::audit::{
@@ -394,7 +394,8 @@ async fn forward(
     let (shares, mut batch) = recorded.into_parts();
     let policy = &in_force.enforcement.policy;
     let number = |destination: DestinationNo| in_force.destinations.get(usize::from(destination.0)).copied();
-    let mut answer = None;
+    let nothing = Listed::default();
+    let (mut answer, mut listed) = (None, &nothing);
     let (primary, copies): (Vec<_>, Vec<_>) =
         shares.into_iter().partition(|share| policy.destination(share.destination).primary);
     for share in copies {
@@ -405,8 +406,9 @@ async fn forward(
         in_force.upstreams.copy(&policy.destination(share.destination).name, share.forward, done).ok();
     }
     for share in primary {
-        let name = &policy.destination(share.destination).name;
-        let delivery = in_force.upstreams.send(name, share.forward).await;
+        let destination = policy.destination(share.destination);
+        listed = &destination.response;
+        let delivery = in_force.upstreams.send(&destination.name, share.forward).await;
         if let Some(number) = number(share.destination) {
             batch.outcome(number, fate(&delivery), u64::from(share.events));
         }
@@ -414,9 +416,9 @@ async fn forward(
     }
     match answer {
         None => Ok(answer_success(format, &raw.headers)),
-        Some(Delivery::Acknowledged(reply)) => Ok(passed_on(raw, reply)),
+        Some(Delivery::Acknowledged(reply)) => Ok(passed_on(raw, listed, reply)),
         // A redirect would count as success with some clients and lose the events.
-        Some(Delivery::Refused(reply)) if !reply.status.is_redirection() => Ok(passed_on(raw, reply)),
+        Some(Delivery::Refused(reply)) if !reply.status.is_redirection() => Ok(passed_on(raw, listed, reply)),
         Some(Delivery::Refused(_) | Delivery::Unknown(_)) => Err(Stopped {
             format: Some(format),
             refusal: Refusal::Unavailable { because: Unready::Destination, retry_after_secs: RETRY_SECS },
@@ -427,10 +429,10 @@ async fn forward(
 }
 
 /// The collector's answer, with the headers that may pass.
-fn passed_on(raw: &RawRequest, reply: Reply) -> Response<Bytes> {
+fn passed_on(raw: &RawRequest, listed: &Listed, reply: Reply) -> Response<Bytes> {
     let mut answer = Response::new(reply.body);
     *answer.status_mut() = reply.status;
-    pass_response_headers(&reply.headers, &raw.headers, answer.headers_mut());
+    pass_response_headers(&reply.headers, listed, &raw.headers, answer.headers_mut());
     answer
 }
 

@@ -1,26 +1,46 @@
 //! Actions and their options.
 
+use std::collections::BTreeMap;
+
 use super::Compiler;
 use crate::action::{Action, ActionKind, Generalize, PseudonymShape, TokenMode};
 use crate::detect::{Detector, DetectorSet};
 use crate::diagnostic::Diagnostic;
 use crate::generalize::{AgeBands, GeoCell, IpPrefix, NumberBucket, TimeGrain, UrlForm, UrlPart, UserAgentPart};
-use crate::source::{ActionSource, Reader};
+use crate::source::{ActionSource, PolicySource, Reader};
 use crate::span::Spanned;
 use crate::taxonomy::nearest;
 use crate::yaml::{Node, Value};
 
 impl Compiler {
     /// An action without its domain, which the rule's `for` gives a pseudonym.
-    pub(super) fn action(&mut self, source: &ActionSource) -> Option<Action> {
+    pub(super) fn action(&mut self, source: &ActionSource, sets: &DetectorSets) -> Option<Action> {
         let mut reader = Reader::default();
-        let action = read(source, &mut reader);
+        let action = read(source, sets, &mut reader);
         reader.into_diagnostics().into_iter().for_each(|error| self.report(error));
         action
     }
+
+    /// Detectors by the names that `kind: DetectorSet` gives them.
+    pub(super) fn detector_sets(&mut self, source: &PolicySource) -> DetectorSets {
+        let (mut sets, mut reader) = (DetectorSets::new(), Reader::default());
+        for set in &source.detector_sets {
+            if set.name.value.parse::<Detector>().is_ok() {
+                let message = format!("`{}` is the name of a detector", set.name.value);
+                reader.report(Diagnostic::error("P007", &set.name.at, message).help("give the set another name"));
+            }
+            let detectors = read_detectors(&set.detectors, &DetectorSets::new(), &mut reader);
+            sets.insert(set.name.value.clone(), detectors);
+        }
+        reader.into_diagnostics().into_iter().for_each(|error| self.report(error));
+        sets
+    }
 }
 
-fn read(source: &ActionSource, reader: &mut Reader) -> Option<Action> {
+/// Detectors by the name of their set.
+pub(super) type DetectorSets = BTreeMap<String, DetectorSet>;
+
+fn read(source: &ActionSource, sets: &DetectorSets, reader: &mut Reader) -> Option<Action> {
     let Some(kind) = ActionKind::named(&source.kind.value) else {
         let words = || ActionKind::ALL.into_iter().map(ActionKind::name);
         let unknown = Diagnostic::error("P011", &source.kind.at, format!("there is no action `{}`", source.kind.value))
@@ -37,7 +57,7 @@ fn read(source: &ActionSource, reader: &mut Reader) -> Option<Action> {
         (ActionKind::Pseudonymize, options) => Some(pseudonymize(options.as_ref(), reader)),
         (ActionKind::Tokenize, Some(options)) => tokenize(options, reader),
         (ActionKind::Tokenize, None) => needs_options(&source.kind, "tokenize: {key: support}", reader),
-        (ActionKind::Scrub, Some(options)) => scrub(options, reader),
+        (ActionKind::Scrub, Some(options)) => scrub(options, sets, reader),
         (ActionKind::Generalize, Some(options)) => generalize(options, reader).map(Action::Generalize),
         (ActionKind::Scrub, None) => needs_options(
             &source.kind,
@@ -89,31 +109,40 @@ fn tokenize(options: &Node, reader: &mut Reader) -> Option<Action> {
 /// The longest name of a key, in bytes; it stands in every token.
 const TOKEN_KEY_BYTES_MAX: usize = 32;
 
-fn scrub(options: &Node, reader: &mut Reader) -> Option<Action> {
+fn scrub(options: &Node, sets: &DetectorSets, reader: &mut Reader) -> Option<Action> {
     reader.allow(options, &["detectors"]);
     let listed = reader.required(options, "detectors")?;
-    let (mut detectors, written) = (Vec::new(), reader.texts(listed));
-    for written in &written {
-        match written.value.parse::<Detector>() {
-            Ok(detector) => detectors.push(detector),
-            Err(_) => {
-                let names = || Detector::ALL.iter().map(|detector| detector.name());
-                let unknown =
-                    Diagnostic::error("P014", &written.at, format!("there is no detector `{}`", written.value))
-                        .label("unknown detector")
-                        .suggest(nearest(&written.value, names()))
-                        .note(format!("the detectors are {}", names().collect::<Vec<_>>().join(", ")));
-                reader.report(unknown);
-            }
-        }
-    }
+    let written = reader.texts(listed);
+    let detectors = read_detectors(&written, sets, reader);
     if written.is_empty() {
         reader.report(
             Diagnostic::error("P015", &listed.at, "a scrub without detectors keeps everything")
                 .help("list at least one, or write `keep`"),
         );
     }
-    (!detectors.is_empty()).then(|| Action::Scrub(DetectorSet::from_iter(detectors)))
+    (!detectors.is_empty()).then_some(Action::Scrub(detectors))
+}
+
+/// Detectors by their own names and by those of sets.
+fn read_detectors(written: &[Spanned<String>], sets: &DetectorSets, reader: &mut Reader) -> DetectorSet {
+    let mut detectors = Vec::new();
+    for written in written {
+        match (written.value.parse::<Detector>(), sets.get(&written.value)) {
+            (Ok(detector), _) => detectors.push(detector),
+            (Err(_), Some(set)) => detectors.extend(set.iter()),
+            (Err(_), None) => {
+                let names = || Detector::ALL.iter().map(|detector| detector.name());
+                let known = names().chain(sets.keys().map(String::as_str));
+                let unknown =
+                    Diagnostic::error("P014", &written.at, format!("there is no detector `{}`", written.value))
+                        .label("unknown detector")
+                        .suggest(nearest(&written.value, known))
+                        .note(format!("the detectors are {}", names().collect::<Vec<_>>().join(", ")));
+                reader.report(unknown);
+            }
+        }
+    }
+    DetectorSet::from_iter(detectors)
 }
 
 /// What can be generalized, as policies say it.

@@ -44,7 +44,7 @@ impl Compiler {
                 };
                 let at =
                     Circumstances { contract: number, destination, place: PlaceNo::default(), age: AgeClass::Adult };
-                for purpose in policy.destination(destination).purposes.iter() {
+                for purpose in policy.purposes_at(destination, number).iter() {
                     for want in wants.iter().filter(|want| !any_leaves(policy, want, purpose, at)) {
                         if reported.insert((destination, purpose, want.clone())) {
                             let at = written
@@ -89,7 +89,7 @@ pub(super) fn circumstances(policy: &Policy) -> Vec<Circumstances> {
 fn conflicts<'p>(policy: &'p Policy, field: &'p Field, at: Circumstances, sweep: &mut Sweep<'p>) -> Vec<Conflict> {
     let mut found = Vec::new();
     let mut results = Vec::new();
-    for purpose in policy.destination(at.destination).purposes.iter() {
+    for purpose in policy.purposes_at(at.destination, at.contract).iter() {
         match sweep.within(purpose, field.category.as_deref(), field.role, at) {
             Ok(result) => results.extend(result.clone()),
             Err(conflict) => found.push(*conflict),

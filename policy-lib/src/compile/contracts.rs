@@ -6,7 +6,7 @@ use crate::envelope;
 use crate::matching::{Matcher, Overlap};
 use crate::path::{Origin, Path, Step};
 use crate::plan::encoded_parent;
-use crate::policy::{Contract, Field, FieldTypes, Role};
+use crate::policy::{Contract, Field, FieldTypes, PurposeNo, PurposeSet, Role};
 use crate::shape::Shape;
 use crate::source::{ContractSource, FieldSource, PolicySource};
 
@@ -17,6 +17,7 @@ impl Compiler {
             field.key_category.iter().for_each(|category| self.check_category(category));
             field.may_contain.iter().for_each(|category| self.check_category(category));
         }
+        source.subjects.iter().for_each(|subject| self.check_subject(subject));
         let mut fields: Vec<Field> = Vec::new();
         let envelope = envelope::of(source.format);
         for field in envelope.fields.iter().chain(&source.fields) {
@@ -36,7 +37,21 @@ impl Compiler {
             format: source.format,
             conditions,
             fields,
+            subjects: source.subjects.iter().map(|subject| subject.value.clone()).collect(),
+            purposes: PurposeSet(u64::MAX),
             shape,
+        }
+    }
+
+    /// A purpose that lists contracts is about no others.
+    pub(super) fn narrow_purposes(&mut self, source: &PolicySource, contracts: &mut [Contract]) {
+        for (number, purpose) in (0..).map(PurposeNo).zip(source.purposes.iter().take(PurposeSet::MAX)) {
+            let names: Vec<String> = contracts.iter().map(|contract| contract.name.clone()).collect();
+            let listed = self.numbers(&purpose.contracts, "contract", "P021", names.iter().map(String::as_str));
+            let Some(listed) = listed else { continue };
+            for (_, contract) in contracts.iter_mut().enumerate().filter(|(place, _)| !listed.contains(place)) {
+                contract.purposes = contract.purposes.without(PurposeSet::default().with(number));
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use super::Compiler;
 use crate::diagnostic::Diagnostic;
 use crate::export::{Export, KeyColumn};
 use crate::path::Path;
-use crate::policy::{Contract, Purpose};
+use crate::policy::{Contract, Purpose, PurposeNo};
 use crate::source::{ExportSource, nowhere};
 use crate::span::Spanned;
 use crate::taxonomy::nearest;
@@ -32,6 +32,12 @@ impl Compiler {
             self.report(unknown);
             return None;
         };
+        let number = (0..).map(PurposeNo).zip(purposes).find(|(_, purpose)| known(purpose)).map(|(number, _)| number);
+        if number.is_some_and(|number| !contract.purposes.contains(number)) {
+            let message = format!("the purpose `{}` is not about `{}`", source.purpose.value, contract.name);
+            let never = Diagnostic::error("P034", &source.purpose.at, message).label("lists other contracts");
+            self.report(never.help("add the contract to the purpose's `contracts`, or count for another purpose"));
+        }
         self.check_export_path(&source.unit, contract);
         let trusted = source.log_readers.as_ref().is_some_and(|readers| readers.value == "trusted");
         if let Some(readers) = source.log_readers.as_ref().filter(|readers| readers.value != "trusted") {

@@ -72,14 +72,17 @@ impl Compiler {
         self.check_names("destination", source.destinations.iter().map(|destination| &destination.name));
         self.check_names("rule", source.rules.iter().map(|rule| &rule.name));
         self.check_names("export", source.exports.iter().map(|export| &export.name));
+        self.check_names("detector set", source.detector_sets.iter().map(|set| &set.name));
 
         let places = places(source);
         let purposes = self.purposes(source, &places);
-        let contracts: Vec<Contract> = source.contracts.iter().map(|contract| self.contract(contract)).collect();
+        let mut contracts: Vec<Contract> = source.contracts.iter().map(|contract| self.contract(contract)).collect();
+        self.narrow_purposes(source, &mut contracts);
         let destinations: Vec<Destination> =
             source.destinations.iter().map(|destination| self.destination(destination, &purposes)).collect();
         self.check_primary(source);
-        let rules = self.rules(source, &contracts, &destinations, &places);
+        let detectors = self.detector_sets(source);
+        let rules = self.rules(source, &contracts, &destinations, &places, &detectors);
         let exports = source.exports.iter().filter_map(|export| self.export(export, &contracts, &purposes)).collect();
         let matcher = self.matcher(source, &contracts);
         let covering = Covering::of(&contracts, &purposes, &rules);
@@ -115,8 +118,9 @@ impl Compiler {
     }
 
     fn extend_taxonomy(&mut self, extension: &source::TaxonomySource) {
+        let Taxonomy { categories, uses, subjects } = &mut self.taxonomy;
         for (tree, additions) in
-            [(&mut self.taxonomy.categories, &extension.categories), (&mut self.taxonomy.uses, &extension.uses)]
+            [(categories, &extension.categories), (uses, &extension.uses), (subjects, &extension.subjects)]
         {
             let mut sorted: Vec<_> = additions.iter().collect();
             sorted.sort_by(|(a, _), (b, _)| a.value.cmp(&b.value));
@@ -176,6 +180,18 @@ impl Compiler {
             .label("unknown data category")
             .suggest(self.taxonomy.categories.nearest(&category.value))
             .note("a data category must exist in the taxonomy before it may be used; `kind: Taxonomy` adds one");
+            self.report(unknown);
+        }
+    }
+
+    /// Reports a data subject that does not exist.
+    fn check_subject(&mut self, subject: &Spanned<String>) {
+        if !self.taxonomy.subjects.contains(&subject.value) {
+            let message = format!("the data subject `{}` is not in the taxonomy", subject.value);
+            let unknown = Diagnostic::error("P032", &subject.at, message)
+                .label("unknown data subject")
+                .suggest(self.taxonomy.subjects.nearest(&subject.value))
+                .note("a data subject must exist in the taxonomy before it may be used; `kind: Taxonomy` adds one");
             self.report(unknown);
         }
     }

@@ -1,12 +1,31 @@
 //! Purposes, destinations and rules: every name resolved.
 
+use super::actions::DetectorSets;
 use super::{Compiler, declared, spot};
 use crate::action::{Action, ActionKind, Preference, Preferred};
 use crate::diagnostic::Diagnostic;
-use crate::policy::{Contract, ContractNo, Destination, DestinationNo, PlaceNo, Purpose, PurposeSet, Regime, Rule};
+use crate::policy::{
+    Contract, ContractNo, Destination, DestinationNo, PlaceNo, Purpose, PurposeSet, Regime, Response, Rule,
+};
 use crate::source::{DestinationSource, PolicySource, PurposeSource, RuleSource};
 use crate::span::Spanned;
 use crate::taxonomy::nearest;
+
+/// Headers that HTTP needs or that privet writes itself.
+const OWN_HEADERS: [&str; 12] = [
+    "host",
+    "connection",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "upgrade",
+    "te",
+    "trailer",
+    "cookie",
+    "set-cookie",
+    "location",
+];
 
 impl Compiler {
     pub(super) fn purposes(&mut self, source: &PolicySource, places: &[String]) -> Vec<Purpose> {
@@ -37,8 +56,43 @@ impl Compiler {
             recipient: source.recipient,
             purposes: set,
             paths: source.paths.clone(),
+            located_in: source.located_in.iter().map(|place| place.value.clone()).collect(),
+            headers: self.headers(source),
+            response: Response {
+                headers: source.response_headers.iter().map(|name| name.value.clone()).collect(),
+                cookies: source.response_cookies.iter().map(|name| name.value.clone()).collect(),
+            },
             prefer: self.preference(&source.prefer),
         }
+    }
+
+    /// Headers that are set on requests, and names of those that may come back.
+    fn headers(&mut self, source: &DestinationSource) -> Vec<(String, String)> {
+        let token = |name: &str| {
+            !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+        };
+        let names = source.headers.iter().map(|(name, _)| name).chain(&source.response_headers);
+        for odd in names.chain(&source.response_cookies).filter(|name| !token(&name.value)) {
+            let message = format!("`{}` is no name of a header or a cookie", odd.value);
+            self.report(Diagnostic::error("P033", &odd.at, message).label("want letters, digits and `-`"));
+        }
+        let names = source.headers.iter().map(|(name, _)| name).chain(&source.response_headers);
+        for own in names.filter(|name| OWN_HEADERS.contains(&name.value.to_ascii_lowercase().as_str())) {
+            let message = format!("the header `{}` is not a policy's to pass or set", own.value);
+            let help = if own.value.eq_ignore_ascii_case("set-cookie") {
+                "list the cookies it may set: `response: {cookies: [name]}`"
+            } else {
+                "HTTP itself needs it, and privet writes it anew"
+            };
+            self.report(Diagnostic::error("P033", &own.at, message).label("privet's own").help(help));
+        }
+        for (_, value) in
+            source.headers.iter().filter(|(_, value)| !value.value.bytes().all(|byte| (0x20..0x7F).contains(&byte)))
+        {
+            self.report(Diagnostic::error("P033", &value.at, "a header's value is one line of ASCII"));
+        }
+        source.headers.iter().map(|(name, value)| (name.value.to_ascii_lowercase(), value.value.clone())).collect()
     }
 
     fn check_url(&mut self, url: &Spanned<String>) {
@@ -81,6 +135,7 @@ impl Compiler {
         contracts: &[Contract],
         destinations: &[Destination],
         places: &[String],
+        detectors: &DetectorSets,
     ) -> Vec<Rule> {
         let mut rules = Vec::new();
         for written in &source.rules {
@@ -100,14 +155,47 @@ impl Compiler {
             );
             let in_places =
                 self.numbers(&written.jurisdictions, "jurisdiction", "P025", places.iter().map(String::as_str));
-            let action = self.action(&written.action).unwrap_or(Action::Drop);
+            let action = self.action(&written.action, detectors).unwrap_or(Action::Drop);
+            let to = self.located(written, to, source, destinations);
             rules.push(resolve_rule(written, action, to, of, in_places));
         }
         rules
     }
 
+    /// The destinations of a rule that sit where it says; `us` is also in `us-ca`'s place.
+    fn located(
+        &mut self,
+        written: &RuleSource,
+        to: Option<Vec<usize>>,
+        source: &PolicySource,
+        destinations: &[Destination],
+    ) -> Option<Vec<usize>> {
+        if written.located_in.is_empty() {
+            return to;
+        }
+        let sits = |place: &str, in_place: &str| {
+            in_place.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        for place in &written.located_in {
+            let somewhere = source.destinations.iter().flat_map(|destination| &destination.located_in);
+            if !somewhere.clone().any(|known| sits(&place.value, &known.value)) {
+                let nowhere = Diagnostic::error("P029", &place.at, format!("no destination sits in `{}`", place.value))
+                    .label("unknown place")
+                    .suggest(nearest(&place.value, somewhere.map(|place| place.value.as_str())))
+                    .help("say where a destination sits with `located_in: [...]`");
+                self.report(nowhere);
+            }
+        }
+        let there = |destination: &Destination| {
+            let places = written.located_in.iter();
+            places.into_iter().any(|place| destination.located_in.iter().any(|known| sits(&place.value, known)))
+        };
+        let all = to.unwrap_or_else(|| (0..destinations.len()).collect());
+        Some(all.into_iter().filter(|number| destinations.get(*number).is_some_and(there)).collect())
+    }
+
     /// Looks names up in a list; none written means no condition.
-    fn numbers<'a>(
+    pub(super) fn numbers<'a>(
         &mut self,
         written: &[Spanned<String>],
         what: &str,
@@ -153,6 +241,7 @@ fn resolve_purpose(source: &PurposeSource, places: &[String]) -> Purpose {
         everywhere: source.everywhere,
         regimes: places.iter().map(regime).collect(),
         unknown_age: source.unknown_age,
+        ages: (!source.ages.is_empty()).then(|| source.ages.clone()),
     }
 }
 

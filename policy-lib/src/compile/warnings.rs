@@ -88,7 +88,7 @@ impl Compiler {
                 both.into_iter().flatten().map(|category| (category, field.role))
             });
             for (category, role) in categories {
-                for purpose in policy.destination(at.destination).purposes.iter() {
+                for purpose in policy.purposes_at(at.destination, at.contract).iter() {
                     if let Ok(Some(ruling)) = sweep.within(purpose, Some(category), role, at)
                         && let Because::Rule(number) = ruling.because
                     {

@@ -103,6 +103,7 @@ pub fn prove(policy: &Policy, question: &Question<'_>) -> Answer {
                     answer.cases += policy.contracts.len() as u64;
                     for watched in &watched {
                         let at = Circumstances { contract: watched.contract, destination, place, age };
+                        let purposes = purposes.and(policy.contract(watched.contract).purposes);
                         if let Some(way) = watched.way_out(purposes, at, &mut sweep) {
                             answer.take(policy, question, way, watched.concern, said);
                         }

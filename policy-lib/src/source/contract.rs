@@ -26,6 +26,8 @@ pub struct ContractSource {
     pub conditions: Vec<ConditionSource>,
     /// The declared fields.
     pub fields: Vec<FieldSource>,
+    /// Whom its events are about: data subjects of the taxonomy.
+    pub subjects: Vec<Spanned<String>>,
     /// Where the document's `match` stands.
     pub at: Span,
 }
@@ -80,7 +82,7 @@ const TYPES: [(&str, FieldTypes); 6] = [
 
 impl ContractSource {
     pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
-        reader.allow(document, &["apiVersion", "kind", "metadata", "match", "fields"]);
+        reader.allow(document, &["apiVersion", "kind", "metadata", "match", "subjects", "fields"]);
         let name = name_of(document, reader);
         let version = document
             .get("metadata")
@@ -91,7 +93,8 @@ impl ContractSource {
         let matched = reader.required(document, "match")?;
         let (format, conditions) = read_match(matched, reader);
         let fields = document.get("fields").map(|fields| FieldSource::read_all(fields, reader)).unwrap_or_default();
-        Some(Self { name: name?, version, format: format?, conditions, fields, at: matched.at.clone() })
+        let subjects = reader.optional_texts(document, "subjects");
+        Some(Self { name: name?, version, format: format?, conditions, fields, subjects, at: matched.at.clone() })
     }
 }
 

@@ -22,7 +22,7 @@ use crate::yaml::{self, Node, Value};
 /// The version every document states.
 pub const API_VERSION: &str = "privet.dev/v1alpha1";
 
-const KINDS: [&str; 7] = ["Contract", "Destination", "Export", "Purpose", "Rule", "Suite", "Taxonomy"];
+const KINDS: [&str; 8] = ["Contract", "Destination", "DetectorSet", "Export", "Purpose", "Rule", "Suite", "Taxonomy"];
 
 /// All documents of a policy directory, by kind.
 #[derive(Debug, Default)]
@@ -37,6 +37,8 @@ pub struct PolicySource {
     pub rules: Vec<RuleSource>,
     /// `kind: Export`
     pub exports: Vec<ExportSource>,
+    /// `kind: DetectorSet`
+    pub detector_sets: Vec<DetectorSetSource>,
     /// `kind: Taxonomy`
     pub taxonomies: Vec<TaxonomySource>,
     /// `kind: Suite`
@@ -45,13 +47,24 @@ pub struct PolicySource {
     pub canonical: Vec<String>,
 }
 
-/// One `kind: Taxonomy`: keys to add to the two trees.
+/// One `kind: DetectorSet`: detectors under one name.
+#[derive(Debug)]
+pub struct DetectorSetSource {
+    /// `metadata.name`.
+    pub name: Spanned<String>,
+    /// The names of its detectors.
+    pub detectors: Vec<Spanned<String>>,
+}
+
+/// One `kind: Taxonomy`: keys to add to the trees.
 #[derive(Debug, Default)]
 pub struct TaxonomySource {
     /// Data categories and what they mean.
     pub categories: Vec<(Spanned<String>, String)>,
     /// Data uses and what they mean.
     pub uses: Vec<(Spanned<String>, String)>,
+    /// Data subjects and what they mean.
+    pub subjects: Vec<(Spanned<String>, String)>,
 }
 
 /// Reads every file.
@@ -98,6 +111,7 @@ impl PolicySource {
             Some("Destination") => self.destinations.extend(DestinationSource::read(document, reader)),
             Some("Rule") => self.rules.extend(RuleSource::read(document, reader)),
             Some("Export") => self.exports.extend(ExportSource::read(document, reader)),
+            Some("DetectorSet") => self.detector_sets.extend(DetectorSetSource::read(document, reader)),
             Some("Taxonomy") => self.taxonomies.push(TaxonomySource::read(document, reader)),
             Some("Suite") => {
                 self.suites.extend(SuiteSource::read(document, reader));
@@ -128,10 +142,23 @@ fn check_version(document: &Node, reader: &mut Reader) {
     }
 }
 
+impl DetectorSetSource {
+    fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
+        reader.allow(document, &["apiVersion", "kind", "metadata", "detectors"]);
+        let name = name_of(document, reader);
+        let detectors = reader.required(document, "detectors").map(|node| reader.texts(node)).unwrap_or_default();
+        Some(Self { name: name?, detectors })
+    }
+}
+
 impl TaxonomySource {
     fn read(document: &Node, reader: &mut Reader) -> Self {
-        reader.allow(document, &["apiVersion", "kind", "metadata", "categories", "uses"]);
-        Self { categories: meanings(document, "categories", reader), uses: meanings(document, "uses", reader) }
+        reader.allow(document, &["apiVersion", "kind", "metadata", "categories", "uses", "subjects"]);
+        Self {
+            categories: meanings(document, "categories", reader),
+            uses: meanings(document, "uses", reader),
+            subjects: meanings(document, "subjects", reader),
+        }
     }
 }
 

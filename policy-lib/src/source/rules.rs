@@ -24,6 +24,10 @@ pub struct PurposeSource {
     pub jurisdictions: Vec<(Spanned<String>, Regime)>,
     /// How an unknown age is treated.
     pub unknown_age: AgeClass,
+    /// Age classes it may be about; none means all.
+    pub ages: Vec<AgeClass>,
+    /// Contracts it may be about; none means all.
+    pub contracts: Vec<Spanned<String>>,
 }
 
 /// One signal that can grant a purpose.
@@ -59,6 +63,14 @@ pub struct DestinationSource {
     pub purposes: Vec<Spanned<String>>,
     /// Request paths that pass as they are.
     pub paths: Vec<String>,
+    /// Jurisdictions it sits in.
+    pub located_in: Vec<Spanned<String>>,
+    /// Headers that every request to it gets.
+    pub headers: Vec<(Spanned<String>, Spanned<String>)>,
+    /// Which of its response headers the client may see, besides what every client needs.
+    pub response_headers: Vec<Spanned<String>>,
+    /// Which cookies it may set at the client.
+    pub response_cookies: Vec<Spanned<String>>,
     /// What its collector needs, in place of the envelope's own list.
     pub requires: Option<Vec<Vec<Spanned<Path>>>>,
     /// How it orders forms that coarseness cannot.
@@ -76,6 +88,8 @@ pub struct RuleSource {
     pub purposes: Vec<Spanned<String>>,
     /// Destinations; none means all.
     pub to: Vec<Spanned<String>>,
+    /// Destinations that sit in one of these jurisdictions; none means all.
+    pub located_in: Vec<Spanned<String>>,
     /// Contracts; none means all.
     pub contracts: Vec<Spanned<String>>,
     /// Jurisdictions; none means all.
@@ -173,6 +187,8 @@ impl PurposeSource {
                 "everywhere",
                 "jurisdictions",
                 "age",
+                "ages",
+                "contracts",
             ],
         );
         let name = name_of(document, reader);
@@ -195,8 +211,15 @@ impl PurposeSource {
             everywhere: reader.flag(document, "everywhere"),
             jurisdictions,
             unknown_age: unknown_age.unwrap_or(AgeClass::Adult),
+            ages: read_ages(document, reader),
+            contracts: reader.optional_texts(document, "contracts"),
         })
     }
+}
+
+fn read_ages(document: &Node, reader: &mut Reader) -> Vec<AgeClass> {
+    let written = reader.optional_texts(document, "ages");
+    written.iter().filter_map(|written| reader.word(written, "age class", &AGES)).collect()
 }
 
 /// The nodes of a list member; a single value counts as a list of one.
@@ -269,7 +292,7 @@ fn read_opt_out(node: &Node, reader: &mut Reader) -> Vec<OptOut> {
 
 impl DestinationSource {
     pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
-        const KNOWN: [&str; 11] = [
+        const KNOWN: [&str; 14] = [
             "apiVersion",
             "kind",
             "metadata",
@@ -279,6 +302,9 @@ impl DestinationSource {
             "tcf_vendor",
             "purposes",
             "paths",
+            "located_in",
+            "headers",
+            "response",
             "requires",
             "prefer",
         ];
@@ -292,9 +318,18 @@ impl DestinationSource {
         let requires = document.get("requires").map(|node| read_requires(node, reader));
         let tcf_vendor =
             reader.optional_count(document, "tcf_vendor").and_then(|vendor| u16::try_from(vendor.value).ok());
+        let response = document.get("response");
+        response.iter().for_each(|response| reader.allow(response, &["headers", "cookies"]));
+        let mut of_response =
+            |member| response.map(|response| reader.optional_texts(response, member)).unwrap_or_default();
+        let (response_headers, response_cookies) = (of_response("headers"), of_response("cookies"));
         Some(Self {
             name: name?,
             url: url?,
+            located_in: lower_case(reader.optional_texts(document, "located_in")),
+            headers: read_headers(document, reader),
+            response_headers: lower_case(response_headers),
+            response_cookies,
             primary: reader.flag(document, "primary"),
             recipient: recipient?,
             tcf_vendor,
@@ -304,6 +339,17 @@ impl DestinationSource {
             prefer: reader.optional_texts(document, "prefer"),
         })
     }
+}
+
+/// Names of jurisdictions and headers are told apart in lower case.
+fn lower_case(written: Vec<Spanned<String>>) -> Vec<Spanned<String>> {
+    written.into_iter().map(|text| Spanned::new(text.value.to_ascii_lowercase(), text.at)).collect()
+}
+
+fn read_headers(document: &Node, reader: &mut Reader) -> Vec<(Spanned<String>, Spanned<String>)> {
+    let Some(headers) = document.get("headers") else { return Vec::new() };
+    let members = reader.members(headers);
+    members.iter().filter_map(|(name, value)| Some((name.clone(), reader.text(value)?))).collect()
 }
 
 /// Each entry is a path, or `one_of: [paths]`.
@@ -329,13 +375,14 @@ fn read_requires(node: &Node, reader: &mut Reader) -> Vec<Vec<Spanned<Path>>> {
 
 impl RuleSource {
     pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
-        const KNOWN: [&str; 11] = [
+        const KNOWN: [&str; 12] = [
             "apiVersion",
             "kind",
             "metadata",
             "data",
             "for",
             "to",
+            "located_in",
             "contracts",
             "jurisdictions",
             "ages",
@@ -346,8 +393,7 @@ impl RuleSource {
         let name = name_of(document, reader);
         let data = reader.required(document, "data").map(|node| reader.texts(node)).unwrap_or_default();
         let purposes = reader.required(document, "for").map(|node| reader.texts(node)).unwrap_or_default();
-        let ages = reader.optional_texts(document, "ages");
-        let ages = ages.iter().filter_map(|written| reader.word(written, "age class", &AGES)).collect();
+        let ages = read_ages(document, reader);
         let jurisdictions = reader.optional_texts(document, "jurisdictions");
         let action = reader.required(document, "action")?;
         Some(Self {
@@ -355,11 +401,9 @@ impl RuleSource {
             data,
             purposes,
             to: reader.optional_texts(document, "to"),
+            located_in: lower_case(reader.optional_texts(document, "located_in")),
             contracts: reader.optional_texts(document, "contracts"),
-            jurisdictions: jurisdictions
-                .into_iter()
-                .map(|place| Spanned::new(place.value.to_ascii_lowercase(), place.at))
-                .collect(),
+            jurisdictions: lower_case(jurisdictions),
             ages,
             at: action.at.clone(),
             action: ActionSource::read(action, reader)?,

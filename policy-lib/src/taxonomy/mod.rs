@@ -1,7 +1,7 @@
-//! The vocabulary of policies: data categories and data uses, as trees.
+//! The vocabulary of policies: data categories, data uses and data subjects, as trees.
 //!
 //! Fideslang's default taxonomy and our additions ship inside; a policy
-//! directory may extend both with `kind: Taxonomy`. A key covers its
+//! directory may extend them with `kind: Taxonomy`. A key covers its
 //! descendants: `user.contact` covers `user.contact.email`.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ pub const FIDESLANG: &str = include_str!("fideslang.yaml");
 /// Our additions, as a policy document.
 pub const ADDITIONS: &str = include_str!("privet.yaml");
 
-/// One of the two trees.
+/// One of the trees.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
     keys: BTreeMap<String, String>,
@@ -43,13 +43,15 @@ impl Tree {
     }
 }
 
-/// Both trees.
+/// The three trees.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Taxonomy {
     /// What kind of data: Fideslang's data categories.
     pub categories: Tree,
     /// What for: Fideslang's data uses, our purposes.
     pub uses: Tree,
+    /// Whom about: Fideslang's data subjects.
+    pub subjects: Tree,
 }
 
 /// Whether `ancestor` is `key` or stands above it in its tree.

@@ -10,9 +10,10 @@
 //! [`pass_response_headers`] lets the few headers through that a sender needs.
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use privet_policy::format::Format;
+use privet_policy::policy::Response as Listed;
 use serde_json::json;
 
 use super::{Refusal, Unready, allow_origin};
@@ -96,13 +97,24 @@ fn status(format: Option<Format>, refusal: &Refusal) -> StatusCode {
 }
 
 /// Copies the headers of a collector's response that a sender may see, and lets
-/// the sending page read it. Everything else stays behind: a cookie, an entity tag
-/// or a redirect could follow a person.
-pub fn pass_response_headers(from: &HeaderMap, request: &HeaderMap, into: &mut HeaderMap) {
+/// the sending page read it. Everything else stays behind unless the destination's
+/// policy lists it: a cookie, an entity tag or a redirect could follow a person.
+pub fn pass_response_headers(from: &HeaderMap, policy: &Listed, request: &HeaderMap, into: &mut HeaderMap) {
     for name in &PASSED {
         if let Some(value) = from.get(name) {
             into.insert(name, value.clone());
         }
+    }
+    let listed = |name: &HeaderName| policy.headers.iter().any(|known| known == name.as_str());
+    for (name, value) in from.iter().filter(|(name, _)| listed(name) && !PASSED.contains(name)) {
+        into.append(name.clone(), value.clone());
+    }
+    let named = |value: &&HeaderValue| {
+        let name = value.to_str().ok().and_then(|value| value.split_once('=')).map(|(name, _)| name.trim());
+        name.is_some_and(|name| policy.cookies.iter().any(|known| known == name))
+    };
+    for value in from.get_all(SET_COOKIE).iter().filter(named) {
+        into.append(SET_COOKIE, value.clone());
     }
     allow_origin(request, into);
 }

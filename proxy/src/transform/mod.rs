@@ -12,8 +12,8 @@ mod value;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, HeaderName};
 use privet_json::{Edit as Outcome, Edits, Emitted, Index, Key, Limits, Node, PlanNodeId, rewrite, write_string};
 use privet_policy::decide::{Decision, Outcome as Decided};
 use privet_policy::format::Format;
@@ -166,6 +166,11 @@ impl<'a> Writer<'a> {
         let destination = self.policy.destination(self.destination);
         let shared = self.shared;
         let mut headers = request::headers(raw, &shared.outside, &mut self.shared_hands());
+        for (name, value) in &destination.headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                headers.insert(name, value);
+            }
+        }
         let target = request::target(raw, self.decoded.format, destination, &shared.outside, &mut self.shared_hands());
         let body = match self.decoded.layout {
             Layout::BinaryCloudEvent => into_binary(&body, &mut headers)?,

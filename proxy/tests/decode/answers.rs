@@ -7,6 +7,7 @@ use privet::formats::{
     Bound, Fault, Refusal, Unready, answer_refusal, answer_success, pass_response_headers, preflight,
 };
 use privet_policy::format::Format;
+use privet_policy::policy::Response as Listed;
 
 #[test]
 fn every_refusal_has_the_answer_that_its_client_bears() {
@@ -121,8 +122,23 @@ fn a_collector_s_cookies_tags_and_redirects_stay_behind() {
         from.append(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     let mut into = HeaderMap::new();
-    pass_response_headers(&from, &HeaderMap::new(), &mut into);
+    pass_response_headers(&from, &Listed::default(), &HeaderMap::new(), &mut into);
     let mut names: Vec<_> = into.keys().map(HeaderName::as_str).collect();
     names.sort_unstable();
     assert_eq!(names, ["content-type", "retry-after", "vary"]);
+}
+
+#[test]
+fn what_a_destination_s_policy_lists_comes_back_and_no_other_cookie() {
+    let mut from = HeaderMap::new();
+    for (name, value) in
+        [("set-cookie", "sp=1; Path=/; Secure"), ("set-cookie", "uid=u-1"), ("etag", "\"1\""), ("set-cookie", "sp")]
+    {
+        from.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    let listed = Listed { headers: vec!["etag".into()], cookies: vec!["sp".into()] };
+    let mut into = HeaderMap::new();
+    pass_response_headers(&from, &listed, &HeaderMap::new(), &mut into);
+    assert_eq!(into.get_all("set-cookie").iter().collect::<Vec<_>>(), ["sp=1; Path=/; Secure"]);
+    assert_eq!(into["etag"], "\"1\"");
 }

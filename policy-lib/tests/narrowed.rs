@@ -1,0 +1,143 @@
+//! Purposes that are about some contracts and ages only, destinations by where
+//! they sit, detectors by the name of their set.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use privet_policy::action::Action;
+use privet_policy::diagnostic::SourceFile;
+use privet_policy::exposure::exposure;
+use privet_policy::policy::{AgeClass, Policy};
+use privet_policy::prove::{Question, prove};
+
+const POLICY: &str = r#"
+apiVersion: privet.dev/v1alpha1
+kind: Taxonomy
+metadata: {name: shop}
+subjects: {customer.young: "A customer who is not of age."}
+---
+apiVersion: privet.dev/v1alpha1
+kind: Purpose
+metadata: {name: analytics.reporting.content_performance}
+basis: consent
+granted_by: [{field: {path: consent, given: ["yes"]}}]
+ages: [adult]
+---
+apiVersion: privet.dev/v1alpha1
+kind: Purpose
+metadata: {name: essential.legal_obligation}
+basis: legal_obligation
+contracts: [shop.order]
+---
+apiVersion: privet.dev/v1alpha1
+kind: Destination
+metadata: {name: near}
+url: http://127.0.0.1:8081
+primary: true
+recipient: processor
+located_in: [eu]
+purposes: [analytics.reporting.content_performance, essential.legal_obligation]
+---
+apiVersion: privet.dev/v1alpha1
+kind: Destination
+metadata: {name: far}
+url: http://127.0.0.1:8082
+recipient: processor
+located_in: [us-ca]
+purposes: [analytics.reporting.content_performance]
+---
+apiVersion: privet.dev/v1alpha1
+kind: Contract
+metadata: {name: shop.view}
+match: {format: json, type: view}
+subjects: [customer]
+fields:
+  text: {category: user.behavior.search_history}
+  email: {category: user.contact.email}
+---
+apiVersion: privet.dev/v1alpha1
+kind: Contract
+metadata: {name: shop.order}
+match: {format: json, type: order}
+subjects: [customer.young]
+fields:
+  text: {category: user.behavior.search_history}
+  email: {category: user.contact.email}
+---
+apiVersion: privet.dev/v1alpha1
+kind: DetectorSet
+metadata: {name: contacts}
+detectors: [EMAIL_ADDRESS, PHONE_NUMBER]
+---
+apiVersion: privet.dev/v1alpha1
+kind: Rule
+metadata: {name: texts}
+data: [user.behavior.search_history]
+for: [analytics.reporting, essential.legal_obligation]
+action: {scrub: {detectors: [contacts, IP_ADDRESS]}}
+---
+apiVersion: privet.dev/v1alpha1
+kind: Rule
+metadata: {name: addresses}
+data: [user.contact.email]
+for: [analytics.reporting, essential.legal_obligation]
+action: keep
+---
+apiVersion: privet.dev/v1alpha1
+kind: Rule
+metadata: {name: nothing-overseas}
+data: [user.contact]
+for: [analytics]
+located_in: [us]
+action: drop
+"#;
+
+fn policy() -> Policy {
+    let files = [SourceFile { name: "policy.yaml".to_owned(), text: POLICY.to_owned() }];
+    let compiled = privet_policy::compile(&files);
+    let said: Vec<String> = compiled.diagnostics.iter().map(|said| said.render(&files, false)).collect();
+    compiled.policy.unwrap_or_else(|| panic!("{}", said.join("\n")))
+}
+
+#[test]
+fn a_purpose_is_about_its_contracts_and_ages_only() {
+    let policy = policy();
+    let rows = exposure(&policy);
+    assert!(rows.iter().any(|row| policy.purpose_name(row.purpose) == "essential.legal_obligation"));
+    for row in &rows {
+        let contract = policy.contract_name(row.contract);
+        match policy.purpose_name(row.purpose) {
+            "essential.legal_obligation" => assert!(contract.starts_with("shop.order"), "{contract}"),
+            _ => assert!(!row.ages.contains(&AgeClass::Child), "{row:?}"),
+        }
+    }
+    let question = Question {
+        never: "user.contact.email",
+        to: None,
+        purpose: Some("analytics"),
+        unless_consent: None,
+        allow: &[],
+    };
+    let answer = prove(&policy, &question);
+    assert!(!answer.leaves.is_empty());
+    assert!(answer.leaves.iter().all(|way| way.age != AgeClass::Child), "{:?}", answer.leaves);
+}
+
+#[test]
+fn a_rule_knows_destinations_by_where_they_sit() {
+    let policy = policy();
+    let leaves = |to: &str| {
+        exposure(&policy).iter().any(|row| {
+            policy.destination(row.destination).name == to
+                && row.field(&policy).is_some_and(|field| field.path.to_string() == "email")
+        })
+    };
+    assert!(leaves("near"));
+    assert!(!leaves("far"), "`us` covers `us-ca`");
+}
+
+#[test]
+fn a_set_of_detectors_is_what_it_lists() {
+    let policy = policy();
+    let row = exposure(&policy).into_iter().find(|row| matches!(row.action, Action::Scrub(_))).unwrap();
+    assert_eq!(row.action.to_string(), "scrub EMAIL_ADDRESS, PHONE_NUMBER, IP_ADDRESS");
+    assert_eq!(policy.contracts()[0].subjects, ["customer.young"]);
+}
