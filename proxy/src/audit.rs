@@ -882,7 +882,9 @@ mod tests {
     fn check(root: &Path) -> Report {
         let keys = VerifierKey::parse_all(&std::fs::read_to_string(root.join("anchor/vkey")).unwrap()).unwrap();
         let anchor = std::fs::read_to_string(root.join("anchor/checkpoint")).unwrap();
-        let report = verify(&root.join("log"), &Options { keys: Some(keys), anchor: Some(anchor) }).unwrap();
+        let report =
+            verify(&root.join("log"), &Options { keys: Some(keys), anchor: Some(anchor), ..Options::default() })
+                .unwrap();
         assert!(report.is_clean(), "{:#?}", report.findings);
         report
     }
