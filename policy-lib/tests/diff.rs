@@ -48,7 +48,7 @@ fn what_no_cell_shows_loosens_one_way_only() {
         (&everywhere, "everywhere: true\n", "", format!("{purpose}: everywhere")),
     ] {
         let loose = edited(tight, from, to);
-        assert_eq!(loosened(tight, &loose), [said.clone()], "{from}");
+        assert_eq!(loosened(tight, &loose), [said.as_str()], "{from}");
         assert_eq!(loosened(&loose, tight), Vec::<String>::new(), "{said}");
     }
 }

@@ -26,6 +26,7 @@ pub mod remember;
 pub mod request;
 pub mod run;
 pub mod sidecar;
+pub mod signing;
 pub mod tasks;
 pub mod tls;
 pub mod transform;

@@ -12,6 +12,7 @@ use std::sync::Mutex;
 
 use metrics::{Counter, Gauge, Histogram, Key, Label as Pair, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use privet_audit_log::record::RefusalReason;
 
 /// A closed set of label values.
 pub trait Label: Copy + 'static {
@@ -162,6 +163,31 @@ label! {
     }
 }
 
+label! {
+    /// What a refused policy bundle lacked.
+    BundleRefused as "reason" {
+        /// It had no signature.
+        Unsigned = "unsigned",
+        /// None of its signatures was a configured signer's over it.
+        WronglySigned = "wrongly_signed",
+        /// Too few signed.
+        TooFewSigners = "too_few_signers",
+        /// Too few signed for a change that lets more leave.
+        TooFewToLoosen = "too_few_to_loosen",
+    }
+}
+
+impl From<RefusalReason> for BundleRefused {
+    fn from(reason: RefusalReason) -> Self {
+        match reason {
+            RefusalReason::Unsigned => Self::Unsigned,
+            RefusalReason::WronglySigned => Self::WronglySigned,
+            RefusalReason::TooFewSigners => Self::TooFewSigners,
+            RefusalReason::TooFewToLoosen => Self::TooFewToLoosen,
+        }
+    }
+}
+
 /// One counter for each value of a label.
 pub struct Counters<L> {
     handles: Vec<Counter>,
@@ -231,6 +257,8 @@ pub struct Metrics {
     pub reloads_rejected: Counters<Reloaded>,
     /// 1 while the files on disk are not what is in force: is somebody's change still not in force?
     pub reload_stale: Gauges<Reloaded>,
+    /// Policy bundles refused for want of signatures: is somebody changing policies without the others?
+    pub bundles_refused: Counters<BundleRefused>,
     /// 1 while requests are served: is this pod ready?
     pub ready: Gauge,
     /// Seconds to make a record durable: does the disk slow us down?
@@ -347,6 +375,11 @@ impl Metrics {
                 "privet_reload_stale",
                 Unit::Count,
                 "1 while the files are not what is in force: is somebody's change still not in force?",
+            ),
+            bundles_refused: declare.counters(
+                "privet_bundles_refused_total",
+                Unit::Count,
+                "policy bundles refused for want of signatures: is somebody changing policies without the others?",
             ),
             ready: declare.gauge("privet_ready", Unit::Count, "1 while requests are served: is this pod ready?"),
             audit_seconds: declare.histogram(
