@@ -25,6 +25,7 @@ pub mod reload;
 pub mod remember;
 pub mod request;
 pub mod run;
+pub mod shadow;
 pub mod sidecar;
 pub mod signing;
 pub mod tasks;

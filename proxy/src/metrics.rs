@@ -156,10 +156,32 @@ label! {
     Reloaded as "what" {
         /// The policy directory.
         Policies = "policies",
+        /// The directory of the policy in shadow.
+        Shadow = "shadow",
         /// The keyring directory.
         Keyring = "keyring",
         /// Certificates, keys and authorities.
         Certificates = "certificates",
+    }
+}
+
+label! {
+    /// What the policy in shadow would do with an event, beside the one that is enforced.
+    ShadowEffect as "effect" {
+        /// The same.
+        Same = "same",
+        /// Less of it would leave.
+        Tighter = "tighter",
+        /// More of it would leave.
+        Looser = "looser",
+        /// Some more and some less, or in forms that cannot be ordered.
+        Mixed = "mixed",
+        /// It would leave, and does not.
+        WouldLeave = "would_leave",
+        /// It would not leave, and does.
+        WouldNotLeave = "would_not_leave",
+        /// The policy in shadow could not judge it, a fault in privet.
+        Failed = "failed",
     }
 }
 
@@ -259,6 +281,8 @@ pub struct Metrics {
     pub reload_stale: Gauges<Reloaded>,
     /// Policy bundles refused for want of signatures: is somebody changing policies without the others?
     pub bundles_refused: Counters<BundleRefused>,
+    /// Events, by what the policy in shadow would do with them: is it what we meant?
+    pub shadow_events: Counters<ShadowEffect>,
     /// 1 while requests are served: is this pod ready?
     pub ready: Gauge,
     /// Seconds to make a record durable: does the disk slow us down?
@@ -380,6 +404,11 @@ impl Metrics {
                 "privet_bundles_refused_total",
                 Unit::Count,
                 "policy bundles refused for want of signatures: is somebody changing policies without the others?",
+            ),
+            shadow_events: declare.counters(
+                "privet_shadow_events_total",
+                Unit::Count,
+                "events by what the policy in shadow would do with them: is it what we meant?",
             ),
             ready: declare.gauge("privet_ready", Unit::Count, "1 while requests are served: is this pod ready?"),
             audit_seconds: declare.histogram(

@@ -343,6 +343,7 @@ impl Followed {
 const fn note_name(what: Reloaded) -> &'static str {
     match what {
         Reloaded::Policies => "policies",
+        Reloaded::Shadow => "shadow",
         Reloaded::Keyring => "keyring",
         Reloaded::Certificates => "certificates",
     }

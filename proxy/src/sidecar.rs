@@ -4,6 +4,7 @@
 //! without one that can, nothing passes.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::policies;
 use crate::reload::{Files, Place, Source, contents_digest};
 use crate::remember::WireRefusals;
 use crate::run::{Foundation, chain};
+use crate::shadow::{Board, Shadow};
 use crate::signing::{self, Refused};
 use crate::transform::Enforcement;
 
@@ -82,6 +84,7 @@ impl Sidecar {
             recorder: recorder.clone(),
             client: Arc::clone(&foundation.client),
             health: Arc::clone(&foundation.health),
+            board: Arc::clone(&foundation.shadow),
             clock: Arc::clone(&foundation.clock),
             exports,
             signatures: config.signatures.clone(),
@@ -111,6 +114,7 @@ impl Sidecar {
             .map(|place| (Reloaded::Keyring, place))
             .into_iter()
             .chain([(Reloaded::Policies, Place::policies(&config.policies))])
+            .chain(config.shadow.as_deref().map(|shadow| (Reloaded::Shadow, Place::policies(shadow))))
         {
             let loaded = self.first_load(what, &place).unwrap_or_default();
             let loader = Arc::clone(&self.loader);
@@ -126,6 +130,10 @@ impl Sidecar {
         let applied = files.and_then(|files| self.loader.apply(what, &files).map(|_| contents_digest(&files)));
         applied
             .map_err(|why| {
+                if what == Reloaded::Shadow {
+                    tracing::error!("the policy in shadow is not usable, which changes nothing else:\n{why}");
+                    return self.loader.health.note("shadow", why);
+                }
                 tracing::error!(what = ?what, "not usable, nothing passes until it is:\n{why}");
                 let why = why.lines().next().unwrap_or_default();
                 self.loader.health.note("start", format!("nothing passes, {} not usable: {why}", what.value()));
@@ -189,6 +197,7 @@ struct Loader {
     recorder: Recorder,
     client: Arc<Client>,
     health: Arc<Health>,
+    board: Arc<Board>,
     clock: Arc<dyn Clock>,
     exports: export::Settings,
     signatures: Option<Signatures>,
@@ -201,6 +210,8 @@ struct Loader {
 struct Current {
     keyring: Option<Arc<Keyring>>,
     policy: Option<CurrentPolicy>,
+    /// The policy in shadow.
+    shadow: Option<Arc<Policy>>,
     /// What was in force before this start, as far as the log knows.
     before: Option<Arc<Policy>>,
     /// The policy that was refused last, so that it is recorded once.
@@ -223,6 +234,9 @@ impl Loader {
     }
 
     fn apply(&self, what: Reloaded, files: &Files) -> Result<String, String> {
+        if what == Reloaded::Shadow {
+            return self.apply_shadow(files);
+        }
         let mut current = self.lock();
         match what {
             Reloaded::Keyring => {
@@ -244,6 +258,39 @@ impl Loader {
                 Ok(digest)
             }
         }
+    }
+
+    /// Takes a policy in shadow. Nothing leaves by it, so nobody has to have signed it;
+    /// a compiler that panics on it must not end the thread that loads the others.
+    fn apply_shadow(&self, files: &Files) -> Result<String, String> {
+        let compiled = catch_unwind(AssertUnwindSafe(|| {
+            let sources = policies::sources(files).map_err(|error| chain(&error))?;
+            let loaded = policies::compile(&sources);
+            loaded.policy.map(|(policy, _)| policy).ok_or_else(|| policies::errors(&sources, &loaded.diagnostics))
+        }));
+        let policy = compiled.unwrap_or_else(|_| Err("the compiler panicked, a fault in privet".to_owned()))?;
+        let digest = policy.digest().to_string();
+        let mut current = self.lock();
+        current.shadow = Some(Arc::new(policy));
+        if let Some(in_force) = self.line.in_force() {
+            in_force.shadow.store(self.shadow_beside(&in_force.enforcement.policy, &current));
+        }
+        tracing::info!(%digest, "policy in shadow");
+        Ok(digest)
+    }
+
+    /// The policy in shadow beside one that is enforced, from now on what is shown. Counts
+    /// go on as long as both stay what they are.
+    fn shadow_beside(&self, enforced: &Arc<Policy>, current: &Current) -> Option<Arc<Shadow>> {
+        let shadow = current.shadow.clone()?;
+        let running = self.line.in_force().and_then(|in_force| in_force.shadow.load_full());
+        if let Some(running) = running.filter(|running| running.is_of(enforced, &shadow)) {
+            return Some(running);
+        }
+        let (since, metrics) = (self.clock.now(), Arc::clone(&self.metrics));
+        let shadow = Arc::new(Shadow::beside(Arc::clone(enforced), shadow, since, metrics));
+        self.board.show(Some(Arc::clone(&shadow)));
+        Some(shadow)
     }
 
     fn compile(&self, files: &Files, current: &mut Current) -> Result<CurrentPolicy, String> {
@@ -318,6 +365,7 @@ impl Loader {
             policy: loaded.number,
             destinations: numbers.map_err(|error| error.to_string())?,
             classes: Arc::clone(&loaded.classes),
+            shadow: self.shadow_beside(&loaded.policy, current).into(),
         });
         self.tell(&loaded.policy);
         Ok(())
