@@ -1,4 +1,4 @@
-//! How a new policy comes into force: signatures, refusals, restarts.
+//! How a new policy comes into force: signatures, refusals, restarts, and what it does in shadow before.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
@@ -48,6 +48,10 @@ impl Collector {
             }
         });
         Self { address, bodies }
+    }
+
+    fn bodies(&self) -> Vec<Vec<u8>> {
+        self.bodies.lock().unwrap().clone()
     }
 
     fn times(&self) -> Vec<String> {
@@ -389,4 +393,100 @@ fn a_key_is_made_once_for_its_owner_and_signs_what_compiles() {
     assert_eq!(fs::read_to_string(office.path("policies/signatures/marla.sig")).unwrap(), line, "nothing was signed");
     assert_eq!(privet(&["sign", &policies, "--key", &odalys]).status.code(), Some(2));
     assert_eq!(privet(&["sign", &policies]).status.code(), Some(2));
+}
+
+const IN_SHADOW: &str = "{enforce: policies, shadow: next}";
+
+/// Sends the same events to a sidecar; gives what they were answered.
+fn send_all(privet: &Running) -> Vec<(u16, String)> {
+    let mut answers: Vec<_> = (0..8).map(|user| privet.post(&search(&format!("user-{user}"), user % 4 != 0))).collect();
+    answers.push(privet.post("{\"userId\":\"user-77\""));
+    answers.push(privet.post(&search("user-9", true).replace("Search Performed", "Order Completed")));
+    answers
+}
+
+/// The counts that are not zero.
+fn counted(privet: &Running) -> serde_json::Value {
+    let (status, text) = Running::get(privet.admin, "/v1/shadow");
+    assert_eq!(status, 200, "{text}");
+    let mut counts: serde_json::Value = serde_json::from_str(&text).unwrap();
+    counts["events"].as_object_mut().unwrap().retain(|_, events| *events != 0);
+    counts
+}
+
+#[test]
+fn a_policy_in_shadow_counts_and_changes_nothing() {
+    let alone = Office::new("policies", "");
+    alone.policy("hour", &[]);
+    let privet = Running::start(alone.directory.path());
+    let answers = send_all(&privet);
+    assert_eq!(Running::get(privet.admin, "/v1/shadow").0, 404);
+    privet.stop();
+    let (bodies, report) = (alone.collector.bodies(), alone.report());
+    assert_eq!(bodies.len(), 6);
+    for (shadow, effects) in [
+        ("{time: day}", serde_json::json!({"same": 3, "tighter": 6})),
+        ("{time: minute}", serde_json::json!({"looser": 6, "same": 3})),
+        ("{time: hour}", serde_json::json!({"same": 9})),
+    ] {
+        let office = Office::new(IN_SHADOW, "");
+        office.policy("hour", &[]);
+        office.put("next", &office.design().replace("{time: hour}", shadow), &[]);
+        let privet = Running::start(office.directory.path());
+        assert_eq!(send_all(&privet), answers, "{shadow}");
+        let counts = counted(&privet);
+        assert_eq!(counts["events"], effects, "{shadow}");
+        for (effect, events) in effects.as_object().unwrap() {
+            let series = format!("privet_shadow_events_total{{effect=\"{effect}\"}}");
+            assert_eq!(privet.metric(&series), events.as_u64().unwrap());
+        }
+        let text = counts.to_string();
+        for personal in ["user-", "quillfeather", "203.0.113", "Order Completed", "undeclared"] {
+            assert!(!text.contains(personal), "{personal} in {text}");
+        }
+        privet.stop();
+        assert_eq!(office.collector.bodies(), bodies, "{shadow}");
+        let beside = office.report();
+        assert_eq!(beside.totals.kept, report.totals.kept);
+        // The collector's port is in the policy, so only its digest may differ.
+        let classes = |report: &Report| {
+            let documents = report.classes.iter().map(|class| class.document.replace(&class.policy, "this policy"));
+            documents.collect::<Vec<_>>()
+        };
+        assert_eq!(classes(&beside), classes(&report), "{shadow}");
+        assert_eq!(beside.policies.len(), 1, "the log knows one policy");
+    }
+}
+
+#[test]
+fn a_policy_in_shadow_that_does_not_compile_changes_nothing_and_a_good_one_begins_to_count() {
+    let office = Office::new(IN_SHADOW, "signatures: {signers: SIGNERS, required: 1}\n");
+    office.policy("hour", &["marla"]);
+    office.put("next", "kind: Nonsense\n", &[]);
+    let privet = Running::start(office.directory.path());
+    assert_eq!(privet.post(&search("user-1", true)).0, 200);
+    assert_eq!(Running::get(privet.admin, "/v1/shadow").0, 404);
+    let ready = privet.readyz();
+    assert!(ready.contains("\"shadow\": ") && ready.contains("\"ready\": true"), "{ready}");
+    // Nothing leaves by it, so nobody has to sign it.
+    office.put("next", &office.design().replace("{time: hour}", "{time: day}"), &[]);
+    privet.until("the shadow in use", |privet| Running::get(privet.admin, "/v1/shadow").0 == 200);
+    privet.post(&search("user-2", true));
+    assert_eq!(counted(&privet)["events"], serde_json::json!({"tighter": 1}));
+    let fields = &counted(&privet)["compared"][0]["fields"];
+    assert!(fields.to_string().contains("generalize time hour -> generalize time day"), "{fields}");
+    // A broken one leaves the one before it counting.
+    office.put("next", "kind: Nonsense\n", &[]);
+    privet.until("the broken one told", |privet| privet.metric(r#"privet_reload_stale{what="shadow"}"#) == 1);
+    privet.post(&search("user-3", true));
+    assert_eq!(counted(&privet)["events"], serde_json::json!({"tighter": 2}));
+    // What is tried out is then enforced, and beside itself nothing differs.
+    office.policy("day", &["odalys"]);
+    privet.until("the new one in force", |privet| counted(privet)["enforced"] == counted(privet)["shadow"]);
+    privet.post(&search("user-4", true));
+    assert_eq!(counted(&privet)["events"], serde_json::json!({"same": 1}));
+    assert_eq!(office.collector.times(), [HOUR, HOUR, HOUR, DAY]);
+    privet.stop();
+    assert_eq!(office.refusals(), []);
+    assert_eq!(office.report().policies.len(), 2);
 }
