@@ -215,9 +215,10 @@ impl Shadow {
     /// All counts since both policies are beside each other.
     #[must_use]
     pub fn json(&self) -> Value {
-        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        // Whoever reads slowly must not keep a request waiting for the lock.
+        let rows = self.kept.read().unwrap_or_else(PoisonError::into_inner).rows.clone();
         let mut groups: BTreeMap<(Option<&str>, &str), Group<'_>> = BTreeMap::new();
-        for row in &kept.rows {
+        for row in &rows {
             let events = row.events.load(AtomicOrdering::Relaxed);
             let place = (row.what.contract.as_deref(), row.what.destination.as_str());
             groups.entry(place).or_default().add(&row.what, events);

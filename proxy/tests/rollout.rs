@@ -334,6 +334,22 @@ fn a_restart_is_no_way_around_those_who_may_loosen() {
 }
 
 #[test]
+fn a_copy_beside_the_log_that_was_changed_is_no_policy_to_compare_with() {
+    let office = Office::new("policies", TWO_TO_LOOSEN);
+    office.policy("hour", &["marla", "odalys"]);
+    Running::start(office.directory.path()).stop();
+    let kept = fs::read_dir(office.path("log/policies")).unwrap().next().unwrap().unwrap().path();
+    let file = kept.join("policy.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("action: pseudonymize", "action: keep")).unwrap();
+    office.policy("day", &["marla"]);
+    let privet = Running::start(office.directory.path());
+    assert_eq!(privet.post(&search("user-1", true)).0, 429);
+    assert!(privet.readyz().contains("the log knows of no policy before them"), "{}", privet.readyz());
+    privet.stop();
+}
+
+#[test]
 fn a_policy_that_was_changed_after_signing_is_wrongly_signed() {
     let office = Office::new("policies", "signatures: {signers: SIGNERS, required: 1}\n");
     office.policy("day", &["marla", "odalys", "tavish"]);
