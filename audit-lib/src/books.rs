@@ -142,6 +142,11 @@ impl Books {
             // A policy that comes back keeps its number.
             Record::PolicyLoad(policy) if policy.n < self.policies => {}
             Record::PolicyLoad(policy) => count_up(&mut self.policies, policy.n, "policy", &mut wrong),
+            Record::PolicyRefused(refused) if refused.signers.len() as u64 >= refused.required => {
+                let (signed, needed) = (refused.signers.len(), refused.required);
+                let message = format!("a policy was refused that {signed} signed where {needed} were needed");
+                report(&mut wrong, "policy_refused", message);
+            }
             Record::Class(class) => {
                 count_up(&mut self.classes, class.n, "class", &mut wrong);
                 declared(class.policy, self.policies, "policy", &mut wrong);

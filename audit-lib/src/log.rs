@@ -19,7 +19,7 @@ use crate::counts::Delta;
 use crate::disk::{DiskOp, Gate, replace, sync_dir};
 use crate::note::{Signer, VerifierKey, check_origin};
 use crate::record::{Close, Degraded, Gap, Open, Previous, Record};
-use crate::recover::{Ended, OpenError, finish, round_ms};
+use crate::recover::{Ended, OpenError, finish, last_policy, round_ms};
 use crate::stored::{Stored, incarnations};
 use crate::volume::{Draft, Stamp, Volume, WriteError};
 
@@ -115,6 +115,9 @@ pub struct Recovered {
     pub before: Option<Ended>,
     /// An incarnation that the anchor names and the log does not have.
     pub lost: Option<Previous>,
+    /// The digest of the policy that was in force last, as far as the log knows:
+    /// none where an incarnation is lost that may have had another.
+    pub policy: Option<String>,
 }
 
 /// What one commit carries.
@@ -168,7 +171,8 @@ impl Log {
         let last = numbers.last().copied().unwrap_or(0);
         let (anchored, lost) = anchored_past(anchor.as_ref(), &settings.origin, last, &dir)?;
         let number = last.max(anchored) + 1;
-        let recovered = Recovered { incarnation: number, before, lost };
+        let policy = if lost.is_some() { None } else { last_in_force(before.as_ref(), &dir, &numbers)? };
+        let recovered = Recovered { incarnation: number, before, lost, policy };
         let log = Self::begin(settings, anchor, &recovered, now, lock)?;
         Ok((log, recovered))
     }
@@ -479,6 +483,21 @@ fn rounded(now: Moment) -> Stamp {
 
 fn events_of(delta: &Delta) -> u64 {
     delta.arrivals.events.max(delta.decisions.events())
+}
+
+/// The policy of the newest incarnation that had one. Those that had none decided
+/// nothing, so there is little in them to read.
+fn last_in_force(before: Option<&Ended>, dir: &Path, numbers: &[u64]) -> Result<Option<String>, OpenError> {
+    if let Some(policy) = before.and_then(|before| before.policy.clone()) {
+        return Ok(Some(policy));
+    }
+    for number in numbers.iter().rev().skip(1) {
+        let policy = last_policy(&Stored::new(dir, *number)).map_err(OpenError::disk("read an earlier policy", dir))?;
+        if policy.is_some() {
+            return Ok(policy);
+        }
+    }
+    Ok(None)
 }
 
 fn counts_only(delta: &Delta) -> Delta {

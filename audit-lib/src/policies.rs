@@ -1,5 +1,9 @@
 //! The policy bundles that ran, kept beside the log so that an auditor can
 //! compile them again: `policies/<digest>/` holds the files as they were.
+//!
+//! Two bundles may have one digest, since comments and signatures are no part of
+//! what a policy means. The first keeps its place; another one is kept in
+//! `policies/<digest>-<bundle>/`. Promise: what a record names is never written over.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -54,24 +58,71 @@ pub fn bundle_dir(log: &Path, digest: &str) -> Result<PathBuf, BundleError> {
     if well_formed { Ok(log.join("policies").join(hex)) } else { Err(BundleError::Digest) }
 }
 
+/// The two places where a bundle may be kept, the plainer first.
+fn places(log: &Path, digest: &str, bundle: &str) -> Result<[PathBuf; 2], BundleError> {
+    let first = bundle_dir(log, digest)?;
+    let hex = bundle_dir(log, bundle)?;
+    let mut name = first.file_name().unwrap_or_default().to_owned();
+    name.push("-");
+    name.push(hex.file_name().unwrap_or_default());
+    Ok([first.clone(), first.with_file_name(name)])
+}
+
 /// Stores a bundle durably and gives the record that will name it, numbered `n`.
 ///
 /// # Errors
 /// See [`BundleError`].
 pub fn store(log: &Path, n: u32, digest: &str, files: &Files) -> Result<PolicyLoad, BundleError> {
-    let dir = bundle_dir(log, digest)?;
+    let bundle = bundle_digest(files);
+    let places = places(log, digest, &bundle)?;
     if !files.keys().all(|name| is_plain(name)) {
         return Err(BundleError::FileName);
     }
-    let disk = |source| BundleError::Disk { at: dir.clone(), source };
-    fs::create_dir_all(&dir).map_err(disk)?;
-    for (name, bytes) in files {
-        replace(&dir.join(name), bytes, true).map_err(disk)?;
+    let load = PolicyLoad { n, digest: digest.to_owned(), bundle, files: files.len() as u64, signers: Vec::new() };
+    if find(log, &load)?.is_none() {
+        let [first, second] = places;
+        write_whole(if first.exists() { &second } else { &first }, files)?;
     }
+    Ok(load)
+}
+
+/// Writes a directory under another name first, so that it is there whole or not at all.
+fn write_whole(dir: &Path, files: &Files) -> Result<(), BundleError> {
+    let disk = |source| BundleError::Disk { at: dir.to_owned(), source };
+    let mut name = dir.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    let making = dir.with_file_name(name);
+    // What is left of an earlier attempt, if anything.
+    for left in [making.as_path(), dir] {
+        if left.exists() {
+            fs::remove_dir_all(left).map_err(disk)?;
+        }
+    }
+    fs::create_dir_all(&making).map_err(disk)?;
+    for (name, bytes) in files {
+        replace(&making.join(name), bytes, true).map_err(disk)?;
+    }
+    sync_dir(&making).and_then(|()| fs::rename(&making, dir)).map_err(disk)?;
     for parent in dir.ancestors().skip(1).take(2) {
         sync_dir(parent).map_err(disk)?;
     }
-    Ok(PolicyLoad { n, digest: digest.to_owned(), bundle: bundle_digest(files), files: files.len() as u64 })
+    Ok(())
+}
+
+/// The files of a bundle as a record names it; `None` where nothing kept is that bundle.
+///
+/// # Errors
+/// See [`BundleError`].
+pub fn find(log: &Path, load: &PolicyLoad) -> Result<Option<Files>, BundleError> {
+    for dir in places(log, &load.digest, &load.bundle)? {
+        if dir.is_dir() {
+            let files = read(&dir)?;
+            if bundle_digest(&files) == load.bundle && files.len() as u64 == load.files {
+                return Ok(Some(files));
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn is_plain(name: &str) -> bool {
@@ -122,5 +173,23 @@ mod tests {
             assert!(matches!(store(log.path(), 0, &digest, &files), Err(BundleError::FileName)), "{name}");
         }
         assert!(matches!(store(log.path(), 0, "../../x", &files), Err(BundleError::Digest)));
+    }
+
+    #[test]
+    fn bundles_of_one_digest_are_all_kept_and_what_an_interrupted_write_left_is_in_nobodys_way() {
+        let log = tempfile::tempdir().unwrap();
+        let digest = "a".repeat(64);
+        let bundle = |text: &str| Files::from([("a.yaml".to_owned(), text.as_bytes().to_vec())]);
+        let left = bundle_dir(log.path(), &digest).unwrap().with_extension("tmp");
+        fs::create_dir_all(&left).unwrap();
+        fs::write(left.join("half.yaml"), "kind").unwrap();
+        let texts = ["kind: Rule", "kind: Rule # why", "kind: Rule # why", "kind: Rule"];
+        let loads: Vec<_> = texts.map(|text| store(log.path(), 0, &digest, &bundle(text)).unwrap()).into();
+        for (load, text) in loads.iter().zip(texts) {
+            assert_eq!(find(log.path(), load).unwrap(), Some(bundle(text)), "{text}");
+        }
+        assert_eq!(fs::read_dir(log.path().join("policies")).unwrap().count(), 2);
+        let other = PolicyLoad { bundle: format!("sha256:{}", "0".repeat(64)), ..loads[0].clone() };
+        assert_eq!(find(log.path(), &other).unwrap(), None);
     }
 }

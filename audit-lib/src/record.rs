@@ -105,6 +105,53 @@ pub struct PolicyLoad {
     pub bundle: String,
     /// Number of files.
     pub files: u64,
+    /// Who signed it, where signatures are required: the configured names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signers: Vec<String>,
+}
+
+/// A policy bundle was not put in force for want of signatures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRefused {
+    /// The digest that the policy compiler gave it.
+    pub digest: String,
+    /// What it lacked.
+    pub reason: RefusalReason,
+    /// Who signed it: the configured names of those whose signature is right.
+    pub signers: Vec<String>,
+    /// How many were needed.
+    pub required: u64,
+    /// How much would newly leave, in cells of the policies' difference; null where that was not asked.
+    pub loosens: Option<u64>,
+    /// The digest of the policy that stays in force; null where there is none.
+    pub stays: Option<String>,
+}
+
+/// What a refused bundle lacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalReason {
+    /// It has no signature at all.
+    Unsigned,
+    /// It has signatures, and none of them is a configured signer's over this bundle.
+    WronglySigned,
+    /// Some signed, fewer than every change needs.
+    TooFewSigners,
+    /// Enough signed for other changes, too few for one that lets more leave.
+    TooFewToLoosen,
+}
+
+impl RefusalReason {
+    /// The word that the log uses.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unsigned => "unsigned",
+            Self::WronglySigned => "wrongly_signed",
+            Self::TooFewSigners => "too_few_signers",
+            Self::TooFewToLoosen => "too_few_to_loosen",
+        }
+    }
 }
 
 /// Gives a class document its number.
@@ -303,6 +350,8 @@ pub enum Record {
     Name(Name),
     /// See [`PolicyLoad`].
     PolicyLoad(PolicyLoad),
+    /// See [`PolicyRefused`].
+    PolicyRefused(PolicyRefused),
     /// See [`Class`].
     Class(Class),
     /// See [`Batch`].
@@ -337,6 +386,7 @@ impl Record {
             Self::Open(_) => "open",
             Self::Name(_) => "name",
             Self::PolicyLoad(_) => "policy.load",
+            Self::PolicyRefused(_) => "policy.refused",
             Self::Class(_) => "class",
             Self::Batch(_) => "batch",
             Self::Outcome(_) => "outcome",
@@ -357,6 +407,7 @@ impl Record {
             Self::Open(body) => serde_json::to_value(body),
             Self::Name(body) => serde_json::to_value(body),
             Self::PolicyLoad(body) => serde_json::to_value(body),
+            Self::PolicyRefused(body) => serde_json::to_value(body),
             Self::Class(body) => serde_json::to_value(body),
             Self::Batch(body) => serde_json::to_value(body),
             Self::Outcome(body) => serde_json::to_value(body),
@@ -427,6 +478,7 @@ impl Entry {
             "open" => Record::Open(read(bytes)?),
             "name" => Record::Name(read(bytes)?),
             "policy.load" => Record::PolicyLoad(read(bytes)?),
+            "policy.refused" => Record::PolicyRefused(read(bytes)?),
             "class" => Record::Class(read(bytes)?),
             "batch" => Record::Batch(Box::new(read(bytes)?)),
             "outcome" => Record::Outcome(read(bytes)?),
@@ -448,13 +500,15 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, RecordError> {
     serde_json::from_slice(bytes).map_err(|_| RecordError::Shape)
 }
 
-/// Something that gets its number the first time it is used.
+/// Something that is said once, before what depends on it; most get their number so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Declaration {
     /// A destination or a listener.
     Name(Name),
     /// A policy, whose files are stored already.
     Policy(PolicyLoad),
+    /// A policy that was not taken.
+    Refused(PolicyRefused),
     /// A class.
     Class {
         /// Its number.
@@ -475,6 +529,7 @@ impl Declaration {
         Ok(match self {
             Self::Name(name) => Record::Name(name.clone()),
             Self::Policy(policy) => Record::PolicyLoad(policy.clone()),
+            Self::Refused(refused) => Record::PolicyRefused(refused.clone()),
             Self::Class { n, policy, doc } => {
                 canonical::check(doc.as_bytes())?;
                 let inline = doc.len() <= INLINE_DOCUMENT_BYTES_MAX;
@@ -507,6 +562,25 @@ mod tests {
         let entry = Entry::parse(later).unwrap();
         assert_eq!(entry.record.kind(), "roster");
         assert_eq!(entry.to_bytes().unwrap(), later);
+    }
+
+    #[test]
+    fn a_refused_bundle_reads_back_and_a_reason_that_nobody_knows_is_no_record() {
+        let refused = PolicyRefused {
+            digest: format!("sha256:{}", "ab".repeat(32)),
+            reason: RefusalReason::TooFewToLoosen,
+            signers: vec!["marla".into()],
+            required: 2,
+            loosens: Some(3),
+            stays: None,
+        };
+        let record = Declaration::Refused(refused.clone()).to_record().unwrap();
+        let bytes = Entry { seq: 1, ts: 0, mono: 0, record }.to_bytes().unwrap();
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        assert!(text.contains(r#""loosens":3"#) && text.contains(r#""reason":"too_few_to_loosen""#), "{text}");
+        assert!(matches!(Entry::parse(&bytes).unwrap().record, Record::PolicyRefused(read) if read == refused));
+        let unknown = text.replace("too_few_to_loosen", "bad_weather");
+        assert_eq!(Entry::parse(unknown.as_bytes()).unwrap_err(), RecordError::Shape);
     }
 
     #[test]

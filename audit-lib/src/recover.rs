@@ -80,6 +80,8 @@ pub struct Ended {
     pub previous: Previous,
     /// What this start had to mend; `None` where it had closed.
     pub mended: Option<Mended>,
+    /// The digest of the policy that was in force last, if there was one.
+    pub policy: Option<String>,
 }
 
 /// What recovery found after a crash.
@@ -99,7 +101,7 @@ pub struct Mended {
 
 /// Ends the incarnation `stored`, mending it if it did not close.
 pub(crate) fn finish(stored: &Stored, anchor: Option<&Anchor>, now_ms: i64, gate: &Gate) -> Result<Ended, OpenError> {
-    let (mut volume, extent) = load(stored, anchor, gate)?;
+    let (mut volume, extent, policy) = load(stored, anchor, gate)?;
     let mended = if volume.books.ended {
         None
     } else {
@@ -108,7 +110,22 @@ pub(crate) fn finish(stored: &Stored, anchor: Option<&Anchor>, now_ms: i64, gate
     stored.tidy().map_err(OpenError::disk("remove unfinished writes", &stored.dir))?;
     volume.tiles.publish(&volume.tree).map_err(OpenError::disk("write tiles", &stored.dir))?;
     let end = volume.checkpoint();
-    Ok(Ended { previous: Previous { origin: end.origin, size: end.size, root: end.root.to_base64() }, mended })
+    let previous = Previous { origin: end.origin, size: end.size, root: end.root.to_base64() };
+    Ok(Ended { previous, mended, policy })
+}
+
+/// The policy that an incarnation had in force last. It is read, not checked: whoever
+/// uses the digest compiles what is kept under it.
+pub(crate) fn last_policy(stored: &Stored) -> io::Result<Option<String>> {
+    let mut policy = None;
+    stored.read(&mut |item| {
+        if let Item::Record(bytes) = item
+            && let Ok(Entry { record: Record::PolicyLoad(load), .. }) = Entry::parse(bytes)
+        {
+            policy = Some(load.digest);
+        }
+    })?;
+    Ok(policy)
 }
 
 fn mend(volume: &mut Volume, extent: &Extent, now_ms: i64) -> Result<Mended, WriteError> {
@@ -168,15 +185,20 @@ struct Loader {
     expected: Vec<Expected>,
     key: Option<VerifierKey>,
     damage: Option<String>,
+    policy: Option<String>,
 }
 
-fn load(stored: &Stored, anchor: Option<&Anchor>, gate: &Gate) -> Result<(Volume, Extent), OpenError> {
+/// An incarnation as it can be written on, how far it reaches, and its last policy.
+type Loaded = (Volume, Extent, Option<String>);
+
+fn load(stored: &Stored, anchor: Option<&Anchor>, gate: &Gate) -> Result<Loaded, OpenError> {
     let notes = notes_about(stored, anchor)?;
     let mut loader = Loader {
         volume: Volume::new(&stored.dir, stored.number, "", gate),
         expected: Vec::new(),
         key: None,
         damage: None,
+        policy: None,
     };
     for (note, from) in &notes {
         match Checkpoint::claimed(note) {
@@ -186,12 +208,12 @@ fn load(stored: &Stored, anchor: Option<&Anchor>, gate: &Gate) -> Result<(Volume
     }
     let extent = stored.read(&mut |item| loader.take(item)).map_err(OpenError::disk("read the log", &stored.dir))?;
     loader.settle(&notes);
-    let Loader { mut volume, damage, .. } = loader;
+    let Loader { mut volume, damage, policy, .. } = loader;
     if let Some(what) = damage {
         return Err(OpenError::Damaged { at: stored.dir.clone(), what });
     }
     volume.wal = Wal::after(stored.wal_dir(), stored.number, extent.end, gate.clone());
-    Ok((volume, extent))
+    Ok((volume, extent, policy))
 }
 
 fn notes_about(stored: &Stored, anchor: Option<&Anchor>) -> Result<Vec<(String, &'static str)>, OpenError> {
@@ -238,6 +260,7 @@ impl Loader {
                 self.volume.origin.clone_from(&open.origin);
                 self.key = VerifierKey::parse(&open.vkey).ok();
             }
+            Record::PolicyLoad(load) => self.policy = Some(load.digest.clone()),
             Record::Batch(_) => {
                 let fates = std::mem::take(&mut self.volume.open.fates);
                 self.volume.open = Delta { fates, ..Delta::default() };

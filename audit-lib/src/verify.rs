@@ -16,13 +16,15 @@ use thiserror::Error;
 
 use crate::note::{Checkpoint, NoteError, VerifierKey};
 use crate::record::Previous;
+use crate::signing::SignerKey;
 use crate::stored::{Stored, incarnations};
 use crate::tree::Hash;
 
 use incarnation::{Carried, Incarnation, Met, Verified};
 
 pub use report::{
-    AccountReport, ClassReport, DestinationReport, Finding, IncarnationReport, PolicyReport, Report, StatedGap, Totals,
+    AccountReport, ClassReport, DestinationReport, Finding, IncarnationReport, PolicyReport, RefusedPolicyReport,
+    Report, StatedGap, Totals,
 };
 
 /// What the auditor brings.
@@ -32,6 +34,8 @@ pub struct Options {
     pub keys: Option<Vec<VerifierKey>>,
     /// A signed checkpoint from outside the log.
     pub anchor: Option<String>,
+    /// The keys of those who sign policies, from outside the log.
+    pub signers: Option<Vec<SignerKey>>,
 }
 
 /// Why there is nothing to say about a log.
@@ -67,7 +71,7 @@ pub fn verify(log: &Path, options: &Options) -> Result<Report, CannotVerify> {
         Err(error) => return Err(disk(error)),
     };
     let anchor = options.anchor.as_deref().map(Checkpoint::claimed).transpose().map_err(CannotVerify::Anchor)?;
-    let mut carried = Carried::default();
+    let mut carried = Carried::new(options.signers.clone());
     let mut verified: Vec<(u64, Verified)> = Vec::new();
     for number in &numbers {
         let stored = Stored::new(log, *number);
@@ -81,6 +85,10 @@ pub fn verify(log: &Path, options: &Options) -> Result<Report, CannotVerify> {
     report.budgets = carried.budgets.into_accounts();
     check_keys(&verified, options, &mut report);
     check_anchor(&verified, anchor.as_ref(), options, &mut report);
+    if options.signers.is_none() && report.policies.iter().any(|policy| !policy.signers.is_empty()) {
+        let word = "no keys of policy signers were given: who signed a policy is the log's word";
+        report.assumptions.push(word.to_owned());
+    }
     Ok(report)
 }
 

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use privet_audit_log::counts::{Delta, Fate};
-use privet_audit_log::record::Declaration;
+use privet_audit_log::record::{Declaration, PolicyLoad};
+use privet_audit_log::signing::{self, Signature, SignerKey};
 use privet_audit_log::verify::{Options, verify};
 use privet_audit_log::{DiskOp, Gate, Log, OpenError, Work};
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use support::{Hand, acknowledged, assert_clean, check, declarations, open, sample, settings, traffic, work};
 
 #[test]
@@ -39,6 +41,77 @@ fn a_log_of_two_incarnations_verifies_and_its_sums_are_those_that_went_in() {
     assert_eq!(report.classes.iter().map(|class| class.events).sum::<u64>(), totals.events);
     assert_eq!(report.policies[0].files, 2);
     assert!(report.gaps.iter().all(|gap| gap.code == "not_running"), "{:?}", report.gaps);
+}
+
+#[test]
+fn refused_policies_are_counted_and_the_one_that_stays_must_have_come_into_force() {
+    let root = support::scratch();
+    sample(root.path());
+    let report = check(root.path());
+    let [refused] = report.refused_policies.as_slice() else { panic!("{:?}", report.refused_policies) };
+    assert_eq!((refused.reason.name(), refused.times, refused.required), ("too_few_signers", 2, 2));
+    assert_eq!(refused.signers, ["marla"]);
+    let other = support::scratch();
+    let mut clock = Hand(0);
+    let (mut log, _) = open(other.path(), clock);
+    let refused = support::refused(Some(format!("sha256:{}", "ef".repeat(32))));
+    let declared = vec![Declaration::Refused(refused)];
+    log.commit(&work(Delta { declared, ..Delta::default() }, false), clock.later(5)).unwrap();
+    log.close(&Delta::default(), clock.later(5)).unwrap();
+    let codes: Vec<_> = check(other.path()).findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, ["policy_refused"]);
+}
+
+#[test]
+fn a_start_knows_the_policy_in_force_before_it_unless_that_log_is_lost() {
+    let root = support::scratch();
+    let mut clock = Hand(0);
+    let (log, first) = open(root.path(), clock);
+    assert_eq!(first.policy, None);
+    log.close(&Delta::default(), clock.later(5)).unwrap();
+    let (mut log, _) = open(root.path(), clock);
+    let declared = declarations(&root.path().join("log"));
+    log.commit(&work(Delta { declared, ..Delta::default() }, false), clock.later(5)).unwrap();
+    drop(log);
+    let known = format!("sha256:{}", "ab".repeat(32));
+    // One that had none does not hide the one before it, whether it closed or not.
+    for _ in 0..3 {
+        let (_, recovered) = open(root.path(), clock);
+        assert_eq!(recovered.policy.as_ref(), Some(&known));
+    }
+    fs::remove_dir_all(root.path().join("log/5")).unwrap();
+    let (_, recovered) = open(root.path(), clock);
+    assert!(recovered.lost.is_some());
+    assert_eq!(recovered.policy, None);
+}
+
+#[test]
+fn a_signer_that_the_log_names_has_to_have_signed_what_is_kept() {
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    let signature = Signature::new(&digest, "marla", pair.sign(&signing::message(&digest)).as_ref()).unwrap();
+    let mut files = support::policy_files();
+    files.insert("marla.sig".to_owned(), signature.to_string().into_bytes());
+    let key = |seed| {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
+        SignerKey::new("marla", pair.public_key().as_ref()).unwrap()
+    };
+    let root = support::scratch();
+    let mut clock = Hand(0);
+    let (mut log, _) = open(root.path(), clock);
+    let load = privet_audit_log::policies::store(&root.path().join("log"), 0, &digest, &files).unwrap();
+    let declared = vec![Declaration::Policy(PolicyLoad { signers: vec!["marla".into()], ..load })];
+    log.commit(&work(Delta { declared, ..Delta::default() }, false), clock.later(5)).unwrap();
+    log.close(&Delta::default(), clock.later(5)).unwrap();
+    let with = |signers| {
+        let options = Options { signers, ..support::armed(root.path()) };
+        verify(&root.path().join("log"), &options).unwrap()
+    };
+    let report = with(Some(vec![key(7)]));
+    assert_clean(&report);
+    assert!(report.policies[0].signers.contains("marla") && report.assumptions.is_empty());
+    assert_eq!(with(Some(vec![key(8)])).findings[0].code, "policy_signature");
+    assert_eq!(with(None).assumptions.len(), 1);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use privet_audit_log::note::VerifierKey;
+use privet_audit_log::signing::SignerKey;
 use privet_audit_log::verify::{Options, Report, verify};
 use serde::Serialize;
 
@@ -48,6 +49,10 @@ struct Verify {
     /// A signed checkpoint from outside the log.
     #[arg(long, value_name = "CHECKPOINT")]
     anchor: Option<PathBuf>,
+    /// Keys of those who sign policies: lines that `privet signer init` printed, or files of them. Whom the log names as
+    /// a policy's signer must then have signed it.
+    #[arg(long, value_name = "KEY")]
+    signer: Vec<String>,
     /// Write the report as JSON.
     #[arg(long)]
     json: bool,
@@ -90,6 +95,7 @@ fn run_verify(arguments: &Verify) -> Result<(String, bool)> {
     let options = Options {
         keys: arguments.key.as_deref().map(read_keys).transpose()?,
         anchor: arguments.anchor.as_deref().map(read_text).transpose()?,
+        signers: read_signers(&arguments.signer)?,
     };
     let mut report = verify(&arguments.log, &options)?;
     let judged = match &arguments.policies {
@@ -127,6 +133,22 @@ fn read_keys(given: &str) -> Result<Vec<VerifierKey>> {
     }
     let text = read_text(Path::new(given)).context("`--key` is neither a verification key nor a file of them")?;
     VerifierKey::parse_all(&text).with_context(|| format!("cannot read the keys in {given}"))
+}
+
+fn read_signers(given: &[String]) -> Result<Option<Vec<SignerKey>>> {
+    let mut keys = Vec::new();
+    for given in given {
+        if let Ok(key) = given.parse() {
+            keys.push(key);
+            continue;
+        }
+        let text =
+            read_text(Path::new(given)).context("`--signer` is neither a signer's public key nor a file of them")?;
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            keys.push(line.parse().with_context(|| format!("cannot read the keys in {given}"))?);
+        }
+    }
+    Ok((!given.is_empty()).then_some(keys))
 }
 
 fn read_text(path: &Path) -> Result<String> {

@@ -74,8 +74,33 @@ fn policies(report: &Report, judged: &Judged, out: &mut String) -> fmt::Result {
             "  {}   {} files, loaded {} times, decided {events} events{equal}",
             policy.digest, policy.files, policy.loads
         )?;
+        if !policy.signers.is_empty() {
+            let signers: Vec<&str> = policy.signers.iter().map(String::as_str).collect();
+            writeln!(out, "    signed by {}", signers.join(", "))?;
+        }
     }
-    nothing(report.policies.is_empty(), out)
+    nothing(report.policies.is_empty(), out)?;
+    refused_policies(report, out)
+}
+
+/// Only where there are some: most logs require no signatures.
+fn refused_policies(report: &Report, out: &mut String) -> fmt::Result {
+    if report.refused_policies.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nPolicies that were refused")?;
+    for refused in &report.refused_policies {
+        let signers = if refused.signers.is_empty() { "nobody".to_owned() } else { refused.signers.join(", ") };
+        writeln!(
+            out,
+            "  {}   {}, {} times: signed by {signers}, {} needed",
+            refused.digest,
+            refused.reason.name(),
+            refused.times,
+            refused.required
+        )?;
+    }
+    Ok(())
 }
 
 fn budgets(report: &Report, out: &mut String) -> fmt::Result {

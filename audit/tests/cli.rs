@@ -99,6 +99,10 @@ fn a_good_log_is_verified_with_everything_that_can_be_brought() {
     assert_eq!((done.status.code(), &report["verified"]), (Some(0), &true.into()));
     assert_eq!(report["destinations"]["collector"]["refused"], 2);
     assert_eq!(report["assumptions"].as_array().unwrap().len(), 2, "no anchor, no policies");
+    let signer = root.path().join("signers");
+    fs::write(&signer, "privet-signer+marla+AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").unwrap();
+    let done = run(&["verify", &log, "--key", literal.trim(), "--signer", signer.to_str().unwrap()]);
+    assert_eq!(done.status.code(), Some(0), "nobody is said to have signed");
 }
 
 #[test]
@@ -128,6 +132,7 @@ fn an_edited_record_exits_1_and_nothing_to_verify_exits_2() {
         vec!["verify".to_owned(), at(root.path(), "log"), "--key".to_owned(), "nonsense".to_owned()],
         vec!["verify".to_owned()],
         vec!["verify".to_owned(), at(root.path(), "log"), "--anchor".to_owned(), at(root.path(), "anchor/vkey")],
+        vec!["verify".to_owned(), at(root.path(), "log"), "--signer".to_owned(), "nonsense".to_owned()],
     ] {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let done = run(&arguments);

@@ -270,6 +270,16 @@ class Choices(unittest.TestCase):
         sources = next(v for v in pod(objects)["volumes"] if v["name"] == "policies")["projected"]["sources"]
         self.assertEqual(sources, [{"configMap": {"name": held[0]["metadata"]["name"]}}])
 
+    def test_signers_and_shadow_reach_the_configuration(self):
+        objects = manifests(values("rollout"))
+        settings = config(objects)
+        self.assertEqual(settings["policies"], {"enforce": "/etc/privet/policies", "shadow": "/etc/privet/shadow"})
+        self.assertEqual(settings["signatures"]["signers"], values("rollout")["signatures"]["signers"])
+        self.assertEqual((settings["signatures"]["required"], settings["signatures"]["required_to_loosen"]), (1, 2))
+        sources = next(v for v in pod(objects)["volumes"] if v["name"] == "shadow")["projected"]["sources"]
+        self.assertEqual(sources, [{"configMap": {"name": "shop-policies-next"}}])
+        self.assertNotIn("signatures", config(manifests(values("least"))))
+
     def test_a_new_policy_does_not_restart_pods_and_a_new_configuration_does(self):
         def template(given):
             return one("Deployment", manifests(given))["spec"]["template"]
@@ -333,6 +343,10 @@ class Refusals(unittest.TestCase):
         self.refused(changed("limits", {"bodyBytesMax": 3000000, "inFlightMiB": 1}), "would never be taken")
         self.refused(changed("limits", {"decodedBytesMax": 1024}), "limits.decodedBytesMax")
         self.refused(changed("jurisdiction", {"header": "x-where"}), "jurisdiction.trustedPeers")
+        self.refused(changed("signatures.required", 3, base="rollout"), "more than the 2 signatures.signers")
+        both = changed("signatures.required", 2, base="rollout")
+        both["signatures"]["requiredToLoosen"] = 1
+        self.refused(both, "signatures.requiredToLoosen is less than signatures.required")
 
     def test_what_the_schema_forbids(self):
         for path, value in {
@@ -349,6 +363,7 @@ class Refusals(unittest.TestCase):
             "formats": [],
             "collector.image.digest": "sha256:short",
             "policies.files": {"../files.yaml": "x"},
+            "signatures.signers": ["marla"],
             "log.persistence.size": "10",
             "keyring.secretName": "Not A Name",
         }.items():

@@ -5,7 +5,10 @@
 //! more consent states or in a form that is not coarser, loosens; the reverse
 //! tightens; another rule with the same effect is neutral. What exposure does
 //! not show and still changes where data goes (an address, what a contract
-//! matches, an export) loosens whenever it changes at all.
+//! matches, which signals are consent, an export) loosens where it may let more
+//! leave.
+
+mod others;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,7 +92,7 @@ pub struct Difference {
 pub struct Other {
     /// Which way.
     pub change: Change,
-    /// `contract`, `destination` or `export`.
+    /// `contract`, `destination`, `purpose` or `export`.
     pub kind: &'static str,
     /// Its name.
     pub name: String,
@@ -123,7 +126,7 @@ pub fn diff(old: &Policy, new: &Policy) -> Diff {
         }
     }
     cells.sort_by(|a, b| (a.change, &a.place).cmp(&(b.change, &b.place)));
-    Diff { cells, others: others(old, new) }
+    Diff { cells, others: others::others(old, new) }
 }
 
 type Key = (Place, String, AgeClass);
@@ -197,51 +200,6 @@ fn add(differences: &mut Vec<Difference>, change: Change, key: &Key, was: Option
             new: is.cloned(),
         }),
     }
-}
-
-fn others(old: &Policy, new: &Policy) -> Vec<Other> {
-    let mut others = Vec::new();
-    for destination in &new.destinations {
-        if let Some(before) = old.destinations.iter().find(|before| before.name == destination.name) {
-            let changed = [
-                ("url", before.url != destination.url),
-                ("recipient", before.recipient != destination.recipient),
-                ("primary", before.primary != destination.primary),
-                ("paths", before.paths != destination.paths),
-            ];
-            let whats = changed.into_iter().filter(|(_, changed)| *changed).map(|(what, _)| what);
-            others.extend(whats.map(|what| loosens("destination", &destination.name, what)));
-        }
-    }
-    for contract in &new.contracts {
-        if let Some(before) = old.contracts.iter().find(|before| before.name == contract.name) {
-            if before.format != contract.format || before.conditions != contract.conditions {
-                others.push(loosens("contract", &contract.name, "match"));
-            }
-            let demands = |contract: &crate::policy::Contract| {
-                let demanding = contract.fields.iter().filter(|field| field.required);
-                demanding.map(|field| field.path.to_string()).collect::<BTreeSet<_>>()
-            };
-            if demands(before) != demands(contract) {
-                others.push(loosens("contract", &contract.name, "required fields"));
-            }
-        }
-    }
-    for export in &new.exports {
-        match old.exports.iter().find(|before| before.name.value == export.name.value) {
-            None => others.push(loosens("export", &export.name.value, "new")),
-            Some(before) if !before.means(export) => {
-                others.push(loosens("export", &export.name.value, "changed"));
-            }
-            Some(_) => {}
-        }
-    }
-    others.sort();
-    others
-}
-
-fn loosens(kind: &'static str, name: &str, what: &'static str) -> Other {
-    Other { change: Change::Loosen, kind, name: name.to_owned(), what }
 }
 
 impl Diff {

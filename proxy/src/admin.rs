@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::shadow::Board;
 use crate::tasks::TaskSet;
 
 /// How far the sidecar is in its life.
@@ -175,6 +176,8 @@ pub struct Pages {
     pub health: Arc<Health>,
     /// What `/metrics` tells.
     pub metrics: Arc<Metrics>,
+    /// What `/v1/shadow` tells.
+    pub shadow: Arc<Board>,
     /// Tells whether the heart stands still.
     pub clock: Arc<dyn Clock>,
 }
@@ -280,6 +283,7 @@ impl Pages {
         match (side, path) {
             (Side::Admin, "/livez") => self.livez(),
             (Side::Admin, "/readyz") => self.readyz(),
+            (Side::Admin, "/v1/shadow") => self.shadow(),
             (Side::Metrics, "/metrics") => self.metrics(),
             _ => text(StatusCode::NOT_FOUND, "not here\n"),
         }
@@ -296,6 +300,13 @@ impl Pages {
     fn readyz(&self) -> Response<Full<Bytes>> {
         let status = if self.health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         page(status, "application/json", format!("{:#}\n", self.health.json()).into())
+    }
+
+    fn shadow(&self) -> Response<Full<Bytes>> {
+        match self.shadow.json() {
+            Some(counts) => page(StatusCode::OK, "application/json", format!("{counts:#}\n").into()),
+            None => text(StatusCode::NOT_FOUND, "no policy is in shadow\n"),
+        }
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
@@ -323,8 +334,12 @@ mod tests {
 
     fn started() -> (Admin, Arc<Health>) {
         let health = Arc::new(Health::default());
-        let pages =
-            Pages { health: Arc::clone(&health), metrics: Arc::default(), clock: Arc::new(SystemClock::default()) };
+        let pages = Pages {
+            health: Arc::clone(&health),
+            metrics: Arc::default(),
+            shadow: Arc::default(),
+            clock: Arc::new(SystemClock::default()),
+        };
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         (start(any, any, pages).unwrap(), health)
     }
@@ -374,5 +389,7 @@ mod tests {
         assert!(get(admin.metrics_address, "/metrics").contains("privet_ready 0"));
         assert!(get(admin.admin_address, "/metrics").starts_with("HTTP/1.1 404"));
         assert!(get(admin.metrics_address, "/readyz").starts_with("HTTP/1.1 404"));
+        assert!(get(admin.metrics_address, "/v1/shadow").starts_with("HTTP/1.1 404"));
+        assert!(get(admin.admin_address, "/v1/shadow").contains("no policy is in shadow"));
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use privet_audit_log::counts::{Delta, Fate, NUMBER_MAX};
 use privet_audit_log::policies::{self, Files};
-use privet_audit_log::record::{Declaration, DpCharge, DpRelease, Name, NameKind, PolicyLoad, Record};
+use privet_audit_log::record::{Declaration, DpCharge, DpRelease, Name, NameKind, PolicyLoad, PolicyRefused, Record};
 use privet_audit_log::{Durability, LEAF_CLASSES, LEAF_MS, Log, Moment, OpenError, Recovered, Settings, Work};
 use privet_dp::digest::Digest;
 use privet_dp::loss::Measure;
@@ -367,12 +367,12 @@ impl Recorder {
         Ok(ListenerNo(n.value))
     }
 
-    /// Stores a policy's files beside the log and records that it is in force.
+    /// Stores a policy's files beside the log and records that it is in force, and who signed it.
     /// Blocks on the disk: call it where reloading happens, not in a request.
     ///
     /// # Errors
     /// The files cannot be stored, or there is no number left.
-    pub fn policy_loaded(&self, digest: &str, files: &Files) -> Result<PolicyNo, CannotRecord> {
+    pub fn policy_loaded(&self, digest: &str, files: &Files, signers: Vec<String>) -> Result<PolicyNo, CannotRecord> {
         let stored = policies::store(&self.shared.log_dir, 0, digest, files).map_err(|error| {
             tracing::error!(error = %error, "cannot keep the policy bundle as evidence");
             match error {
@@ -382,8 +382,14 @@ impl Recorder {
         })?;
         let mut state = self.shared.lock();
         let n = number_for(&mut state.numbers.policies, digest)?.value;
-        state.delta.declared.push(Declaration::Policy(PolicyLoad { n, ..stored }));
+        state.delta.declared.push(Declaration::Policy(PolicyLoad { n, signers, ..stored }));
         Ok(PolicyNo(n))
+    }
+
+    /// Records that a policy was not taken. It is written with the next commit, and
+    /// kept until then: while the log cannot be written nothing passes anyway.
+    pub fn policy_refused(&self, refused: PolicyRefused) {
+        self.shared.count(|delta| delta.declared.push(Declaration::Refused(refused)));
     }
 
     /// The number of a class, declared at its first use. `doc` is its canonical JSON.
@@ -882,7 +888,9 @@ mod tests {
     fn check(root: &Path) -> Report {
         let keys = VerifierKey::parse_all(&std::fs::read_to_string(root.join("anchor/vkey")).unwrap()).unwrap();
         let anchor = std::fs::read_to_string(root.join("anchor/checkpoint")).unwrap();
-        let report = verify(&root.join("log"), &Options { keys: Some(keys), anchor: Some(anchor) }).unwrap();
+        let report =
+            verify(&root.join("log"), &Options { keys: Some(keys), anchor: Some(anchor), ..Options::default() })
+                .unwrap();
         assert!(report.is_clean(), "{:#?}", report.findings);
         report
     }
@@ -896,7 +904,7 @@ mod tests {
 
     fn name(recorder: &Recorder) -> Named {
         let files = Files::from([("rules.yaml".to_owned(), b"kind: Rule".to_vec())]);
-        let policy = recorder.policy_loaded(&"a".repeat(64), &files).unwrap();
+        let policy = recorder.policy_loaded(&"a".repeat(64), &files, Vec::new()).unwrap();
         Named {
             listener: recorder.listener("events").unwrap(),
             to: recorder.destination("collector").unwrap(),

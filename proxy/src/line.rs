@@ -17,7 +17,7 @@ use privet_dp::window::PolicyDigest;
 use privet_policy::consent::{Memory, is_null_id};
 use privet_policy::decide::{Decision, Outcome, value_at};
 use privet_policy::format::Format;
-use privet_policy::policy::{AgeClass, ContractNo, DestinationNo, PurposeNo, Response as Listed};
+use privet_policy::policy::{AgeClass, ContractNo, DestinationNo, Policy, PurposeNo, Response as Listed};
 
 use crate::accept::{self, Carry, Held};
 use crate::audit::{
@@ -33,6 +33,7 @@ use crate::metrics::{EventOutcome, Metrics, RefusedAt};
 use crate::recorded::Recorded;
 use crate::remember::WireRefusals;
 use crate::request::{ListenerFacts, RawRequest};
+use crate::shadow::{Judged, Shadow};
 use crate::transform::{Enforcement, Minimized, transform};
 
 /// Seconds after which a client may try again.
@@ -63,6 +64,8 @@ pub struct InForce {
     pub destinations: Vec<DestNo>,
     /// Its classes' numbers in the log, as far as they occurred.
     pub classes: Arc<Classes>,
+    /// Another policy that is only tried out beside it.
+    pub shadow: ArcSwapOption<Shadow>,
 }
 
 /// What a class is known by inside the process.
@@ -182,7 +185,8 @@ impl Line {
         SCRATCH.with_borrow_mut(|scratch| {
             let decoded = decode(raw, &self.limits, scratch).map_err(|refusal| Stopped::by_decode(raw, refusal))?;
             arrival.decoded(decoded.event_count() as u64);
-            let decisions = self.decide(in_force, raw, &decoded);
+            let shadow = in_force.shadow.load();
+            let (decisions, judged) = self.decide(in_force, shadow.as_deref(), raw, &decoded);
             let minimized = transform(&in_force.enforcement, raw, &decoded, &decisions);
             let format = decoded.format;
             if !room.grow(minimized.bytes().saturating_sub(room.bytes())) {
@@ -192,25 +196,42 @@ impl Line {
             self.observe(in_force, &decoded, &decisions);
             self.metrics.fields_undeclared.increment(u64::from(minimized.undeclared));
             let tally = self.tally(in_force, &decoded, &decisions, &minimized);
+            if let (Some(shadow), Some(judged)) = (&*shadow, &judged) {
+                shadow.count(&decisions, judged);
+            }
             scratch.reclaim(decoded);
             let tally = tally.map_err(|error| self.unrecorded(format, error))?;
             Ok((room, format, minimized, tally))
         })
     }
 
-    fn decide(&self, in_force: &InForce, raw: &RawRequest, decoded: &Decoded) -> Vec<Decision> {
+    /// What becomes of every event, and what would become of it by the policy in shadow.
+    ///
+    /// Both judge on what was refused before this request, and only the refusals that
+    /// the enforced one knows are remembered.
+    fn decide(
+        &self,
+        in_force: &InForce,
+        shadow: Option<&Shadow>,
+        raw: &RawRequest,
+        decoded: &Decoded,
+    ) -> (Vec<Decision>, Option<Judged>) {
         let policy = &in_force.enforcement.policy;
-        let stored = self.refusals.under(policy);
-        let around =
-            Surroundings { stored: &stored, memory: Memory::Forgetful, jurisdiction: None, age: AgeClass::Unknown };
-        let decisions = decide(policy, raw, decoded, &around);
-        drop(stored);
+        let decisions = self.decide_by(policy, raw, decoded);
+        let judged = shadow.map(|shadow| shadow.judge(|policy| self.decide_by(policy, raw, decoded)));
         for refusal in decisions.iter().filter_map(|decision| decision.refusal.as_deref()) {
             if !self.refusals.remember(policy, raw.peer, refusal, raw.received_at.as_millisecond()) {
                 self.metrics.refusals_not_remembered.increment(1);
             }
         }
-        decisions
+        (decisions, judged)
+    }
+
+    fn decide_by(&self, policy: &Policy, raw: &RawRequest, decoded: &Decoded) -> Vec<Decision> {
+        let stored = self.refusals.under(policy);
+        let around =
+            Surroundings { stored: &stored, memory: Memory::Forgetful, jurisdiction: None, age: AgeClass::Unknown };
+        decide(policy, raw, decoded, &around)
     }
 
     /// Shows permitted events to the export line.

@@ -12,6 +12,7 @@ use std::sync::Mutex;
 
 use metrics::{Counter, Gauge, Histogram, Key, Label as Pair, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use privet_audit_log::record::RefusalReason;
 
 /// A closed set of label values.
 pub trait Label: Copy + 'static {
@@ -155,10 +156,57 @@ label! {
     Reloaded as "what" {
         /// The policy directory.
         Policies = "policies",
+        /// The directory of the policy in shadow.
+        Shadow = "shadow",
         /// The keyring directory.
         Keyring = "keyring",
         /// Certificates, keys and authorities.
         Certificates = "certificates",
+    }
+}
+
+label! {
+    /// What the policy in shadow would do with an event, beside the one that is enforced.
+    ShadowEffect as "effect" {
+        /// The same.
+        Same = "same",
+        /// Less of it would leave.
+        Tighter = "tighter",
+        /// More of it would leave.
+        Looser = "looser",
+        /// Some more and some less, or in forms that cannot be ordered.
+        Mixed = "mixed",
+        /// It would leave, and does not.
+        WouldLeave = "would_leave",
+        /// It would not leave, and does.
+        WouldNotLeave = "would_not_leave",
+        /// The policy in shadow could not judge it, a fault in privet.
+        Failed = "failed",
+    }
+}
+
+label! {
+    /// What a refused policy bundle lacked.
+    BundleRefused as "reason" {
+        /// It had no signature.
+        Unsigned = "unsigned",
+        /// None of its signatures was a configured signer's over it.
+        WronglySigned = "wrongly_signed",
+        /// Too few signed.
+        TooFewSigners = "too_few_signers",
+        /// Too few signed for a change that lets more leave.
+        TooFewToLoosen = "too_few_to_loosen",
+    }
+}
+
+impl From<RefusalReason> for BundleRefused {
+    fn from(reason: RefusalReason) -> Self {
+        match reason {
+            RefusalReason::Unsigned => Self::Unsigned,
+            RefusalReason::WronglySigned => Self::WronglySigned,
+            RefusalReason::TooFewSigners => Self::TooFewSigners,
+            RefusalReason::TooFewToLoosen => Self::TooFewToLoosen,
+        }
     }
 }
 
@@ -231,6 +279,10 @@ pub struct Metrics {
     pub reloads_rejected: Counters<Reloaded>,
     /// 1 while the files on disk are not what is in force: is somebody's change still not in force?
     pub reload_stale: Gauges<Reloaded>,
+    /// Policy bundles refused for want of signatures: is somebody changing policies without the others?
+    pub bundles_refused: Counters<BundleRefused>,
+    /// Events, by what the policy in shadow would do with them: is it what we meant?
+    pub shadow_events: Counters<ShadowEffect>,
     /// 1 while requests are served: is this pod ready?
     pub ready: Gauge,
     /// Seconds to make a record durable: does the disk slow us down?
@@ -347,6 +399,16 @@ impl Metrics {
                 "privet_reload_stale",
                 Unit::Count,
                 "1 while the files are not what is in force: is somebody's change still not in force?",
+            ),
+            bundles_refused: declare.counters(
+                "privet_bundles_refused_total",
+                Unit::Count,
+                "policy bundles refused for want of signatures: is somebody changing policies without the others?",
+            ),
+            shadow_events: declare.counters(
+                "privet_shadow_events_total",
+                Unit::Count,
+                "events by what the policy in shadow would do with them: is it what we meant?",
             ),
             ready: declare.gauge("privet_ready", Unit::Count, "1 while requests are served: is this pod ready?"),
             audit_seconds: declare.histogram(

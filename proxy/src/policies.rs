@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use privet_audit_log::signing::SIGNATURE_ENDING;
 use privet_policy::diagnostic::{Diagnostic, Severity, SourceFile};
 use privet_policy::policy::Policy;
 
@@ -37,13 +38,13 @@ pub enum Unreadable {
 pub fn read(path: &Path) -> Result<Vec<SourceFile>, Unreadable> {
     let place = if path.is_file() { Place::Files(vec![path.to_owned()]) } else { Place::policies(path) };
     let files = place.read().map_err(|source| Unreadable::Io { path: path.to_owned(), source })?;
-    if files.is_empty() {
-        return Err(Unreadable::Nothing(path.to_owned()));
+    match sources(&files)? {
+        sources if sources.is_empty() => Err(Unreadable::Nothing(path.to_owned())),
+        sources => Ok(sources),
     }
-    sources(&files)
 }
 
-/// Files as the compiler takes them.
+/// Files as the compiler takes them; signatures are not for it.
 ///
 /// # Errors
 /// [`Unreadable::NotText`].
@@ -52,7 +53,7 @@ pub fn sources(files: &Files) -> Result<Vec<SourceFile>, Unreadable> {
         Ok(text) => Ok(SourceFile { name: name.clone(), text }),
         Err(_) => Err(Unreadable::NotText(name.clone())),
     };
-    files.iter().map(text).collect()
+    files.iter().filter(|(name, _)| !name.ends_with(SIGNATURE_ENDING)).map(text).collect()
 }
 
 /// What came of compiling a directory: policy and exports together.

@@ -20,6 +20,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher as _};
+use privet_audit_log::signing::SIGNATURE_ENDING;
 use sha2::{Digest, Sha256};
 
 use crate::admin::Health;
@@ -78,10 +79,10 @@ impl Default for Timing {
 }
 
 impl Place {
-    /// A directory of policies.
+    /// A directory of policies and their signatures.
     #[must_use]
     pub fn policies(path: &Path) -> Self {
-        Self::Directory { path: path.to_owned(), endings: &[".yaml", ".yml"] }
+        Self::Directory { path: path.to_owned(), endings: &[".yaml", ".yml", SIGNATURE_ENDING] }
     }
 
     /// A directory of keys, or any other where every file counts.
@@ -342,6 +343,7 @@ impl Followed {
 const fn note_name(what: Reloaded) -> &'static str {
     match what {
         Reloaded::Policies => "policies",
+        Reloaded::Shadow => "shadow",
         Reloaded::Keyring => "keyring",
         Reloaded::Certificates => "certificates",
     }
@@ -444,12 +446,12 @@ mod tests {
     fn only_the_named_endings_count_and_folders_are_read() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("rules/.git")).unwrap();
-        for name in ["rules/a.yaml", "rules/.git/c.yaml", "b.yml", "readme.md"] {
+        for name in ["rules/a.yaml", "rules/.git/c.yaml", "b.yml", "marla.sig", "readme.md"] {
             std::fs::write(root.path().join(name), name).unwrap();
         }
         let names: Vec<_> = Place::policies(root.path()).read().unwrap().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["b.yml", "rules/a.yaml"]);
-        assert_eq!(Place::everything_in(root.path()).read().unwrap().len(), 3);
+        assert_eq!(names, ["b.yml", "marla.sig", "rules/a.yaml"]);
+        assert_eq!(Place::everything_in(root.path()).read().unwrap().len(), 4);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::config::{Config, Drain, Listener, Tls};
 use crate::forward::Client;
 use crate::metrics::{Metrics, Reloaded};
 use crate::reload::{self, Place, Source, Timing, Watch, contents_digest};
+use crate::shadow::Board;
 use crate::tasks::{Finish, Signal, TaskSet};
 use crate::tls::{self, ClientIdentity, TlsError};
 
@@ -32,6 +33,8 @@ pub struct Foundation {
     pub health: Arc<Health>,
     /// Where things are counted.
     pub metrics: Arc<Metrics>,
+    /// What there is to see of a policy in shadow.
+    pub shadow: Arc<Board>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Owns the requests under way and the copies; the drain waits for them.
@@ -81,8 +84,14 @@ impl Foundation {
     /// [`StartError`] when an address or an identity cannot be used.
     pub fn lay(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let (health, metrics) = (Arc::new(Health::default()), Arc::new(Metrics::new()));
+        let shadow = Arc::new(Board::default());
         health.beat(clock.monotonic());
-        let pages = Pages { health: Arc::clone(&health), metrics: Arc::clone(&metrics), clock: Arc::clone(&clock) };
+        let pages = Pages {
+            health: Arc::clone(&health),
+            metrics: Arc::clone(&metrics),
+            shadow: Arc::clone(&shadow),
+            clock: Arc::clone(&clock),
+        };
         let admin = admin::start(config.admin, config.metrics, pages).map_err(StartError::Admin)?;
         let tasks = TaskSet::new();
         let (tls, identity) = tls::client(&config.upstream)?;
@@ -90,6 +99,7 @@ impl Foundation {
         Ok(Self {
             health,
             metrics,
+            shadow,
             clock,
             tasks,
             background: TaskSet::new(),

@@ -4,27 +4,31 @@
 //! without one that can, nothing passes.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use privet_audit_log::record::PolicyRefused;
 use privet_audit_log::{Durability, Settings};
 use privet_policy::policy::Policy;
 
 use crate::admin::Health;
 use crate::audit::Recorder;
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Signatures};
 use crate::decode::DecodeLimits;
 use crate::export::{self, ExportLine, Plan, PolicyChange};
 use crate::forward::{Client, Destination, Upstreams};
 use crate::keys::Keyring;
 use crate::line::{Classes, InForce, Line, Parts};
-use crate::metrics::{Metrics, Reloaded};
+use crate::metrics::{Label as _, Metrics, Reloaded};
 use crate::policies;
 use crate::reload::{Files, Place, Source, contents_digest};
 use crate::remember::WireRefusals;
 use crate::run::{Foundation, chain};
+use crate::shadow::{Board, Shadow};
+use crate::signing::{self, Refused};
 use crate::transform::Enforcement;
 
 /// Why the sidecar cannot be put together.
@@ -53,6 +57,8 @@ impl Sidecar {
     pub fn assemble(config: &Config, foundation: &Foundation) -> Result<Self, CannotAssemble> {
         let (recorder, recovered) = Recorder::open(log_settings(&config.log), Arc::clone(&foundation.clock))?;
         tracing::info!(incarnation = recovered.incarnation, "enforcement log open");
+        let before = recovered.policy.filter(|_| config.signatures.is_some());
+        let before = before.and_then(|digest| in_force_before(&config.log.directory, &digest));
         let line = Arc::new(Line::new(Parts {
             recorder: recorder.clone(),
             refusals: WireRefusals::default(),
@@ -78,9 +84,11 @@ impl Sidecar {
             recorder: recorder.clone(),
             client: Arc::clone(&foundation.client),
             health: Arc::clone(&foundation.health),
+            board: Arc::clone(&foundation.shadow),
             clock: Arc::clone(&foundation.clock),
             exports,
-            current: Mutex::new(Current::default()),
+            signatures: config.signatures.clone(),
+            current: Mutex::new(Current { before, ..Current::default() }),
         });
         Ok(Self { line, recorder, loader })
     }
@@ -106,6 +114,7 @@ impl Sidecar {
             .map(|place| (Reloaded::Keyring, place))
             .into_iter()
             .chain([(Reloaded::Policies, Place::policies(&config.policies))])
+            .chain(config.shadow.as_deref().map(|shadow| (Reloaded::Shadow, Place::policies(shadow))))
         {
             let loaded = self.first_load(what, &place).unwrap_or_default();
             let loader = Arc::clone(&self.loader);
@@ -121,8 +130,13 @@ impl Sidecar {
         let applied = files.and_then(|files| self.loader.apply(what, &files).map(|_| contents_digest(&files)));
         applied
             .map_err(|why| {
+                if what == Reloaded::Shadow {
+                    tracing::error!("the policy in shadow is not usable, which changes nothing else:\n{why}");
+                    return self.loader.health.note("shadow", why);
+                }
                 tracing::error!(what = ?what, "not usable, nothing passes until it is:\n{why}");
-                self.loader.health.note("start", "policies or keyring are not usable; the log says why");
+                let why = why.lines().next().unwrap_or_default();
+                self.loader.health.note("start", format!("nothing passes, {} not usable: {why}", what.value()));
             })
             .ok()
     }
@@ -165,6 +179,17 @@ fn log_settings(log: &config::Log) -> Settings {
     Settings { anchor: Some(log.anchor_dir.clone()), durability, ..Settings::new(&log.directory, &log.origin) }
 }
 
+/// The policy that was in force before this start, as the log has kept it. One that no
+/// longer compiles to its digest is as good as unknown.
+fn in_force_before(log: &Path, digest: &str) -> Option<Arc<Policy>> {
+    let kept = privet_audit_log::policies::bundle_dir(log, digest).ok()?;
+    let found = policies::open(&kept).ok().filter(|policy| policy.digest().to_string() == digest);
+    if found.is_none() {
+        tracing::warn!(digest, "the policy before this start cannot be compared with: any other may let more leave");
+    }
+    found.map(Arc::new)
+}
+
 /// Turns files into what is in force.
 struct Loader {
     metrics: Arc<Metrics>,
@@ -172,8 +197,10 @@ struct Loader {
     recorder: Recorder,
     client: Arc<Client>,
     health: Arc<Health>,
+    board: Arc<Board>,
     clock: Arc<dyn Clock>,
     exports: export::Settings,
+    signatures: Option<Signatures>,
     /// Locked by whoever loads, never by a request.
     current: Mutex<Current>,
 }
@@ -183,6 +210,12 @@ struct Loader {
 struct Current {
     keyring: Option<Arc<Keyring>>,
     policy: Option<CurrentPolicy>,
+    /// The policy in shadow.
+    shadow: Option<Arc<Policy>>,
+    /// What was in force before this start, as far as the log knows.
+    before: Option<Arc<Policy>>,
+    /// The policy that was refused last, so that it is recorded once.
+    refused: Option<Refused>,
     /// Where everything goes instead of the policy's own addresses.
     instead: Option<String>,
 }
@@ -201,6 +234,9 @@ impl Loader {
     }
 
     fn apply(&self, what: Reloaded, files: &Files) -> Result<String, String> {
+        if what == Reloaded::Shadow {
+            return self.apply_shadow(files);
+        }
         let mut current = self.lock();
         match what {
             Reloaded::Keyring => {
@@ -214,7 +250,7 @@ impl Loader {
                 Ok(epoch)
             }
             _ => {
-                let policy = self.compile(files)?;
+                let policy = self.compile(files, &mut current)?;
                 let digest = policy.policy.digest().to_string();
                 let before = current.policy.replace(policy);
                 if let Err(why) = self.enforce(&current) {
@@ -227,16 +263,88 @@ impl Loader {
         }
     }
 
-    fn compile(&self, files: &Files) -> Result<CurrentPolicy, String> {
+    /// Takes a policy in shadow. Nothing leaves by it, so nobody has to have signed it;
+    /// a compiler that panics on it must not end the thread that loads the others.
+    fn apply_shadow(&self, files: &Files) -> Result<String, String> {
+        let compiled = catch_unwind(AssertUnwindSafe(|| {
+            let sources = policies::sources(files).map_err(|error| chain(&error))?;
+            let loaded = policies::compile(&sources);
+            loaded.policy.map(|(policy, _)| policy).ok_or_else(|| policies::errors(&sources, &loaded.diagnostics))
+        }));
+        let policy = compiled.unwrap_or_else(|_| Err("the compiler panicked, a fault in privet".to_owned()))?;
+        let digest = policy.digest().to_string();
+        let mut current = self.lock();
+        current.shadow = Some(Arc::new(policy));
+        if let Some(in_force) = self.line.in_force() {
+            in_force.shadow.store(self.shadow_beside(&in_force.enforcement.policy, &current));
+        }
+        tracing::info!(%digest, "policy in shadow");
+        Ok(digest)
+    }
+
+    /// The policy in shadow beside one that is enforced, from now on what is shown. Counts
+    /// go on as long as both stay what they are.
+    fn shadow_beside(&self, enforced: &Arc<Policy>, current: &Current) -> Option<Arc<Shadow>> {
+        let shadow = current.shadow.clone()?;
+        let running = self.line.in_force().and_then(|in_force| in_force.shadow.load_full());
+        if let Some(running) = running.filter(|running| running.is_of(enforced, &shadow)) {
+            return Some(running);
+        }
+        let (since, metrics) = (self.clock.now(), Arc::clone(&self.metrics));
+        let shadow = Arc::new(Shadow::beside(Arc::clone(enforced), shadow, since, metrics));
+        self.board.show(Some(Arc::clone(&shadow)));
+        Some(shadow)
+    }
+
+    fn compile(&self, files: &Files, current: &mut Current) -> Result<CurrentPolicy, String> {
         let sources = policies::sources(files).map_err(|error| chain(&error))?;
         let loaded = policies::compile(&sources);
         let Some((policy, plans)) = loaded.policy else {
             return Err(policies::errors(&sources, &loaded.diagnostics));
         };
+        let signers = self.signers(files, &policy, current)?;
         let bundle: BTreeMap<String, Vec<u8>> = files.iter().cloned().collect();
-        let number =
-            self.recorder.policy_loaded(&policy.digest().to_string(), &bundle).map_err(|error| error.to_string())?;
+        let number = self
+            .recorder
+            .policy_loaded(&policy.digest().to_string(), &bundle, signers)
+            .map_err(|error| error.to_string())?;
         Ok(CurrentPolicy { policy: Arc::new(policy), plans, number, classes: Arc::default() })
+    }
+
+    /// Who signed a policy; one that too few signed is recorded and goes no further.
+    fn signers(&self, files: &Files, policy: &Policy, current: &mut Current) -> Result<Vec<String>, String> {
+        let Some(signatures) = &self.signatures else { return Ok(Vec::new()) };
+        let in_force = current.policy.as_ref().map(|loaded| &loaded.policy);
+        let before = in_force.or(current.before.as_ref()).map(Arc::as_ref);
+        match signing::check(signatures, files, policy, before) {
+            Ok(signers) => {
+                tracing::info!(signers = signers.join(", "), "signed by enough");
+                current.refused = None;
+                Ok(signers)
+            }
+            Err(refused) => {
+                let why = refused.to_string();
+                self.record_refusal(refused, current);
+                Err(why)
+            }
+        }
+    }
+
+    /// The same files are tried again and again; the log is told once.
+    fn record_refusal(&self, refused: Refused, current: &mut Current) {
+        if current.refused.as_ref() == Some(&refused) {
+            return;
+        }
+        self.metrics.bundles_refused.of(refused.reason.into()).increment(1);
+        self.recorder.policy_refused(PolicyRefused {
+            digest: refused.digest.clone(),
+            reason: refused.reason,
+            signers: refused.signers.clone(),
+            required: refused.required as u64,
+            loosens: refused.loosens.map(|cells| cells as u64),
+            stays: current.policy.as_ref().map(|loaded| loaded.policy.digest().to_string()),
+        });
+        current.refused = Some(refused);
     }
 
     /// Puts policy and keyring in force together; with only one of them nothing changes.
@@ -262,6 +370,7 @@ impl Loader {
             policy: loaded.number,
             destinations: numbers.map_err(|error| error.to_string())?,
             classes: Arc::clone(&loaded.classes),
+            shadow: self.shadow_beside(&loaded.policy, current).into(),
         });
         self.tell(&loaded.policy);
         Ok(())

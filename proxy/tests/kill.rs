@@ -180,7 +180,7 @@ fn event_of(sender: usize, number: u64, event: u64) -> String {
 fn check(root: &Path) -> Report {
     let keys = VerifierKey::parse_all(&fs::read_to_string(root.join("anchor/vkey")).unwrap()).unwrap();
     let anchor = fs::read_to_string(root.join("anchor/checkpoint")).unwrap();
-    verify(&root.join("log"), &Options { keys: Some(keys), anchor: Some(anchor) }).unwrap()
+    verify(&root.join("log"), &Options { keys: Some(keys), anchor: Some(anchor), ..Options::default() }).unwrap()
 }
 
 fn receipts(directory: &Path) -> usize {

@@ -151,7 +151,7 @@ impl Running {
 fn verified(root: &Path) -> Report {
     let keys = VerifierKey::parse_all(&fs::read_to_string(root.join("anchor/vkey")).unwrap()).unwrap();
     let anchor = fs::read_to_string(root.join("anchor/checkpoint")).unwrap();
-    verify(&root.join("log"), &Options { keys: Some(keys), anchor: Some(anchor) }).unwrap()
+    verify(&root.join("log"), &Options { keys: Some(keys), anchor: Some(anchor), ..Options::default() }).unwrap()
 }
 
 const DESIGN: &str = include_str!("../../policy-lib/tests/data/design.yaml");

@@ -11,7 +11,8 @@ use crate::counts::Delta;
 use crate::log::HEARTBEAT_MS;
 use crate::note::{Checkpoint, VerifierKey};
 use crate::policies;
-use crate::record::{Batch, Class, Entry, NameKind, Open, Outcome, PolicyLoad, Previous, Record};
+use crate::record::{Batch, Class, Entry, NameKind, Open, Outcome, PolicyLoad, PolicyRefused, Previous, Record};
+use crate::signing::{self, SignerKey};
 use crate::stored::{Extent, Item, Stored};
 use crate::tile::{TileName, decode_bundle, encode_tile, list};
 use crate::tree::{FilledTile, Hash, TILE_WIDTH, Tree};
@@ -28,7 +29,15 @@ const SILENCE_MS_MAX: u64 = 2 * HEARTBEAT_MS + 10_000;
 pub(super) struct Carried {
     pub(super) report: Report,
     pub(super) budgets: Budgets,
+    /// The keys of those who sign policies, where the auditor brought them.
+    signers: Option<Vec<SignerKey>>,
     class_places: HashMap<(String, String), usize>,
+}
+
+impl Carried {
+    pub(super) fn new(signers: Option<Vec<SignerKey>>) -> Self {
+        Self { signers, ..Self::default() }
+    }
 }
 
 /// A checkpoint from outside the records, to be met on the way.
@@ -220,6 +229,7 @@ impl<'a> Incarnation<'a> {
             Record::Open(open) => self.opened(open, entry.ts),
             Record::Name(name) if name.kind == NameKind::Destination => self.destinations.push(name.name.clone()),
             Record::PolicyLoad(load) => self.policy(load),
+            Record::PolicyRefused(refused) => self.refused_policy(refused),
             Record::Class(class) => self.class(class),
             Record::Batch(batch) => self.batch(batch),
             Record::Outcome(outcome) => self.outcome(outcome),
@@ -286,16 +296,34 @@ impl<'a> Incarnation<'a> {
             Some(_) => self.finding("numbering", format!("policy {} was another one before", load.n)),
             None => self.policies.push(load.digest.clone()),
         }
-        let stored = policies::bundle_dir(self.log, &load.digest).and_then(|dir| policies::read(&dir));
-        match stored {
-            Ok(files) if policies::bundle_digest(&files) == load.bundle && files.len() as u64 == load.files => {}
-            Ok(_) => self
+        match policies::find(self.log, load) {
+            Ok(Some(files)) => self.check_signers(load, &files),
+            Ok(None) => self
                 .finding("policy_files", format!("the files of policy {} are not those that were loaded", load.digest)),
             Err(error) => self.finding("policy_files", format!("the files of policy {}: {error}", load.digest)),
         }
-        let policy = self.carried.report.policy(&load.digest);
-        policy.loads += 1;
-        policy.files = load.files;
+        self.carried.report.policy(&load.digest).loaded(load);
+    }
+
+    /// Whoever the log says signed has to have signed the files that are kept.
+    fn check_signers(&mut self, load: &PolicyLoad, files: &policies::Files) {
+        let Some(keys) = &self.carried.signers else { return };
+        let named = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+        let signed = signing::signers(named, &load.digest, keys).signers;
+        let missing: Vec<&str> =
+            load.signers.iter().filter(|name| !signed.contains(name)).map(String::as_str).collect();
+        if !missing.is_empty() {
+            let who = missing.join(", ");
+            let message = format!("policy {}: no signature of {who} by a key that was given", load.digest);
+            self.finding("policy_signature", message);
+        }
+    }
+
+    fn refused_policy(&mut self, refused: &PolicyRefused) {
+        if let Some(stays) = refused.stays.as_ref().filter(|stays| !self.policies.contains(stays)) {
+            self.finding("policy_refused", format!("policy {stays} is said to stay in force, and never came into it"));
+        }
+        self.carried.report.refused_policy(refused);
     }
 
     fn class(&mut self, class: &Class) {

@@ -1,8 +1,10 @@
 //! What a verification found, for people and for machines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+
+use crate::record::{PolicyLoad, PolicyRefused, RefusalReason};
 
 /// More findings than this are counted and not listed.
 const LISTED_MAX: usize = 1000;
@@ -113,6 +115,31 @@ pub struct PolicyReport {
     pub files: u64,
     /// Events decided by it.
     pub events: u64,
+    /// Who signed it, over all loads.
+    pub signers: BTreeSet<String>,
+}
+
+impl PolicyReport {
+    pub(super) fn loaded(&mut self, load: &PolicyLoad) {
+        self.loads += 1;
+        self.files = load.files;
+        self.signers.extend(load.signers.iter().cloned());
+    }
+}
+
+/// A policy that was not put in force for want of signatures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RefusedPolicyReport {
+    /// Its digest.
+    pub digest: String,
+    /// What it lacked.
+    pub reason: RefusalReason,
+    /// Who had signed it, the last time.
+    pub signers: Vec<String>,
+    /// How many were needed, the last time.
+    pub required: u64,
+    /// How often it was refused for this reason.
+    pub times: u64,
 }
 
 /// A class of decisions that was used.
@@ -159,6 +186,8 @@ pub struct Report {
     pub destinations: BTreeMap<String, DestinationReport>,
     /// Policies by first use.
     pub policies: Vec<PolicyReport>,
+    /// Policies that were refused, by digest and reason.
+    pub refused_policies: Vec<RefusedPolicyReport>,
     /// Classes by first use.
     pub classes: Vec<ClassReport>,
     /// Budgets.
@@ -203,5 +232,22 @@ impl Report {
             self.policies.push(PolicyReport { digest: digest.to_owned(), ..PolicyReport::default() });
         }
         self.policies.get_mut(at).expect("the policy at this place was found or just added")
+    }
+
+    /// Counts a refused policy.
+    pub(super) fn refused_policy(&mut self, refused: &PolicyRefused) {
+        let alike = |known: &&mut RefusedPolicyReport| known.digest == refused.digest && known.reason == refused.reason;
+        if let Some(known) = self.refused_policies.iter_mut().find(alike) {
+            known.times += 1;
+            (known.signers, known.required) = (refused.signers.clone(), refused.required);
+        } else if self.refused_policies.len() < LISTED_MAX {
+            self.refused_policies.push(RefusedPolicyReport {
+                digest: refused.digest.clone(),
+                reason: refused.reason,
+                signers: refused.signers.clone(),
+                required: refused.required,
+                times: 1,
+            });
+        }
     }
 }

@@ -8,7 +8,9 @@ use std::path::Path;
 use privet_audit_log::counts::{Delta, Fate};
 use privet_audit_log::note::VerifierKey;
 use privet_audit_log::policies::{self, Files};
-use privet_audit_log::record::{Declaration, DpCharge, DpRelease, Name, NameKind, PolicyLoad, Record};
+use privet_audit_log::record::{
+    Declaration, DpCharge, DpRelease, Name, NameKind, PolicyLoad, PolicyRefused, Record, RefusalReason,
+};
 use privet_audit_log::verify::{Options, Report, verify};
 use privet_audit_log::{Durability, Log, Moment, Recovered, Settings, Work};
 
@@ -61,7 +63,19 @@ pub fn policy_files() -> Files {
     ])
 }
 
-/// Two destinations, a listener, a policy and three classes.
+/// A policy that one of two signed.
+pub fn refused(stays: Option<String>) -> PolicyRefused {
+    PolicyRefused {
+        digest: format!("sha256:{}", "cd".repeat(32)),
+        reason: RefusalReason::TooFewSigners,
+        signers: vec!["marla".into()],
+        required: 2,
+        loosens: None,
+        stays,
+    }
+}
+
+/// Two destinations, a listener, a policy, one that was refused, and three classes.
 pub fn declarations(log_dir: &Path) -> Vec<Declaration> {
     let digest = format!("sha256:{}", "ab".repeat(32));
     let policy: PolicyLoad = policies::store(log_dir, 0, &digest, &policy_files()).unwrap();
@@ -72,6 +86,7 @@ pub fn declarations(log_dir: &Path) -> Vec<Declaration> {
         name(NameKind::Destination, 1, "warehouse"),
         name(NameKind::Listener, 0, "events"),
         Declaration::Policy(policy),
+        Declaration::Refused(refused(Some(digest))),
         class(0, r#"{"contract":"storefront.search/4","f":{"ip":"drop"},"outcome":"kept"}"#),
         class(1, r#"{"contract":"storefront.search/4","outcome":"dropped"}"#),
         class(2, r#"{"outcome":"unmatched"}"#),
@@ -179,7 +194,7 @@ pub fn keys(root: &Path) -> Vec<VerifierKey> {
 
 pub fn armed(root: &Path) -> Options {
     let anchor = fs::read_to_string(root.join("anchor/checkpoint")).unwrap();
-    Options { keys: Some(keys(root)), anchor: Some(anchor) }
+    Options { keys: Some(keys(root)), anchor: Some(anchor), ..Options::default() }
 }
 
 pub fn check(root: &Path) -> Report {

@@ -32,7 +32,21 @@ admin:
   address: {{ printf "%s:%d" .Values.privet.bindAddress (int .Values.privet.ports.admin) | quote }}
 metrics:
   address: {{ printf "%s:%d" .Values.privet.bindAddress (int .Values.privet.ports.metrics) | quote }}
+{{- if .Values.shadow.configMaps }}
+policies: {enforce: /etc/privet/policies, shadow: /etc/privet/shadow}
+{{- else }}
 policies: /etc/privet/policies
+{{- end }}
+{{- with .Values.signatures }}
+{{- if .signers }}
+signatures:
+  signers: {{ toJson .signers }}
+  required: {{ int .required }}
+  {{- if .requiredToLoosen }}
+  required_to_loosen: {{ int .requiredToLoosen }}
+  {{- end }}
+{{- end }}
+{{- end }}
 keyring: /etc/privet/keyring
 log:
   directory: /var/lib/privet/log

@@ -8,6 +8,14 @@
 {{- if not (or .Values.policies.configMaps .Values.policies.files) -}}
 {{- fail "no policies: name ConfigMaps in policies.configMaps or give the files in policies.files; without a policy nothing may leave" -}}
 {{- end -}}
+{{- with .Values.signatures -}}
+{{- if and .signers (gt (int (max .required .requiredToLoosen)) (len .signers)) -}}
+{{- fail (printf "signatures.required or signatures.requiredToLoosen is more than the %d signatures.signers: nothing would ever come into force" (len .signers)) -}}
+{{- end -}}
+{{- if and .signers .requiredToLoosen (lt (int .requiredToLoosen) (int .required)) -}}
+{{- fail "signatures.requiredToLoosen is less than signatures.required: a change that lets more leave needs no fewer signers than any other" -}}
+{{- end -}}
+{{- end -}}
 {{- range $volume := list "log" "anchor" "exports" -}}
 {{- if and (index $.Values $volume).persistence.enabled (gt (int $.Values.replicas) 1) -}}
 {{- fail (printf "%s.persistence.enabled with replicas above 1: the pods would write into one volume; set replicas to 1 or use one release per pod" $volume) -}}

@@ -17,6 +17,7 @@ pub mod exposure;
 pub mod keys;
 pub mod prove;
 pub mod run;
+pub mod sign;
 mod table;
 pub mod test;
 
@@ -78,6 +79,10 @@ pub enum Command {
     Diff(diff::Args),
     /// Makes, rotates and lists the keys of pseudonyms.
     Keys(keys::Args),
+    /// Makes the key of somebody who signs policies.
+    Signer(sign::SignerArgs),
+    /// Signs a policy directory, or tells who did.
+    Sign(sign::Args),
     /// Tells the long story of an error code.
     Explain(explain::Args),
 }
@@ -119,6 +124,8 @@ impl Cli {
             Command::Prove(args) => prove::run(&args),
             Command::Diff(args) => diff::run(&args),
             Command::Keys(args) => keys::run(&args),
+            Command::Signer(args) => sign::run_signer(&args),
+            Command::Sign(args) => sign::run(&args),
             Command::Explain(args) => explain::run(&args),
         }
     }

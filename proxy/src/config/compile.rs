@@ -71,6 +71,7 @@ impl Reader<'_> {
                 "admin",
                 "metrics",
                 "policies",
+                "signatures",
                 "keyring",
                 "log",
                 "exports",
@@ -86,18 +87,22 @@ impl Reader<'_> {
         let admin = self.section_address(members, "admin", &mut taken);
         let metrics = self.section_address(members, "metrics", &mut taken);
         self.no_address_twice(&taken);
-        let policies = self.need(members, "policies").and_then(|node| self.file(node));
+        let policies = self.need(members, "policies").and_then(|node| self.policies(node));
+        let signatures = members.get("signatures").map(|node| self.signatures(node));
         let keyring = members.get("keyring").and_then(|node| self.file(node));
         let log = self.log(members.get("log"));
         let exports_directory = self.exports(members.get("exports"));
         let upstream = self.upstream(members.get("upstream"));
         let limits = self.limits(members.get("limits"));
         let drain = self.drain(members.get("drain"));
+        let (policies, shadow) = policies?;
         Some(Config {
             listeners: listeners?,
             admin: admin.unwrap_or(ADMIN_DEFAULT),
             metrics: metrics.unwrap_or(METRICS_DEFAULT),
-            policies: policies?,
+            policies,
+            shadow,
+            signatures: signatures.flatten(),
             keyring,
             log: log?,
             exports_directory: exports_directory?,

@@ -7,6 +7,7 @@
 
 mod compile;
 mod read;
+mod rollout;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use privet_audit_log::signing::SignerKey;
 use privet_policy::diagnostic::{Diagnostic, SourceFile};
 
 use crate::request::ListenerFacts;
@@ -29,6 +31,10 @@ pub struct Config {
     pub metrics: SocketAddr,
     /// The policy directory.
     pub policies: PathBuf,
+    /// A second one that is only tried out on the same events.
+    pub shadow: Option<PathBuf>,
+    /// Who has to sign the policies, where anybody has to.
+    pub signatures: Option<Signatures>,
     /// The keyring directory, where policies pseudonymize.
     pub keyring: Option<PathBuf>,
     /// The enforcement log.
@@ -41,6 +47,17 @@ pub struct Config {
     pub limits: Limits,
     /// How the sidecar stops.
     pub drain: Drain,
+}
+
+/// Who has to sign a policy bundle before it is put in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signatures {
+    /// Who may sign; no name and no key stands twice.
+    pub signers: Vec<SignerKey>,
+    /// How many of them every bundle needs; at least one, at most all.
+    pub required: usize,
+    /// How many one needs that lets more leave; no fewer than `required`.
+    pub required_to_loosen: usize,
 }
 
 /// One address that takes events.

@@ -33,7 +33,7 @@ fn every_mistake_is_told_as_it_was_agreed() {
         assert_eq!(said, std::fs::read_to_string(&expected).unwrap(), "{name}");
         compared += 1;
     }
-    assert_eq!(compared, 7);
+    assert_eq!(compared, 11);
 }
 
 #[test]
@@ -46,6 +46,7 @@ fn a_minimal_file_is_complete() {
     assert_eq!((config.admin, config.metrics), (ADMIN_DEFAULT, METRICS_DEFAULT));
     assert!(config.admin.ip().is_loopback() && config.metrics.ip().is_loopback());
     assert_eq!(config.keyring, None);
+    assert_eq!((config.shadow, config.signatures), (None, None));
     assert!(config.listeners[0].tls.is_none());
 }
 
@@ -58,12 +59,28 @@ fn everything_that_is_written_arrives() {
     assert_eq!(shop.facts.trusted_peers, ["10.0.0.0/8".parse().unwrap(), "2001:db8::1/128".parse().unwrap()]);
     assert_eq!(shop.tls.as_ref().unwrap().client_ca.as_deref(), Some(Path::new("/etc/privet/tls/ca.crt")));
     assert_eq!(devices.address.to_string(), "[::1]:8081");
+    assert_eq!(config.policies, Path::new("/etc/privet/policies"));
+    assert_eq!(config.shadow.as_deref(), Some(Path::new("/etc/privet/next")));
+    let signatures = config.signatures.unwrap();
+    let names: Vec<_> = signatures.signers.iter().map(SignerKey::name).collect();
+    assert_eq!(
+        (names.as_slice(), signatures.required, signatures.required_to_loosen),
+        (&["marla", "odalys"][..], 1, 2)
+    );
     assert_eq!(config.log.durability, Durability::Lease(5000.try_into().unwrap()));
     assert_eq!(config.log.anchor_dir, Path::new("/var/lib/privet-anchor"));
     assert_eq!(config.upstream.identity.unwrap().key, Path::new("/etc/privet/tls/client.key"));
     assert_eq!(config.limits.rate_per_source.unwrap().burst.get(), 100);
     assert_eq!(config.limits.header_timeout, Duration::from_secs(5));
     assert_eq!(config.drain, Drain { delay: Duration::from_secs(3), grace: Duration::from_secs(25) });
+}
+
+#[test]
+fn to_loosen_needs_as_many_as_any_change_where_nothing_is_said() {
+    let text = std::fs::read_to_string(folder().join("full.yaml")).unwrap();
+    let text = text.replace("  required: 1\n  required_to_loosen: 2\n", "  required: 2\n");
+    let signatures = Config::parse("full.yaml", &text, Path::new("/")).unwrap().signatures.unwrap();
+    assert_eq!((signatures.required, signatures.required_to_loosen), (2, 2));
 }
 
 #[test]

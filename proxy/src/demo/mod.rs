@@ -179,7 +179,7 @@ fn check_log(places: &Places) -> Result<Report, CannotShow> {
     let keys: Result<Vec<VerifierKey>, _> =
         read("vkey")?.lines().filter(|line| !line.trim().is_empty()).map(VerifierKey::parse).collect();
     let keys = keys.map_err(|error| cannot("cannot read the verification key")(&error))?;
-    let options = Options { keys: Some(keys), anchor: Some(read("checkpoint")?) };
+    let options = Options { keys: Some(keys), anchor: Some(read("checkpoint")?), ..Options::default() };
     verify(&places.of("log"), &options).map_err(|error| cannot("cannot verify the log")(&error))
 }
 
