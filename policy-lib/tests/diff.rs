@@ -78,3 +78,21 @@ fn who_an_event_is_about_loosens_when_it_changes() {
     let plain = edited(&subject, ", role: subject", "");
     assert_eq!(loosened(&subject, &plain), ["contract storefront.search: who it is about"]);
 }
+
+#[test]
+fn what_comes_back_loosens_where_it_is_more() {
+    let more = edited(DESIGN, "primary: true", "primary: true\nresponse: {headers: [etag], cookies: [sp]}");
+    assert_eq!(loosened(DESIGN, &more), ["destination collector: response"]);
+    assert_eq!(loosened(&more, DESIGN), Vec::<String>::new());
+}
+
+#[test]
+fn where_a_destination_sits_and_how_values_are_encoded_loosen_whichever_way() {
+    let elsewhere = edited(DESIGN, "primary: true", "primary: true\nlocated_in: [us]\nheaders: {X-From: privet}");
+    let said = ["destination collector: headers", "destination collector: located_in"];
+    assert_eq!(loosened(DESIGN, &elsewhere), said);
+    assert_eq!(loosened(&elsewhere, DESIGN), said);
+    let encoded = edited(DESIGN, "free_text: true", "encoding: base64, free_text: true");
+    assert_eq!(loosened(DESIGN, &encoded), ["contract storefront.search: encodings"]);
+    assert_eq!(loosened(&encoded, DESIGN), ["contract storefront.search: encodings"]);
+}

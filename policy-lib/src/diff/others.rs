@@ -62,7 +62,19 @@ fn destination_changes(before: &Destination, after: &Destination) -> impl Iterat
         ("recipient", before.recipient != after.recipient),
         ("primary", before.primary != after.primary),
         ("paths", before.paths != after.paths),
+        ("located_in", before.located_in != after.located_in),
+        ("headers", before.headers != after.headers),
+        (
+            "response",
+            !within(&after.response.headers, &before.response.headers)
+                || !within(&after.response.cookies, &before.response.cookies),
+        ),
     ])
+}
+
+/// Whether every name of one list stands in the other.
+fn within(names: &[String], others: &[String]) -> bool {
+    names.iter().all(|name| others.contains(name))
 }
 
 fn contract_changes(before: &Contract, after: &Contract) -> impl Iterator<Item = &'static str> {
@@ -75,7 +87,14 @@ fn contract_changes(before: &Contract, after: &Contract) -> impl Iterator<Item =
         ("required fields", demands(before) != demands(after)),
         ("what fields may hold", before.fields.iter().any(|field| allows_more(field, after))),
         ("who it is about", people(before) != people(after)),
+        ("encodings", encodings(before) != encodings(after)),
     ])
+}
+
+/// How values are encoded: a rule about what is encoded otherwise finds nothing to do.
+fn encodings(contract: &Contract) -> BTreeSet<(String, String)> {
+    let encoded = contract.fields.iter().filter_map(|field| Some((field, field.encoding.as_ref()?)));
+    encoded.map(|(field, encoding)| (field.path.to_string(), encoding.to_string())).collect()
 }
 
 /// The fields that say whose choice binds an event, and how old that person is.
