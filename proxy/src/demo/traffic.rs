@@ -16,9 +16,11 @@ use serde_json::Value;
 
 /// Requests of real SDKs, one a line.
 const CAPTURES: &str = include_str!("traffic/captures.ndjson");
-/// People who search.
+/// People who search, install and play.
 const CROWD: usize = 600;
-/// Searches in one request.
+/// Films and songs that each of them starts.
+const STARTS: usize = 3;
+/// Events in one request.
 const BATCH: usize = 20;
 
 /// What was sent, and how it was answered.
@@ -52,7 +54,9 @@ pub(super) async fn send(to: SocketAddr, out: &mut (dyn Write + Send)) -> Result
     let mut sent = Sent::default();
     for (what, letters) in [
         ("requests of real SDKs", captures()),
-        ("a crowd that searches (segment)", crowd()),
+        ("a crowd that searches (segment)", crowd((0..CROWD).map(search))),
+        ("the same that installs", crowd((0..CROWD).map(install))),
+        ("the same that plays", crowd((0..CROWD * STARTS).map(|start| play(start / STARTS, start % STARTS)))),
         ("playback events (json, ndjson)", playback()),
         ("a request that cannot be read", vec![unreadable()]),
     ] {
@@ -93,21 +97,48 @@ fn letter(line: &Value) -> Option<Letter> {
     })
 }
 
-/// Searches of a crowd: nine in ten agreed to analytics, one in ten did not.
-fn crowd() -> Vec<Letter> {
-    let people: Vec<usize> = (0..CROWD).collect();
-    people
-        .chunks(BATCH)
-        .map(|people| segment_batch(&people.iter().map(|person| search(*person)).collect::<Vec<_>>()))
-        .collect()
+/// Events of a crowd in batches.
+fn crowd(events: impl Iterator<Item = String>) -> Vec<Letter> {
+    events.collect::<Vec<_>>().chunks(BATCH).map(segment_batch).collect()
+}
+
+/// One of these, not all as often.
+fn pick<'w>(person: usize, words: &[&'w str]) -> &'w str {
+    words.get(person * 7 % 11 % words.len()).copied().unwrap_or_default()
 }
 
 fn search(person: usize) -> String {
-    let section = ["apps", "games", "books"].get(person * 7 % 11 % 3).copied().unwrap_or("apps");
+    let properties = format!(
+        r#"{{"query":"knitting patterns for person{person}@example.com","results":{},"section":"{}"}}"#,
+        person % 40,
+        pick(person, &["apps", "games", "books"])
+    );
+    track(person, "Search Performed", &format!("demo-{person}"), &properties)
+}
+
+fn install(person: usize) -> String {
+    let properties = format!(
+        r#"{{"app_id":"app-{}","section":"{}","market":"{}"}}"#,
+        person % 12,
+        pick(person, &["apps", "games"]),
+        pick(person / 2, &["africa", "americas", "asia_pacific", "europe", "middle_east"])
+    );
+    track(person, "App Installed", &format!("install-{person}"), &properties)
+}
+
+fn play(person: usize, start: usize) -> String {
+    let properties = format!(
+        r#"{{"work_id":"work-{start}","kind":"{}"}}"#,
+        pick(person, &["film", "episode", "song", "audiobook", "trailer"])
+    );
+    track(person, "Playback Started", &format!("play-{person}-{start}"), &properties)
+}
+
+/// Nine in ten agreed to analytics, one in ten did not.
+fn track(person: usize, event: &str, id: &str, properties: &str) -> String {
     let agreed = !person.is_multiple_of(10);
     format!(
-        r#"{{"type":"track","event":"Search Performed","messageId":"demo-{person}","userId":"crowd-{person}","timestamp":"2026-11-22T21:50:42.259Z","properties":{{"query":"knitting patterns for person{person}@example.com","results":{},"section":"{section}"}},"context":{{"ip":"203.0.113.{}","consent":{{"categoryPreferences":{{"Analytics":{agreed},"Functional":{agreed},"Advertising":false}}}}}}}}"#,
-        person % 40,
+        r#"{{"type":"track","event":"{event}","messageId":"{id}","userId":"crowd-{person}","timestamp":"2026-11-22T21:50:42.259Z","properties":{properties},"context":{{"ip":"203.0.113.{}","consent":{{"categoryPreferences":{{"Analytics":{agreed},"Functional":{agreed},"Advertising":false}}}}}}}}"#,
         person % 250
     )
 }
