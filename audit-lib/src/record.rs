@@ -121,7 +121,7 @@ pub struct PolicyRefused {
     pub signers: Vec<String>,
     /// How many were needed.
     pub required: u64,
-    /// How much would newly leave, in cells of the policies' difference; null where that was not asked.
+    /// How much would newly leave, in cells of the difference; null where that makes no difference or is not known.
     pub loosens: Option<u64>,
     /// The digest of the policy that stays in force; null where there is none.
     pub stays: Option<String>,

@@ -132,7 +132,7 @@ pub struct Refused {
     pub signers: Vec<String>,
     /// How many were needed.
     pub required: usize,
-    /// How much would newly leave; `None` where that was not asked or cannot be known.
+    /// How much would newly leave; `None` where that makes no difference or cannot be known.
     pub loosens: Option<usize>,
 }
 
@@ -184,20 +184,26 @@ pub fn check(
     if valid >= signatures.required_to_loosen {
         return Ok(signed.signers);
     }
-    let refused =
-        |reason, required, loosens| Refused { digest, reason, signers: signed.signers.clone(), required, loosens };
-    if valid < signatures.required {
-        let reason = match (valid, files) {
-            (0, 0) => RefusalReason::Unsigned,
-            (0, _) => RefusalReason::WronglySigned,
-            _ => RefusalReason::TooFewSigners,
-        };
-        return Err(refused(reason, signatures.required, None));
+    let (required, loosens) = needed(signatures, policy, before);
+    if valid >= required {
+        return Ok(signed.signers);
     }
-    match before.map(|before| diff(before, policy).count(Change::Loosen)) {
-        Some(0) => Ok(signed.signers),
-        loosens => Err(refused(RefusalReason::TooFewToLoosen, signatures.required_to_loosen, loosens)),
+    let reason = match (valid, files) {
+        (0, 0) => RefusalReason::Unsigned,
+        (0, _) => RefusalReason::WronglySigned,
+        _ if valid < signatures.required => RefusalReason::TooFewSigners,
+        _ => RefusalReason::TooFewToLoosen,
+    };
+    Err(Refused { digest, reason, signers: signed.signers, required, loosens })
+}
+
+/// How many signers a policy needs, and how much it loosens, where that makes a difference and is known.
+fn needed(signatures: &Signatures, policy: &Policy, before: Option<&Policy>) -> (usize, Option<usize>) {
+    if signatures.required == signatures.required_to_loosen {
+        return (signatures.required, None);
     }
+    let loosens = before.map(|before| diff(before, policy).count(Change::Loosen));
+    (if loosens == Some(0) { signatures.required } else { signatures.required_to_loosen }, loosens)
 }
 
 #[cfg(test)]
@@ -279,6 +285,12 @@ mod tests {
         assert_eq!(office.ask(&finer, 2, Some(&coarser)), Ok(2));
         assert_eq!(office.ask(&finer, 1, None), Err(RefusalReason::TooFewToLoosen));
         assert_eq!(office.ask(&finer, 2, None), Ok(2));
+        let needed = |before| check(&office.signatures, &Files::new(), &finer, before).unwrap_err().required;
+        assert_eq!(
+            (needed(Some(&finer)), needed(Some(&coarser)), needed(None)),
+            (1, 2, 2),
+            "the unsigned are told all"
+        );
         let refused = check(&office.signatures, &office.files(&finer, 1), &finer, Some(&coarser)).unwrap_err();
         let said = refused.to_string();
         assert!(refused.loosens.is_some_and(|cells| cells > 0), "{said}");
