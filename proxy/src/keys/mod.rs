@@ -104,7 +104,7 @@ impl Keyring {
     /// whatever a policy tokenizes with.
     #[must_use]
     pub fn of_one(secret: Secret) -> Self {
-        let only = Epoch { name: "only".to_owned(), from_ms: i64::MIN, secret };
+        let only = Epoch { name: "test".to_owned(), from_ms: i64::MIN, secret };
         Self { pseudonyms: vec![only], tokens: BTreeMap::new(), improvises: true }
     }
 
