@@ -5,7 +5,7 @@ use crate::action::{Action, ActionKind, Generalize};
 use crate::detect::{Detector, DetectorSet};
 use crate::diagnostic::Diagnostic;
 use crate::generalize::{IpPrefix, NumberBucket, TimeGrain, UrlPart};
-use crate::source::{ActionSource, Reader};
+use crate::source::{ActionSource, Reader, keys};
 use crate::span::Spanned;
 use crate::taxonomy::nearest;
 use crate::yaml::{Node, Value};
@@ -35,7 +35,7 @@ fn read(source: &ActionSource, reader: &mut Reader) -> Option<Action> {
         (ActionKind::Redact, None) => Some(Action::Redact),
         (ActionKind::Drop, None) => Some(Action::Drop),
         (ActionKind::Pseudonymize, options) => {
-            options.iter().for_each(|options| reader.allow(options, &[]));
+            options.iter().for_each(|options| reader.allow(options, &keys::PSEUDONYMIZE));
             Some(Action::Pseudonymize { domain: String::new() })
         }
         (ActionKind::Scrub, Some(options)) => scrub(options, reader),
@@ -61,7 +61,7 @@ fn needs_options(kind: &Spanned<String>, example: &str, reader: &mut Reader) -> 
 }
 
 fn scrub(options: &Node, reader: &mut Reader) -> Option<Action> {
-    reader.allow(options, &["detectors"]);
+    reader.allow(options, &keys::SCRUB);
     let listed = reader.required(options, "detectors")?;
     let (mut detectors, written) = (Vec::new(), reader.texts(listed));
     for written in &written {
@@ -88,7 +88,7 @@ fn scrub(options: &Node, reader: &mut Reader) -> Option<Action> {
 }
 
 fn generalize(options: &Node, reader: &mut Reader) -> Option<Generalize> {
-    reader.allow(options, &["time", "ip", "number", "url"]);
+    reader.allow(options, &keys::GENERALIZE);
     let Value::Map(members) = &options.value else { return None };
     let [(what, how)] = members.as_slice() else {
         reader.report(Diagnostic::error("P015", &options.at, "want exactly one of `time`, `ip`, `number` and `url`"));
@@ -127,7 +127,7 @@ fn ip_prefix(how: &Node, reader: &mut Reader) -> Option<IpPrefix> {
     if how.scalar() == Some("default") || how.value == Value::Null {
         return Some(IpPrefix::default());
     }
-    reader.allow(how, &["v4", "v6"]);
+    reader.allow(how, &keys::IP);
     let default = IpPrefix::default();
     let mut bits = |name: &str, default: u8, max: u8| match how.get(name) {
         None => Some(default),

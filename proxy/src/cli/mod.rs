@@ -17,6 +17,7 @@ pub mod exposure;
 pub mod keys;
 pub mod prove;
 pub mod run;
+pub mod schema;
 mod table;
 pub mod test;
 
@@ -80,6 +81,8 @@ pub enum Command {
     Keys(keys::Args),
     /// Tells the long story of an error code.
     Explain(explain::Args),
+    /// Prints the JSON Schema of policy files, for editors.
+    Schema(schema::Args),
 }
 
 /// How much to say.
@@ -120,6 +123,7 @@ impl Cli {
             Command::Diff(args) => diff::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Explain(args) => explain::run(&args),
+            Command::Schema(args) => schema::run(&args),
         }
     }
 
