@@ -24,6 +24,9 @@ pub enum Consent {
 }
 
 impl Consent {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Given, Self::Absent, Self::Unavailable, Self::Refused];
+
     /// The word for outputs.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -38,7 +41,7 @@ impl Consent {
     /// The state of this name.
     #[must_use]
     pub fn named(written: &str) -> Option<Self> {
-        [Self::Given, Self::Absent, Self::Unavailable, Self::Refused].into_iter().find(|state| state.name() == written)
+        Self::ALL.into_iter().find(|state| state.name() == written)
     }
 
     /// Both signals together: a refusal beats what cannot be read, which beats a grant, which beats silence.

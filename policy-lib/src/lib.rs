@@ -24,6 +24,7 @@ pub mod path;
 pub mod plan;
 pub mod policy;
 pub mod prove;
+pub mod schema;
 mod shape;
 pub mod shared;
 pub mod source;

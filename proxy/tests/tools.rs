@@ -216,6 +216,16 @@ fn outputs_are_what_their_schemas_promise() {
 }
 
 #[test]
+fn the_schema_of_policy_files_is_printed_as_it_is_committed() {
+    let printed = privet(&["schema"], "");
+    assert_eq!(printed.status.code(), Some(0));
+    assert_eq!(out(&printed), fs::read_to_string(policies().join("schema.json")).unwrap());
+    for noise in privet_policy::source::keys::NOISES {
+        assert!(privet_dp::mechanism::Noise::named(noise).is_some(), "{noise}");
+    }
+}
+
+#[test]
 fn findings_can_be_had_as_sarif() {
     let wrong = changed("rules/reporting.yaml", "time: hour", "time: huor");
     let told = privet(&["check", wrong.path().to_str().unwrap(), "--sarif"], "");

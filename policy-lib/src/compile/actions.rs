@@ -7,7 +7,7 @@ use crate::action::{Action, ActionKind, Generalize, PseudonymShape, TokenMode};
 use crate::detect::{Detector, DetectorSet};
 use crate::diagnostic::Diagnostic;
 use crate::generalize::{AgeBands, GeoCell, IpPrefix, NumberBucket, TimeGrain, UrlForm, UrlPart, UserAgentPart};
-use crate::source::{ActionSource, PolicySource, Reader};
+use crate::source::{ActionSource, PolicySource, Reader, keys};
 use crate::span::Spanned;
 use crate::taxonomy::nearest;
 use crate::yaml::{Node, Value};
@@ -82,7 +82,7 @@ fn needs_options(kind: &Spanned<String>, example: &str, reader: &mut Reader) -> 
 fn pseudonymize(options: Option<&Node>, reader: &mut Reader) -> Action {
     let mut shape = PseudonymShape::default();
     if let Some(options) = options {
-        reader.allow(options, &["shape"]);
+        reader.allow(options, &keys::PSEUDONYMIZE);
         let shapes = PseudonymShape::ALL.map(|shape| (shape.name(), shape));
         let written = reader.optional_text(options, "shape");
         shape = written.and_then(|written| reader.word(&written, "shape", &shapes)).unwrap_or_default();
@@ -92,7 +92,7 @@ fn pseudonymize(options: Option<&Node>, reader: &mut Reader) -> Action {
 
 /// `{key: support, mode: deterministic}`.
 fn tokenize(options: &Node, reader: &mut Reader) -> Option<Action> {
-    reader.allow(options, &["key", "mode"]);
+    reader.allow(options, &keys::TOKENIZE);
     let modes = TokenMode::ALL.map(|mode| (mode.name(), mode));
     let mode = reader.optional_text(options, "mode");
     let mode = mode.and_then(|written| reader.word(&written, "mode", &modes)).unwrap_or_default();
@@ -110,7 +110,7 @@ fn tokenize(options: &Node, reader: &mut Reader) -> Option<Action> {
 const TOKEN_KEY_BYTES_MAX: usize = 32;
 
 fn scrub(options: &Node, sets: &DetectorSets, reader: &mut Reader) -> Option<Action> {
-    reader.allow(options, &["detectors"]);
+    reader.allow(options, &keys::SCRUB);
     let listed = reader.required(options, "detectors")?;
     let written = reader.texts(listed);
     let detectors = read_detectors(&written, sets, reader);
@@ -145,14 +145,11 @@ fn read_detectors(written: &[Spanned<String>], sets: &DetectorSets, reader: &mut
     DetectorSet::from_iter(detectors)
 }
 
-/// What can be generalized, as policies say it.
-const CHAINS: [&str; 7] = ["time", "ip", "number", "url", "geo", "age", "user_agent"];
-
 fn generalize(options: &Node, reader: &mut Reader) -> Option<Generalize> {
-    reader.allow(options, &CHAINS);
+    reader.allow(options, &keys::GENERALIZE);
     let Value::Map(members) = &options.value else { return None };
     let [(what, how)] = members.as_slice() else {
-        let words = CHAINS.map(|word| format!("`{word}`")).join(", ");
+        let words = keys::GENERALIZE.names().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
         reader.report(Diagnostic::error("P015", &options.at, format!("want exactly one of {words}")));
         return None;
     };
@@ -190,7 +187,7 @@ fn generalize(options: &Node, reader: &mut Reader) -> Option<Generalize> {
 /// `host`, `without_query`, or `{query: [utm_source]}`: all but the parameters that are not listed.
 fn url_form(how: &Node, reader: &mut Reader) -> Option<UrlForm> {
     if let Value::Map(_) = how.value {
-        reader.allow(how, &["query"]);
+        reader.allow(how, &keys::URL_FORM);
         let names = reader.required(how, "query")?;
         let names = reader.texts(names);
         let plain = |name: &str| !name.is_empty() && !name.contains(['=', '&', ';', '#', '%', ' ']);
@@ -207,7 +204,7 @@ fn url_form(how: &Node, reader: &mut Reader) -> Option<UrlForm> {
 
 /// `{decimals: 2}` or `{geohash: 5}`.
 fn geo_cell(how: &Node, reader: &mut Reader) -> Option<GeoCell> {
-    reader.allow(how, &["decimals", "geohash"]);
+    reader.allow(how, &keys::GEO);
     let size = |name: &str| how.get(name).and_then(Node::scalar).and_then(|text| text.parse::<u64>().ok());
     let cell = match (how.get("decimals"), how.get("geohash")) {
         (Some(_), None) => size("decimals").and_then(GeoCell::decimals),
@@ -243,7 +240,7 @@ fn ip_prefix(how: &Node, reader: &mut Reader) -> Option<IpPrefix> {
     if how.scalar() == Some("default") || how.value == Value::Null {
         return Some(IpPrefix::default());
     }
-    reader.allow(how, &["v4", "v6"]);
+    reader.allow(how, &keys::IP);
     let default = IpPrefix::default();
     let mut bits = |name: &str, default: u8, max: u8| match how.get(name) {
         None => Some(default),

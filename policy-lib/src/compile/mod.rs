@@ -7,6 +7,8 @@ mod exports;
 mod rules;
 mod warnings;
 
+use std::sync::LazyLock;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::diagnostic::{Diagnostic, Severity, SourceFile};
@@ -34,7 +36,7 @@ pub fn compile(files: &[SourceFile]) -> Compiled {
     let (mut source, diagnostics) = source::read(files);
     source.sort();
     let unread = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
-    let mut compiler = Compiler { taxonomy: Taxonomy::default(), unread, diagnostics };
+    let mut compiler = Compiler { taxonomy: shipped_taxonomy(), unread, diagnostics };
     let policy = compiler.compile(&source);
     let mut diagnostics = compiler.diagnostics;
     diagnostics.sort_by_key(|diagnostic| (diagnostic.at.file, diagnostic.at.bytes.start, diagnostic.code));
@@ -46,10 +48,19 @@ pub fn compile(files: &[SourceFile]) -> Compiled {
 /// The taxonomy that ships inside.
 #[must_use]
 pub fn shipped_taxonomy() -> Taxonomy {
-    let mut compiler = Compiler { taxonomy: Taxonomy::default(), unread: false, diagnostics: Vec::new() };
-    compiler.add_shipped_taxonomy();
-    compiler.taxonomy
+    SHIPPED_TAXONOMY.clone()
 }
+
+/// Read once: every policy begins with it.
+static SHIPPED_TAXONOMY: LazyLock<Taxonomy> = LazyLock::new(|| {
+    let mut compiler = Compiler { taxonomy: Taxonomy::default(), unread: false, diagnostics: Vec::new() };
+    let shipped = [("fideslang.yaml", taxonomy::FIDESLANG), ("privet.yaml", taxonomy::ADDITIONS)];
+    let files = shipped.map(|(name, text)| SourceFile { name: name.to_owned(), text: text.to_owned() });
+    let (source, errors) = source::read(&files);
+    debug_assert!(errors.is_empty(), "the shipped taxonomy does not read");
+    source.taxonomies.iter().for_each(|shipped| compiler.extend_taxonomy(shipped));
+    compiler.taxonomy
+});
 
 /// Names known so far, and mistakes found so far.
 struct Compiler {
@@ -65,7 +76,6 @@ impl Compiler {
     }
 
     fn compile(&mut self, source: &PolicySource) -> Option<Policy> {
-        self.add_shipped_taxonomy();
         source.taxonomies.iter().for_each(|extension| self.extend_taxonomy(extension));
         self.check_names("contract", source.contracts.iter().map(|contract| &contract.name));
         self.check_names("purpose", source.purposes.iter().map(|purpose| &purpose.name));
@@ -107,14 +117,6 @@ impl Compiler {
         }
         self.warn(source, &policy);
         Some(policy)
-    }
-
-    fn add_shipped_taxonomy(&mut self) {
-        let shipped = [("fideslang.yaml", taxonomy::FIDESLANG), ("privet.yaml", taxonomy::ADDITIONS)];
-        let files = shipped.map(|(name, text)| SourceFile { name: name.to_owned(), text: text.to_owned() });
-        let (source, errors) = source::read(&files);
-        debug_assert!(errors.is_empty(), "the shipped taxonomy does not read");
-        source.taxonomies.iter().for_each(|shipped| self.extend_taxonomy(shipped));
     }
 
     fn extend_taxonomy(&mut self, extension: &source::TaxonomySource) {

@@ -4,6 +4,9 @@
 //! its fields. Roles mark what leaves with every event; ids, addresses and exact
 //! times carry none of those roles.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use crate::diagnostic::SourceFile;
 use crate::format::Format;
 use crate::path::Path;
@@ -15,7 +18,7 @@ const SEGMENT: &str = include_str!("segment.yaml");
 const CLOUDEVENTS: &str = include_str!("cloudevents.yaml");
 
 /// One format's envelope.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Envelope {
     /// The fields every event of the format may have.
     pub fields: Vec<FieldSource>,
@@ -26,6 +29,13 @@ pub struct Envelope {
 /// The envelope of a format, the request around it included.
 #[must_use]
 pub fn of(format: Format) -> Envelope {
+    /// Read once: a policy asks for each contract.
+    static ENVELOPES: LazyLock<HashMap<Format, Envelope>> =
+        LazyLock::new(|| Format::ALL.map(|format| (format, read_whole(format))).into_iter().collect());
+    ENVELOPES.get(&format).cloned().unwrap_or_else(|| read_whole(format))
+}
+
+fn read_whole(format: Format) -> Envelope {
     let (text, requires): (&str, &[&[&str]]) = match format {
         Format::Segment => (SEGMENT, &[&["userId", "anonymousId"], &["messageId"]]),
         Format::CloudEvents => (CLOUDEVENTS, &[&["id"]]),

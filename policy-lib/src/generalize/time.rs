@@ -224,17 +224,21 @@ impl Cursor<'_> {
 /// A number of seconds, milliseconds, microseconds or nanoseconds since 1970.
 fn since_1970(text: &str, grain: TimeGrain, out: &mut String) -> Option<()> {
     let moment = floor_whole(text)?;
-    let per_second = match moment.unsigned_abs() {
-        0..10_000_000_000 => 1,
-        10_000_000_000..10_000_000_000_000 => 1_000,
-        10_000_000_000_000..10_000_000_000_000_000 => 1_000_000,
-        10_000_000_000_000_000..10_000_000_000_000_000_000 => 1_000_000_000,
-        _ => return None,
-    };
+    let (counted, per_second) = UNITS.into_iter().find(|(counted, _)| counted.contains(&moment.unsigned_abs()))?;
     let second = i64::try_from(moment.div_euclid(per_second)).ok()?;
     let start = i128::from(start_second(second, grain)?) * per_second;
-    write!(out, "{start}").ok()
+    // A unit is told by its size, so what begins before the unit does begins with it: else it would be read in another.
+    let least = if moment < 0 { 1 - i128::try_from(counted.end).ok()? } else { i128::try_from(counted.start).ok()? };
+    write!(out, "{}", start.max(least)).ok()
 }
+
+/// The sizes of numbers that count in a unit, and how many of it make a second.
+const UNITS: [(Range<u128>, i128); 4] = [
+    (0..10_000_000_000, 1),
+    (10_000_000_000..10_000_000_000_000, 1_000),
+    (10_000_000_000_000..10_000_000_000_000_000, 1_000_000),
+    (10_000_000_000_000_000..10_000_000_000_000_000_000, 1_000_000_000),
+];
 
 /// The first second of the minute, hour, day or month of UTC that holds this one.
 fn start_second(second: i64, grain: TimeGrain) -> Option<i64> {
@@ -357,6 +361,14 @@ mod tests {
             "(19|20)[0-9]{2}-(0?[1-9]|1[0-2])-(0?[1-9]|1[0-9]|2[0-8])([T ]([01]?[0-9]|2[0-3]):[0-5]?[0-9](:[0-5]?[0-9]([.,][0-9]{1,9})?)?(Z|[+-][01][0-9]:?[0-5][0-9])?)?",
             "-?[1-9][0-9]{0,18}(\\.[0-9]{1,6})?",
         ]
+    }
+
+    #[test]
+    fn what_was_made_coarse_is_read_in_the_unit_it_came_in() {
+        for text in ["10000000000", "10000000000000", "10000000059999", "-9999999999", "-9999999999999"] {
+            let minute = told(text, TimeGrain::Minute).unwrap();
+            assert_eq!(told(&minute, TimeGrain::Hour), told(text, TimeGrain::Hour), "{text}");
+        }
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! `kind: Contract` as it was written.
 
-use super::{Reader, name_of};
+use super::{Reader, keys, name_of};
 use crate::diagnostic::Diagnostic;
 use crate::encoding::{self, Encoding};
 use crate::format::Format;
@@ -63,7 +63,7 @@ pub struct FieldSource {
     pub may_contain: Vec<Spanned<String>>,
 }
 
-const ROLES: [(&str, Role); 5] = [
+pub(super) const ROLES: [(&str, Role); 5] = [
     ("subject", Role::Subject),
     ("routing", Role::Routing),
     ("auth", Role::Auth),
@@ -71,7 +71,7 @@ const ROLES: [(&str, Role); 5] = [
     ("age", Role::Age),
 ];
 
-const TYPES: [(&str, FieldTypes); 6] = [
+pub(super) const TYPES: [(&str, FieldTypes); 6] = [
     ("string", FieldTypes::STRING),
     ("integer", FieldTypes::INTEGER),
     ("number", FieldTypes::NUMBER),
@@ -82,14 +82,10 @@ const TYPES: [(&str, FieldTypes); 6] = [
 
 impl ContractSource {
     pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
-        reader.allow(document, &["apiVersion", "kind", "metadata", "match", "subjects", "fields"]);
+        reader.allow(document, &keys::CONTRACT);
         let name = name_of(document, reader);
-        let version = document
-            .get("metadata")
-            .and_then(|metadata| metadata.get("version"))
-            .and_then(Node::scalar)
-            .unwrap_or("1")
-            .to_owned();
+        let version = document.get("metadata").and_then(|metadata| reader.optional_text(metadata, "version"));
+        let version = version.map_or_else(|| "1".to_owned(), |version| version.value);
         let matched = reader.required(document, "match")?;
         let (format, conditions) = read_match(matched, reader);
         let fields = document.get("fields").map(|fields| FieldSource::read_all(fields, reader)).unwrap_or_default();
@@ -123,22 +119,7 @@ impl FieldSource {
 
     fn read(key: &Spanned<String>, node: &Node, reader: &mut Reader) -> Option<Self> {
         let path = reader.path(key)?;
-        const KNOWN: [&str; 13] = [
-            "type",
-            "category",
-            "required",
-            "enum",
-            "max_length",
-            "free_text",
-            "url",
-            "role",
-            "keys",
-            "key_category",
-            "encoding",
-            "may_contain",
-            "description",
-        ];
-        reader.allow(node, &KNOWN);
+        reader.allow(node, &keys::FIELD);
         let field = Self {
             path,
             types: read_types(node, reader),
@@ -154,6 +135,7 @@ impl FieldSource {
             encoding: reader.optional_text(node, "encoding").and_then(|written| read_encoding(written, reader)),
             may_contain: reader.optional_texts(node, "may_contain"),
         };
+        reader.optional_text(node, "description");
         field.check_wildcard(reader);
         Some(field)
     }

@@ -5,6 +5,7 @@
 //! [`crate::compile`] asks that.
 
 mod contract;
+pub mod keys;
 mod read;
 mod rules;
 mod suite;
@@ -12,6 +13,7 @@ mod suite;
 pub use contract::{ContractSource, FieldSource};
 pub use read::Reader;
 pub use rules::{ActionSource, DestinationSource, ExportSource, GrantSource, KeySource, PurposeSource, RuleSource};
+use suite::pairs;
 pub use suite::{BodySource, CaseSource, ExpectSource, GivenSource, LeavingSource, SuiteSource};
 
 use crate::diagnostic::{Diagnostic, SourceFile};
@@ -21,8 +23,6 @@ use crate::yaml::{self, Node, Value};
 
 /// The version every document states.
 pub const API_VERSION: &str = "privet.dev/v1alpha1";
-
-const KINDS: [&str; 8] = ["Contract", "Destination", "DetectorSet", "Export", "Purpose", "Rule", "Suite", "Taxonomy"];
 
 /// All documents of a policy directory, by kind.
 #[derive(Debug, Default)]
@@ -118,11 +118,11 @@ impl PolicySource {
                 return;
             }
             written => {
-                let written = written.unwrap_or_default();
+                let (written, kinds) = (written.unwrap_or_default(), keys::KINDS.map(|kind| kind.name));
                 let unknown = Diagnostic::error("P002", &kind.at, format!("there is no kind `{written}`"))
                     .label("unknown kind")
-                    .suggest(nearest(written, KINDS.into_iter()))
-                    .note(format!("the kinds are {}", KINDS.join(", ")));
+                    .suggest(nearest(written, kinds.into_iter()))
+                    .note(format!("the kinds are {}", kinds.join(", ")));
                 reader.report(unknown);
                 return;
             }
@@ -144,7 +144,7 @@ fn check_version(document: &Node, reader: &mut Reader) {
 
 impl DetectorSetSource {
     fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
-        reader.allow(document, &["apiVersion", "kind", "metadata", "detectors"]);
+        reader.allow(document, &keys::DETECTOR_SET);
         let name = name_of(document, reader);
         let detectors = reader.required(document, "detectors").map(|node| reader.texts(node)).unwrap_or_default();
         Some(Self { name: name?, detectors })
@@ -153,7 +153,8 @@ impl DetectorSetSource {
 
 impl TaxonomySource {
     fn read(document: &Node, reader: &mut Reader) -> Self {
-        reader.allow(document, &["apiVersion", "kind", "metadata", "categories", "uses", "subjects"]);
+        reader.allow(document, &keys::TAXONOMY);
+        name_of(document, reader);
         Self {
             categories: meanings(document, "categories", reader),
             uses: meanings(document, "uses", reader),
@@ -171,7 +172,11 @@ fn meanings(document: &Node, member: &str, reader: &mut Reader) -> Vec<(Spanned<
 /// `metadata.name`, which every named document has.
 fn name_of(document: &Node, reader: &mut Reader) -> Option<Spanned<String>> {
     let metadata = reader.required(document, "metadata")?;
-    reader.allow(metadata, &["name", "version", "owner", "description", "labels"]);
+    reader.allow(metadata, &keys::METADATA);
+    for member in ["version", "owner", "description"] {
+        reader.optional_text(metadata, member);
+    }
+    metadata.get("labels").map(|labels| pairs(labels, reader));
     let name = reader.required(metadata, "name")?;
     reader.text(name)
 }

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use super::keys::Keys;
 use crate::diagnostic::Diagnostic;
 use crate::path::Path;
 use crate::span::Spanned;
@@ -27,16 +28,17 @@ impl Reader {
     }
 
     /// Reports every member that is not in `known`.
-    pub fn allow(&mut self, node: &Node, known: &[&str]) {
+    pub fn allow(&mut self, node: &Node, known: &Keys) {
         let Value::Map(members) = &node.value else {
             self.wrong_type(node, "a map");
             return;
         };
-        for (key, _) in members.iter().filter(|(key, _)| !known.contains(&key.value.as_str())) {
+        let names = || known.names();
+        for (key, _) in members.iter().filter(|(key, _)| !names().any(|name| name == key.value)) {
             let unknown = Diagnostic::error("P003", &key.at, format!("`{}` has no meaning here", key.value))
                 .label("unknown key")
-                .suggest(nearest(&key.value, known.iter().copied()))
-                .note(format!("known here: {}", known.join(", ")));
+                .suggest(nearest(&key.value, names()))
+                .note(format!("known here: {}", names().collect::<Vec<_>>().join(", ")));
             self.report(unknown);
         }
     }

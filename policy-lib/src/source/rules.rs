@@ -1,6 +1,7 @@
 //! `kind: Purpose`, `Destination`, `Rule` and `Export` as they were written.
 
-use super::{Reader, name_of};
+use super::keys::Keys;
+use super::{Reader, keys, name_of};
 use crate::diagnostic::Diagnostic;
 use crate::path::Path;
 use crate::policy::{AgeClass, Basis, OptOut, Recipient, Regime};
@@ -159,7 +160,7 @@ pub struct KeySource {
     pub values: Vec<String>,
 }
 
-const BASES: [(&str, Basis); 6] = [
+pub(super) const BASES: [(&str, Basis); 6] = [
     ("consent", Basis::Consent),
     ("legitimate_interests", Basis::LegitimateInterests),
     ("contract", Basis::Contract),
@@ -167,30 +168,19 @@ const BASES: [(&str, Basis); 6] = [
     ("vital_interests", Basis::VitalInterests),
     ("public_interest", Basis::PublicInterest),
 ];
-const REGIMES: [(&str, Regime); 2] = [("opt_in", Regime::OptIn), ("opt_out", Regime::OptOut)];
-const RECIPIENTS: [(&str, Recipient); 3] =
+pub(super) const REGIMES: [(&str, Regime); 2] = [("opt_in", Regime::OptIn), ("opt_out", Regime::OptOut)];
+pub(super) const RECIPIENTS: [(&str, Recipient); 3] =
     [("self", Recipient::Own), ("processor", Recipient::Processor), ("third_party", Recipient::ThirdParty)];
-const AGES: [(&str, AgeClass); 3] =
+pub(super) const AGES: [(&str, AgeClass); 3] =
     [("adult", AgeClass::Adult), ("child", AgeClass::Child), ("unknown", AgeClass::Unknown)];
+pub(super) const KNOWN_AGES: [(&str, AgeClass); 2] = [("adult", AgeClass::Adult), ("child", AgeClass::Child)];
+pub(super) const SIGNALS: [(&str, OptOut); 1] = [("gpc", OptOut::Gpc)];
+pub(super) const GPP_OPT_OUTS: [(&str, OptOut); 3] =
+    [("sale", OptOut::GppSale), ("sharing", OptOut::GppSharing), ("targeted_advertising", OptOut::GppTargeted)];
 
 impl PurposeSource {
     pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
-        reader.allow(
-            document,
-            &[
-                "apiVersion",
-                "kind",
-                "metadata",
-                "basis",
-                "granted_by",
-                "opted_out_by",
-                "everywhere",
-                "jurisdictions",
-                "age",
-                "ages",
-                "contracts",
-            ],
-        );
+        reader.allow(document, &keys::PURPOSE);
         let name = name_of(document, reader);
         let basis =
             reader.required_text(document, "basis").and_then(|written| reader.word(&written, "legal basis", &BASES));
@@ -199,9 +189,9 @@ impl PurposeSource {
         let opted_out_by = list(document, "opted_out_by").iter().flat_map(|node| read_opt_out(node, reader)).collect();
         let jurisdictions = document.get("jurisdictions").map(|node| read_regimes(node, reader)).unwrap_or_default();
         let unknown_age = document.get("age").and_then(|age| {
-            reader.allow(age, &["unknown"]);
+            reader.allow(age, &keys::PURPOSE_AGE);
             let written = reader.optional_text(age, "unknown")?;
-            reader.word(&written, "age class", &[("adult", AgeClass::Adult), ("child", AgeClass::Child)])
+            reader.word(&written, "age class", &KNOWN_AGES)
         });
         Some(Self {
             name: name?,
@@ -243,18 +233,21 @@ fn read_regimes(node: &Node, reader: &mut Reader) -> Vec<(Spanned<String>, Regim
 
 impl GrantSource {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
-        reader.allow(node, &["tcf", "segment", "field"]);
+        reader.allow(node, &keys::GRANT);
+        if matches!(&node.value, Value::Map(members) if members.len() > 1) {
+            reader.wrong_type(node, "exactly one signal");
+        }
         if let Some(tcf) = node.get("tcf") {
-            reader.allow(tcf, &["purposes"]);
-            let purposes = reader.optional_texts(tcf, "purposes");
+            reader.allow(tcf, &keys::TCF);
+            let purposes = reader.required(tcf, "purposes").map(|node| reader.texts(node)).unwrap_or_default();
             return Some(Self::Tcf(purposes.iter().filter_map(|purpose| small_number(purpose, 24, reader)).collect()));
         }
         if let Some(segment) = node.get("segment") {
-            reader.allow(segment, &["category"]);
+            reader.allow(segment, &keys::SEGMENT);
             return reader.required_text(segment, "category").map(|category| Self::Segment(category.value));
         }
         let field = reader.required(node, "field")?;
-        reader.allow(field, &["path", "given"]);
+        reader.allow(field, &keys::GRANT_FIELD);
         let written = reader.required_text(field, "path")?;
         let path = reader.path(&written)?.value;
         let given: Vec<_> = reader.optional_texts(field, "given").into_iter().map(|value| value.value).collect();
@@ -271,20 +264,15 @@ fn small_number(written: &Spanned<String>, max: u8, reader: &mut Reader) -> Opti
 }
 
 fn read_opt_out(node: &Node, reader: &mut Reader) -> Vec<OptOut> {
-    let fields =
-        [("sale", OptOut::GppSale), ("sharing", OptOut::GppSharing), ("targeted_advertising", OptOut::GppTargeted)];
     match &node.value {
         Value::Map(_) => {
-            reader.allow(node, &["gpp"]);
-            reader
-                .optional_texts(node, "gpp")
-                .iter()
-                .filter_map(|written| reader.word(written, "GPP opt-out", &fields))
-                .collect()
+            reader.allow(node, &keys::GPP);
+            let written = reader.required(node, "gpp").map(|node| reader.texts(node)).unwrap_or_default();
+            written.iter().filter_map(|written| reader.word(written, "GPP opt-out", &GPP_OPT_OUTS)).collect()
         }
         _ => reader
             .text(node)
-            .and_then(|written| reader.word(&written, "opt-out signal", &[("gpc", OptOut::Gpc)]))
+            .and_then(|written| reader.word(&written, "opt-out signal", &SIGNALS))
             .into_iter()
             .collect(),
     }
@@ -292,23 +280,7 @@ fn read_opt_out(node: &Node, reader: &mut Reader) -> Vec<OptOut> {
 
 impl DestinationSource {
     pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
-        const KNOWN: [&str; 14] = [
-            "apiVersion",
-            "kind",
-            "metadata",
-            "url",
-            "primary",
-            "recipient",
-            "tcf_vendor",
-            "purposes",
-            "paths",
-            "located_in",
-            "headers",
-            "response",
-            "requires",
-            "prefer",
-        ];
-        reader.allow(document, &KNOWN);
+        reader.allow(document, &keys::DESTINATION);
         let name = name_of(document, reader);
         let url = reader.required_text(document, "url");
         let recipient = reader
@@ -319,7 +291,7 @@ impl DestinationSource {
         let tcf_vendor =
             reader.optional_count(document, "tcf_vendor").and_then(|vendor| u16::try_from(vendor.value).ok());
         let response = document.get("response");
-        response.iter().for_each(|response| reader.allow(response, &["headers", "cookies"]));
+        response.iter().for_each(|response| reader.allow(response, &keys::RESPONSE));
         let mut of_response =
             |member| response.map(|response| reader.optional_texts(response, member)).unwrap_or_default();
         let (response_headers, response_cookies) = (of_response("headers"), of_response("cookies"));
@@ -363,8 +335,8 @@ fn read_requires(node: &Node, reader: &mut Reader) -> Vec<Vec<Spanned<Path>>> {
     for node in nodes {
         let written = match &node.value {
             Value::Map(_) => {
-                reader.allow(node, &["one_of"]);
-                reader.optional_texts(node, "one_of")
+                reader.allow(node, &keys::REQUIREMENT);
+                reader.required(node, "one_of").map(|node| reader.texts(node)).unwrap_or_default()
             }
             _ => reader.texts(node),
         };
@@ -375,21 +347,7 @@ fn read_requires(node: &Node, reader: &mut Reader) -> Vec<Vec<Spanned<Path>>> {
 
 impl RuleSource {
     pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
-        const KNOWN: [&str; 12] = [
-            "apiVersion",
-            "kind",
-            "metadata",
-            "data",
-            "for",
-            "to",
-            "located_in",
-            "contracts",
-            "jurisdictions",
-            "ages",
-            "action",
-            "because",
-        ];
-        reader.allow(document, &KNOWN);
+        reader.allow(document, &keys::RULE);
         let name = name_of(document, reader);
         let data = reader.required(document, "data").map(|node| reader.texts(node)).unwrap_or_default();
         let purposes = reader.required(document, "for").map(|node| reader.texts(node)).unwrap_or_default();
@@ -430,35 +388,20 @@ impl ActionSource {
 
 impl ExportSource {
     pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
-        const KNOWN: [&str; 13] = [
-            "apiVersion",
-            "kind",
-            "metadata",
-            "purpose",
-            "from",
-            "unit",
-            "window",
-            "keys",
-            "bounds",
-            "count",
-            "budget",
-            "ids_per_person",
-            "log_readers",
-        ];
-        reader.allow(document, &KNOWN);
+        reader.allow(document, &keys::EXPORT);
         let name = name_of(document, reader);
         let purpose = reader.required_text(document, "purpose");
         let contract =
-            part(document, "from", &["contract"], reader).and_then(|from| reader.required_text(from, "contract"));
+            part(document, "from", &keys::EXPORT_FROM, reader).and_then(|from| reader.required_text(from, "contract"));
         let unit = reader.required_text(document, "unit").and_then(|written| reader.path(&written));
         let window =
-            part(document, "window", &["length"], reader).and_then(|window| reader.required_text(window, "length"));
+            part(document, "window", &keys::WINDOW, reader).and_then(|window| reader.required_text(window, "length"));
         let keys = reader.required(document, "keys").map(|keys| read_keys(keys, reader)).unwrap_or_default();
-        let bounds = part(document, "bounds", &["keys_per_unit", "rows_per_key"], reader)?;
+        let bounds = part(document, "bounds", &keys::BOUNDS, reader)?;
         let (keys_per_unit, rows_per_key) =
             (count(bounds, "keys_per_unit", reader), count(bounds, "rows_per_key", reader));
-        let counted = part(document, "count", &["noise", "epsilon", "rho"], reader)?;
-        let budget = part(document, "budget", &["horizon", "epsilon", "rho"], reader)?;
+        let counted = part(document, "count", &keys::COUNTED, reader)?;
+        let budget = part(document, "budget", &keys::BUDGET, reader)?;
         let horizon = reader.required_text(budget, "horizon");
         let noise = reader.required_text(counted, "noise");
         Some(Self {
@@ -483,7 +426,7 @@ impl ExportSource {
 }
 
 /// A member that is a map with these members.
-fn part<'a>(document: &'a Node, name: &str, known: &[&str], reader: &mut Reader) -> Option<&'a Node> {
+fn part<'a>(document: &'a Node, name: &str, known: &Keys, reader: &mut Reader) -> Option<&'a Node> {
     let node = reader.required(document, name)?;
     reader.allow(node, known);
     Some(node)

@@ -2,7 +2,7 @@
 //!
 //! A suite says nothing about what leaves, so it is no part of a policy's digest.
 
-use super::{Reader, name_of};
+use super::{Reader, keys, name_of};
 use crate::diagnostic::Diagnostic;
 use crate::span::Spanned;
 use crate::yaml::{Node, Value};
@@ -92,14 +92,12 @@ pub enum LeavingSource {
     },
 }
 
-const GIVEN: [&str; 9] = ["format", "path", "headers", "jurisdiction", "age", "peer", "time", "consent", "event"];
-
 impl SuiteSource {
     pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
-        reader.allow(document, &["apiVersion", "kind", "metadata", "given", "cases"]);
+        reader.allow(document, &keys::SUITE);
         let name = name_of(document, reader)?;
         let shared = document.get("given").map(|given| {
-            reader.allow(given, &[&GIVEN[..], &["body"]].concat());
+            reader.allow(given, &keys::GIVEN);
             GivenSource::read(given, reader)
         });
         let cases = reader.required(document, "cases")?;
@@ -115,7 +113,7 @@ impl SuiteSource {
 
 impl CaseSource {
     fn read(node: &Node, shared: &GivenSource, reader: &mut Reader) -> Option<Self> {
-        reader.allow(node, &[&GIVEN[..], &["body", "name", "expect"]].concat());
+        reader.allow(node, &keys::CASE);
         let name = reader.required_text(node, "name")?;
         let given = GivenSource::read(node, reader).or(shared);
         if given.body.is_none() {
@@ -169,7 +167,7 @@ impl GivenSource {
 
 impl ExpectSource {
     fn read(node: &Node, reader: &mut Reader) -> Self {
-        reader.allow(node, &["status", "outcome", "contract", "consent", "to"]);
+        reader.allow(node, &keys::EXPECT);
         let consent = node.get("consent").map(|consent| pairs(consent, reader)).unwrap_or_default();
         let mut to = Vec::new();
         if let Some(destinations) = node.get("to") {
@@ -192,7 +190,7 @@ impl LeavingSource {
         if node.scalar() == Some("nothing") {
             return Self::Nothing;
         }
-        reader.allow(node, &["event", "has", "lacks", "by"]);
+        reader.allow(node, &keys::LEAVING);
         let has = node.get("has").map(|has| reader.members(has).to_vec()).unwrap_or_default();
         let by = node.get("by").map(|by| pairs(by, reader)).unwrap_or_default();
         let lacks = reader.optional_texts(node, "lacks");
@@ -204,6 +202,6 @@ impl LeavingSource {
 }
 
 /// The members of a map of texts.
-fn pairs(node: &Node, reader: &mut Reader) -> Vec<(Spanned<String>, Spanned<String>)> {
+pub(super) fn pairs(node: &Node, reader: &mut Reader) -> Vec<(Spanned<String>, Spanned<String>)> {
     reader.members(node).iter().filter_map(|(key, value)| Some((key.clone(), reader.text(value)?))).collect()
 }

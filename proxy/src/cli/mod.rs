@@ -17,6 +17,7 @@ pub mod exposure;
 pub mod keys;
 pub mod prove;
 pub mod run;
+pub mod schema;
 pub mod sign;
 mod table;
 pub mod test;
@@ -85,6 +86,8 @@ pub enum Command {
     Sign(sign::Args),
     /// Tells the long story of an error code.
     Explain(explain::Args),
+    /// Prints the JSON Schema of policy files, for editors.
+    Schema(schema::Args),
 }
 
 /// How much to say.
@@ -127,6 +130,7 @@ impl Cli {
             Command::Signer(args) => sign::run_signer(&args),
             Command::Sign(args) => sign::run(&args),
             Command::Explain(args) => explain::run(&args),
+            Command::Schema(args) => schema::run(&args),
         }
     }
 

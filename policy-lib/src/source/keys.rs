@@ -1,0 +1,566 @@
+//! Every map of a policy file: its keys, what may stand at each, and what it means.
+//!
+//! Promise: the reader knows a key only from here, and so does the schema for
+//! editors ([`crate::schema`]), so neither can know one that the other does not,
+//! and none goes without a description. To add a key, add a line.
+
+use super::contract::{ROLES, TYPES};
+use super::rules::{AGES, BASES, GPP_OPT_OUTS, KNOWN_AGES, RECIPIENTS, REGIMES, SIGNALS};
+use crate::action::{ActionKind, PseudonymShape, TokenMode};
+use crate::consent::Consent;
+use crate::detect::Detector;
+use crate::format::Format;
+use crate::generalize::{TimeGrain, UrlPart, UserAgentPart};
+
+/// A map of the language.
+#[derive(Debug)]
+pub struct Keys {
+    /// What it is called; for a document, its kind.
+    pub name: &'static str,
+    /// Keys that it has as others have them.
+    shared: &'static [Key],
+    own: &'static [Key],
+    /// What stands at keys that the author chooses, where there may be such.
+    pub others: Option<(Form, &'static str)>,
+}
+
+/// One key of a map.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The key.
+    pub name: &'static str,
+    /// What may stand there.
+    pub form: Form,
+    /// What it means, for whoever writes it.
+    pub means: &'static str,
+    /// Whether the map is not understood without it.
+    pub required: bool,
+}
+
+/// What may stand somewhere.
+#[derive(Clone, Copy, Debug)]
+pub enum Form {
+    /// Nothing.
+    Nothing,
+    /// `true` or `false`.
+    Flag,
+    /// A text; numbers and truth values count, as they are written.
+    Text,
+    /// A text that this regular expression is about (ECMA-262).
+    Matching(&'static str),
+    /// One of these words.
+    Word(fn() -> Vec<&'static str>),
+    /// A whole number between these two.
+    Whole(u64, u64),
+    /// A number above zero.
+    Positive,
+    /// A map of these keys.
+    Map(&'static Keys),
+    /// A map of exactly one of these keys.
+    One(&'static Keys),
+    /// A map whose keys the author chooses.
+    Named(&'static Form),
+    /// A list, or one element of it alone.
+    List(&'static Form),
+    /// The same, and not empty.
+    AtLeastOne(&'static Form),
+    /// A list and nothing else.
+    OnlyList(&'static Form),
+    /// Any of these.
+    Either(&'static [Form]),
+    /// What a rule does.
+    Action,
+    /// Whatever YAML can say.
+    Anything,
+}
+
+impl Keys {
+    const fn document(kind: &'static str, own: &'static [Key]) -> Self {
+        Self { name: kind, shared: &DOCUMENT, own, others: None }
+    }
+
+    const fn map(name: &'static str, own: &'static [Key]) -> Self {
+        Self { name, shared: &[], own, others: None }
+    }
+
+    /// Every key, the shared ones first.
+    pub fn iter(&self) -> impl Iterator<Item = &'static Key> {
+        self.shared.iter().chain(self.own)
+    }
+
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.iter().map(|key| key.name)
+    }
+}
+
+const fn may(name: &'static str, form: Form, means: &'static str) -> Key {
+    Key { name, form, means, required: false }
+}
+
+const fn must(name: &'static str, form: Form, means: &'static str) -> Key {
+    Key { name, form, means, required: true }
+}
+
+/// The first of each pair.
+fn words<T>(pairs: &[(&'static str, T)]) -> Vec<&'static str> {
+    pairs.iter().map(|(word, _)| *word).collect()
+}
+
+const TEXTS: Form = Form::List(&Form::Text);
+const COUNT: Form = Form::Whole(1, u64::MAX);
+const FORMAT: Form = Form::Word(|| Format::ALL.map(Format::name).to_vec());
+const AGE: Form = Form::Word(|| words(&AGES));
+const STATE: Form = Form::Word(|| Consent::ALL.map(Consent::name).to_vec());
+const DETECTOR: Form = Form::Word(|| Detector::ALL.map(Detector::name).to_vec());
+
+/// Every kind of document.
+pub static KINDS: [&Keys; 8] = [&CONTRACT, &DESTINATION, &DETECTOR_SET, &EXPORT, &PURPOSE, &RULE, &SUITE, &TAXONOMY];
+
+/// What every document says of itself.
+static DOCUMENT: [Key; 3] = [
+    must("apiVersion", Form::Word(|| vec![super::API_VERSION]), "The version of the language the file is written in."),
+    must("kind", Form::Word(|| KINDS.map(|kind| kind.name).to_vec()), "What the document describes."),
+    must("metadata", Form::Map(&METADATA), "What the document is called and whose it is."),
+];
+
+pub(super) static METADATA: Keys = Keys::map(
+    "Metadata",
+    &[
+        must(
+            "name",
+            Form::Text,
+            "The name: unique among documents of one kind. The log, decisions and differences use it.",
+        ),
+        may("version", Form::Text, "The version of a contract, 1 if not written. The log names it."),
+        may("owner", Form::Text, "Who answers for the document."),
+        may("description", Form::Text, "What readers should know of it."),
+        may("labels", Form::Named(&Form::Text), "Words of your own; privet does not read them."),
+    ],
+);
+
+pub(super) static CONTRACT: Keys = Keys::document(
+    "Contract",
+    &[
+        must("match", Form::Map(&MATCH), "Which events follow this contract."),
+        may("subjects", TEXTS, "Whom its events are about: data subjects of the taxonomy, such as `customer`."),
+        may(
+            "fields",
+            Form::Named(&Form::Map(&FIELD)),
+            "The fields of the event, by path. What is not named here does not leave.",
+        ),
+    ],
+);
+
+static MATCH: Keys = Keys {
+    others: Some((
+        Form::AtLeastOne(&Form::Text),
+        "A member of the event, by path, and the values it has in events of this contract.",
+    )),
+    ..Keys::map("Match", &[must("format", FORMAT, "The wire format of the events.")])
+};
+
+pub(super) static FIELD: Keys = Keys::map(
+    "Field",
+    &[
+        may(
+            "type",
+            Form::List(&Form::Word(|| words(&TYPES))),
+            "The types its value may have; any but object and array if not written.",
+        ),
+        may("category", Form::Text, "Its data category, from the taxonomy. Without one no rule can let it leave."),
+        may("required", Form::Flag, "Whether an event without it is invalid."),
+        may("enum", TEXTS, "The only values it may have."),
+        may("max_length", COUNT, "The most characters it may have."),
+        may("free_text", Form::Flag, "Whether people type it, so that it may hold anything."),
+        may("url", Form::Flag, "Whether it holds a URL or a part of one, so that it may hold anything."),
+        may("role", Form::Word(|| words(&ROLES)), "What the envelope uses it for."),
+        may("keys", TEXTS, "For a path with `*`: the member names that may leave."),
+        may("key_category", Form::Text, "For a path with `*`: the data category of the member names."),
+        may(
+            "encoding",
+            Form::Matching(ENCODING),
+            "How its value is encoded: `json`, `base64`, `base64url`, `percent`, or several with `+` between, the outermost first.",
+        ),
+        may(
+            "may_contain",
+            TEXTS,
+            "Data categories that its text may hold besides its own; all of `user` if not written.",
+        ),
+        may("description", Form::Text, "What readers should know of it."),
+    ],
+);
+
+pub(super) static PURPOSE: Keys = Keys::document(
+    "Purpose",
+    &[
+        must("basis", Form::Word(|| words(&BASES)), "The legal basis, one of those in GDPR Article 6(1)."),
+        may(
+            "granted_by",
+            Form::List(&Form::One(&GRANT)),
+            "Signals that grant it; one that is there and does not grant refuses.",
+        ),
+        may("opted_out_by", Form::List(&OPT_OUT), "Signals that refuse it."),
+        may("everywhere", Form::Flag, "Whether opt-out signals bind every recipient, not third parties alone."),
+        may(
+            "jurisdictions",
+            Form::Named(&Form::Word(|| words(&REGIMES))),
+            "What silence means, by jurisdiction; `default` is every other.",
+        ),
+        may("age", Form::Map(&PURPOSE_AGE), "How an unknown age counts."),
+        may("ages", Form::List(&AGE), "The age classes it may be about; all if not written."),
+        may("contracts", TEXTS, "The contracts it may be about; all if not written."),
+    ],
+);
+
+pub(super) static GRANT: Keys = Keys::map(
+    "Grant",
+    &[
+        may("tcf", Form::Map(&TCF), "Purposes of the IAB's Transparency and Consent Framework."),
+        may("segment", Form::Map(&SEGMENT), "A category of the consent object in Segment's context."),
+        may("field", Form::Map(&GRANT_FIELD), "A member of the event."),
+    ],
+);
+
+pub(super) static TCF: Keys = Keys::map(
+    "Tcf",
+    &[must("purposes", Form::List(&Form::Whole(1, 24)), "The numbers of the purposes, all of them needed.")],
+);
+
+pub(super) static SEGMENT: Keys =
+    Keys::map("Segment", &[must("category", Form::Text, "The category's name in `categoryPreferences`.")]);
+
+pub(super) static GRANT_FIELD: Keys = Keys::map(
+    "GrantField",
+    &[
+        must("path", Form::Text, "Where it stands."),
+        may("given", TEXTS, "The values that grant, `true` if not written; any other value refuses."),
+    ],
+);
+
+const OPT_OUT: Form = Form::Either(&[Form::Word(|| words(&SIGNALS)), Form::Map(&GPP)]);
+
+pub(super) static GPP: Keys = Keys::map(
+    "Gpp",
+    &[must("gpp", Form::List(&Form::Word(|| words(&GPP_OPT_OUTS))), "Opt-outs of the IAB's Global Privacy Platform.")],
+);
+
+pub(super) static PURPOSE_AGE: Keys = Keys::map(
+    "PurposeAge",
+    &[may("unknown", Form::Word(|| words(&KNOWN_AGES)), "What a person of unknown age is taken for.")],
+);
+
+pub(super) static DESTINATION: Keys = Keys::document(
+    "Destination",
+    &[
+        must("url", Form::Text, "The base URL of the collector."),
+        may("primary", Form::Flag, "Whether its answer is the client's. Exactly one destination is primary."),
+        must("recipient", Form::Word(|| words(&RECIPIENTS)), "Who receives the data."),
+        may("tcf_vendor", Form::Whole(1, 65_535), "Its vendor number in the Transparency and Consent Framework."),
+        must("purposes", TEXTS, "What it may use data for."),
+        may("paths", TEXTS, "Request paths that pass as they are."),
+        may("located_in", TEXTS, "Jurisdictions it sits in."),
+        may("headers", Form::Named(&Form::Text), "Headers that every request to it gets."),
+        may("response", Form::Map(&RESPONSE), "What of its answers comes back to the client."),
+        may("requires", REQUIRES, "What its collector needs of an event, in place of what the format asks for."),
+        may(
+            "prefer",
+            TEXTS,
+            "Kinds of action, or purposes of pseudonyms, most wanted first, where two forms of a field cannot be ordered.",
+        ),
+    ],
+);
+
+pub(super) static RESPONSE: Keys = Keys::map(
+    "Response",
+    &[
+        may("headers", TEXTS, "Headers that come back, besides what every client needs."),
+        may("cookies", TEXTS, "Cookies that it may set, by name."),
+    ],
+);
+
+const ENCODING: &str = r"^(json|(base64|base64url|percent)(\+(base64|base64url|percent)){0,3}(\+json)?)$";
+
+const REQUIRES: Form =
+    Form::Either(&[Form::Nothing, Form::List(&Form::Either(&[Form::Text, Form::Map(&REQUIREMENT)]))]);
+
+pub(super) static REQUIREMENT: Keys =
+    Keys::map("Requirement", &[must("one_of", TEXTS, "Paths of which one has to be there.")]);
+
+pub(super) static RULE: Keys = Keys::document(
+    "Rule",
+    &[
+        must("data", TEXTS, "The data categories it is about; each covers those below it."),
+        must("for", TEXTS, "The purposes it is about; each covers those below it."),
+        may("to", TEXTS, "The destinations it is about; all if not written."),
+        may("located_in", TEXTS, "The destinations it is about, by where they sit; all if not written."),
+        may("contracts", TEXTS, "The contracts it is about; all if not written."),
+        may("jurisdictions", TEXTS, "The jurisdictions it is about; all if not written."),
+        may("ages", Form::List(&AGE), "The age classes it is about; all if not written."),
+        must("action", Form::Action, "What happens to the data. Within one purpose the strictest rule wins."),
+        may("because", Form::Text, "Why. Decisions show it."),
+    ],
+);
+
+/// How an action may be written, and what it does.
+#[derive(Clone, Copy, Debug)]
+pub struct ActionForm {
+    /// Whether its word alone is enough.
+    pub alone: bool,
+    /// What may follow its word.
+    pub options: Option<Form>,
+    /// What it does.
+    pub means: &'static str,
+}
+
+/// How an action may be written.
+#[must_use]
+pub fn action(kind: ActionKind) -> ActionForm {
+    let bare = |means| ActionForm { alone: true, options: None, means };
+    match kind {
+        ActionKind::Keep => bare("The value leaves as it came."),
+        ActionKind::Drop => bare("The field does not leave."),
+        ActionKind::Redact => bare("The field leaves with a constant in the place of its value."),
+        ActionKind::Pseudonymize => ActionForm {
+            alone: true,
+            options: Some(Form::Map(&PSEUDONYMIZE)),
+            means: "The value leaves as a keyed one-way value, one for each purpose; it is still personal data.",
+        },
+        ActionKind::Tokenize => ActionForm {
+            alone: false,
+            options: Some(Form::Map(&TOKENIZE)),
+            means: "The value leaves sealed; who holds the key can open it again.",
+        },
+        ActionKind::Scrub => ActionForm {
+            alone: false,
+            options: Some(Form::Map(&SCRUB)),
+            means: "The text leaves with what the detectors find in it replaced.",
+        },
+        ActionKind::Generalize => {
+            ActionForm { alone: false, options: Some(Form::One(&GENERALIZE)), means: "The value leaves coarser." }
+        }
+    }
+}
+
+pub(crate) static PSEUDONYMIZE: Keys = Keys::map(
+    "Pseudonymize",
+    &[may(
+        "shape",
+        Form::Word(|| PseudonymShape::ALL.map(PseudonymShape::name).to_vec()),
+        "What the pseudonym looks like, so that the collector's schema still holds; `text` if not written.",
+    )],
+);
+
+pub(crate) static TOKENIZE: Keys = Keys::map(
+    "Tokenize",
+    &[
+        must("key", Form::Matching("^[a-z0-9_-]{1,32}$"), "The name of the key in the keyring."),
+        may(
+            "mode",
+            Form::Word(|| TokenMode::ALL.map(TokenMode::name).to_vec()),
+            "Whether equal values have equal tokens; `deterministic` if not written.",
+        ),
+    ],
+);
+
+/// A detector, or the name of a set of them.
+const DETECTORS: Form = Form::AtLeastOne(&Form::Either(&[DETECTOR, Form::Text]));
+
+pub(crate) static SCRUB: Keys = Keys::map(
+    "Scrub",
+    &[must("detectors", DETECTORS, "What to look for: detectors, or names of detector sets. At least one.")],
+);
+
+pub(super) static DETECTOR_SET: Keys = Keys::document(
+    "DetectorSet",
+    &[must("detectors", Form::AtLeastOne(&DETECTOR), "The detectors that its name stands for. At least one.")],
+);
+
+pub(crate) static GENERALIZE: Keys = Keys::map(
+    "Generalize",
+    &[
+        may(
+            "time",
+            Form::Word(|| TimeGrain::ALL.map(TimeGrain::name).to_vec()),
+            "A time becomes the beginning of its minute, hour, day or month.",
+        ),
+        may("ip", PREFIX, "An address becomes its network: the leading bits stay. `default` keeps 24 and 48."),
+        may("number", Form::Positive, "A number becomes the lower end of its bucket, whose width this is."),
+        may("url", URL, "A URL loses its query, all but listed parameters of it, or all but its host."),
+        may("geo", Form::One(&GEO), "A place becomes the cell that holds it."),
+        may("age", BANDS, "An age in years becomes its band: the ages at which bands begin, or `default`."),
+        may(
+            "user_agent",
+            Form::Word(|| UserAgentPart::ALL.map(UserAgentPart::name).to_vec()),
+            "A user agent becomes its family, with the system it runs on or without.",
+        ),
+    ],
+);
+
+const URL: Form = Form::Either(&[Form::Word(|| UrlPart::ALL.map(UrlPart::name).to_vec()), Form::Map(&URL_FORM)]);
+
+pub(crate) static URL_FORM: Keys = Keys::map(
+    "UrlForm",
+    &[must(
+        "query",
+        Form::List(&Form::Matching("^[^=&;#% ]+$")),
+        "The parameters that stay, as the URL writes their names.",
+    )],
+);
+
+pub(crate) static GEO: Keys = Keys::map(
+    "Geo",
+    &[
+        may("decimals", Form::Whole(0, 5), "Decimals of a degree that stay: 2 is about a kilometre."),
+        may("geohash", Form::Whole(1, 10), "Characters of a geohash that stay: 5 is about five kilometres."),
+    ],
+);
+
+const BANDS: Form = Form::Either(&[Form::Word(|| vec!["default"]), Form::AtLeastOne(&Form::Whole(1, 120))]);
+
+const PREFIX: Form = Form::Either(&[Form::Nothing, Form::Word(|| vec!["default"]), Form::Map(&IP)]);
+
+pub(crate) static IP: Keys = Keys::map(
+    "IpPrefix",
+    &[
+        may("v4", Form::Whole(0, 31), "How many leading bits of an IPv4 address stay, 24 if not written."),
+        may("v6", Form::Whole(0, 127), "How many leading bits of an IPv6 address stay, 48 if not written."),
+    ],
+);
+
+pub(super) static EXPORT: Keys = Keys::document(
+    "Export",
+    &[
+        must("purpose", Form::Text, "The purpose that must be permitted for an event to be counted."),
+        must("from", Form::Map(&EXPORT_FROM), "Which events are counted."),
+        must("unit", Form::Text, "Where the identifier stands whose presence is hidden."),
+        must("window", Form::Map(&WINDOW), "How long events are gathered before a count is published."),
+        must("keys", Form::Named(&TEXTS), "What is counted by: a path, and every value that is published."),
+        must("bounds", Form::Map(&BOUNDS), "How much one unit counts at most in one window."),
+        must("count", Form::Map(&COUNTED), "The noise, and the privacy loss of one window."),
+        must("budget", Form::Map(&BUDGET), "The most privacy loss over the horizon."),
+        may(
+            "ids_per_person",
+            Form::Whole(1, 1_000),
+            "How many identifiers one person may have; it multiplies the loss. 1 if not written.",
+        ),
+        may(
+            "log_readers",
+            Form::Word(|| vec!["trusted"]),
+            "Say `trusted` where readers of the enforcement log may see exact counts.",
+        ),
+    ],
+);
+
+pub(super) static EXPORT_FROM: Keys =
+    Keys::map("ExportFrom", &[must("contract", Form::Text, "The contract whose events are counted.")]);
+
+pub(super) static WINDOW: Keys =
+    Keys::map("Window", &[must("length", Form::Text, "How long it is, such as `1h` or `1d`.")]);
+
+pub(super) static BOUNDS: Keys = Keys::map(
+    "Bounds",
+    &[
+        must("keys_per_unit", COUNT, "In how many groups one unit counts."),
+        must("rows_per_key", COUNT, "How often it counts in each."),
+    ],
+);
+
+/// The noises that `privet-dp` draws.
+pub const NOISES: [&str; 2] = ["discrete_laplace", "discrete_gaussian"];
+
+pub(super) static COUNTED: Keys = Keys::map(
+    "Count",
+    &[
+        must("noise", Form::Word(|| NOISES.to_vec()), "Where the noise comes from."),
+        may("epsilon", Form::Text, "The pure loss of one window, a decimal in quotes."),
+        may("rho", Form::Text, "The zero-concentrated loss of one window, a decimal in quotes."),
+    ],
+);
+
+pub(super) static BUDGET: Keys = Keys::map(
+    "Budget",
+    &[
+        must("horizon", Form::Text, "How long the budget lasts, such as `30d`."),
+        may("epsilon", Form::Text, "The most pure loss, a decimal in quotes."),
+        may("rho", Form::Text, "The most zero-concentrated loss, a decimal in quotes."),
+    ],
+);
+
+pub(super) static TAXONOMY: Keys = Keys::document(
+    "Taxonomy",
+    &[
+        may("categories", Form::Named(&Form::Text), "Data categories to add, and what each means."),
+        may("uses", Form::Named(&Form::Text), "Purposes to add, and what each means."),
+        may("subjects", Form::Named(&Form::Text), "Data subjects to add, and what each means."),
+    ],
+);
+
+pub(super) static SUITE: Keys = Keys::document(
+    "Suite",
+    &[
+        may("given", Form::Map(&GIVEN), "What comes in with every test that does not say otherwise."),
+        must("cases", Form::OnlyList(&Form::Map(&CASE)), "The tests."),
+    ],
+);
+
+static REQUEST: [Key; 10] = [
+    may(
+        "format",
+        Form::Word(|| Format::ALL.map(Format::name).into_iter().chain(["auto"]).collect()),
+        "The wire format; by path and body if not written.",
+    ),
+    may("path", Form::Text, "Path and query of the request."),
+    may("headers", Form::Named(&Form::Text), "Headers of the request."),
+    may("jurisdiction", Form::Text, "Where the person is, such as `us-ca`."),
+    may("age", AGE, "The person's age class."),
+    may("peer", Form::Text, "The sender's address."),
+    may("time", Form::Text, "When the request is received, RFC 3339."),
+    may("consent", Form::Named(&DECIDED), "Decisions as if stored before, by purpose; `*` is every purpose."),
+    may("event", Form::Anything, "The event, written as YAML."),
+    may("body", Form::Text, "The body as it is sent, in place of an event."),
+];
+
+pub(super) static GIVEN: Keys = Keys::map("Given", &REQUEST);
+
+pub(super) static CASE: Keys = Keys {
+    shared: &REQUEST,
+    ..Keys::map(
+        "Case",
+        &[must("name", Form::Text, "What the test shows."), must("expect", Form::Map(&EXPECT), "What is expected.")],
+    )
+};
+
+const DECIDED: Form = Form::Either(&[STATE, Form::Flag, Form::Map(&DECISION)]);
+
+/// `privet apply` reads this, not the policy's reader.
+static DECISION: Keys = Keys::map(
+    "Decision",
+    &[
+        must("state", Form::Either(&[STATE, Form::Flag]), "What the person decided."),
+        may("at", Form::Text, "When, RFC 3339; the time of the request if not written."),
+    ],
+);
+
+pub(super) static EXPECT: Keys = Keys::map(
+    "Expect",
+    &[
+        may("status", Form::Text, "The status the client is told."),
+        may("outcome", Form::Word(|| vec!["kept", "dropped", "unmatched", "invalid"]), "What becomes of the event."),
+        may("contract", Form::Text, "The contract the event follows."),
+        may("consent", Form::Named(&STATE), "The state of consent, by purpose."),
+        may("to", Form::Named(&LEAVES), "What leaves, by destination."),
+    ],
+);
+
+const LEAVES: Form = Form::Either(&[Form::Word(|| vec!["nothing"]), Form::Map(&LEAVING)]);
+
+pub(super) static LEAVING: Keys = Keys::map(
+    "Leaving",
+    &[
+        may("event", Form::Anything, "The whole of what leaves."),
+        may("has", Form::Named(&Form::Anything), "Paths and the values that leave there; `{any: true}` is any value."),
+        may("lacks", TEXTS, "Paths at which nothing leaves."),
+        may("by", Form::Named(&Form::Text), "Paths, and the rule behind what became of each."),
+    ],
+);
