@@ -1,5 +1,7 @@
 //! What the author of a policy is told: the place, the problem, the next step.
 
+use std::ops::Range;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, renderer::DecorStyle};
 
 use crate::span::Span;
@@ -119,20 +121,25 @@ impl Diagnostic {
             Severity::Warning => Level::WARNING,
         };
         let mut group = Group::with_title(level.primary_title(self.message.as_str()).id(self.code));
+        let main = |excerpt: &Excerpt<'_>| {
+            let label = (!self.label.is_empty()).then(|| self.label.clone());
+            AnnotationKind::Primary.span(excerpt.within(&self.at)).label(label)
+        };
+        let second = |excerpt: &Excerpt<'_>, at: &Span, label: &str| {
+            AnnotationKind::Context.span(excerpt.within(at)).label(label.to_owned())
+        };
+        let (same, elsewhere): (Vec<_>, Vec<_>) = self.other.iter().partition(|(at, _)| at.file == self.at.file);
         if let Some(file) = files.get(self.at.file) {
-            let label = (!self.label.is_empty()).then_some(self.label.as_str());
-            let main = AnnotationKind::Primary.span(caret(&file.text, &self.at)).label(label);
-            let mut snippet = Snippet::source(file.text.as_str()).path(file.name.as_str()).annotation(main);
-            if let Some((at, label)) = self.other.as_ref().filter(|(at, _)| at.file == self.at.file) {
-                snippet = snippet.annotation(AnnotationKind::Context.span(caret(&file.text, at)).label(label.as_str()));
-            }
-            group = group.element(snippet);
+            let places: Vec<&Span> = std::iter::once(&self.at).chain(same.iter().map(|(at, _)| at)).collect();
+            let excerpt = Excerpt::of(file, &places);
+            let notes = same.iter().map(|(at, label)| second(&excerpt, at, label));
+            group = group.element(excerpt.snippet().annotation(main(&excerpt)).annotations(notes));
         }
-        if let Some((at, label)) = self.other.as_ref().filter(|(at, _)| at.file != self.at.file)
-            && let Some(file) = files.get(at.file)
-        {
-            let second = AnnotationKind::Context.span(caret(&file.text, at)).label(label.as_str());
-            group = group.element(Snippet::source(file.text.as_str()).path(file.name.as_str()).annotation(second));
+        for (at, label) in elsewhere {
+            if let Some(file) = files.get(at.file) {
+                let excerpt = Excerpt::of(file, &[at]);
+                group = group.element(excerpt.snippet().annotation(second(&excerpt, at, label)));
+            }
         }
         for help in &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
@@ -144,9 +151,44 @@ impl Diagnostic {
     }
 }
 
+/// The lines of a file that some places stand in. Showing a place costs no more than these.
+struct Excerpt<'f> {
+    file: &'f SourceFile,
+    bytes: Range<usize>,
+}
+
+/// How much of a long line is shown behind what is pointed at, in bytes.
+const BEHIND_BYTES_MAX: usize = 200;
+
+impl<'f> Excerpt<'f> {
+    fn of(file: &'f SourceFile, places: &[&Span]) -> Self {
+        let text = file.text.as_str();
+        let carets = || places.iter().map(|at| caret(text, at));
+        let first = carets().map(|caret| caret.start).min().unwrap_or(0);
+        let last = carets().map(|caret| caret.end).max().unwrap_or(0);
+        let start = text.get(..first).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
+        let behind = text.ceil_char_boundary((last + BEHIND_BYTES_MAX).min(text.len()));
+        let end = text.get(last..behind).and_then(|after| after.find('\n')).map_or(behind, |newline| last + newline);
+        Self { file, bytes: start..end }
+    }
+
+    fn snippet<A: Clone>(&self) -> Snippet<'f, A> {
+        let text = self.file.text.as_str();
+        let line = text.get(..self.bytes.start).unwrap_or_default().matches('\n').count() + 1;
+        let excerpt = text.get(self.bytes.clone()).unwrap_or_default();
+        Snippet::source(excerpt).path(self.file.name.as_str()).line_start(line)
+    }
+
+    /// A place, counted from where the excerpt begins.
+    fn within(&self, at: &Span) -> Range<usize> {
+        let caret = caret(&self.file.text, at);
+        caret.start.saturating_sub(self.bytes.start)..caret.end.saturating_sub(self.bytes.start)
+    }
+}
+
 /// A caret needs something to stand under.
-fn caret(text: &str, at: &Span) -> std::ops::Range<usize> {
-    let start = at.bytes.start.min(text.len());
-    let end = at.bytes.end.clamp(start, text.len());
+fn caret(text: &str, at: &Span) -> Range<usize> {
+    let start = text.floor_char_boundary(at.bytes.start.min(text.len()));
+    let end = text.floor_char_boundary(at.bytes.end.clamp(start, text.len()));
     start..end
 }

@@ -137,31 +137,70 @@ fn push_json_text(text: &str, out: &mut String) {
     out.push_str(&serde_json::Value::from(text).to_string());
 }
 
-/// A text that is no YAML.
+/// A text that is no YAML, or more than a file may hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotYaml {
-    /// What the parser says.
+    /// What is wrong, in the author's words.
     pub message: String,
     /// Where.
     pub at: Span,
+    /// The way out, where it is YAML and only too much of it.
+    pub too_much: Option<&'static str>,
 }
 
-/// How many documents one file may hold; the parser's own bounds on depth, aliases and nodes hold besides.
-const DOCUMENTS_MAX: usize = 100_000;
+/// The most bytes one file may hold.
+pub const BYTES_MAX: usize = 2 << 20;
+/// The most values one file may hold: texts, lists and maps, those that aliases repeat included.
+pub const VALUES_MAX: usize = 250_000;
+/// How deep values may stand in each other.
+pub const DEPTH_MAX: usize = 64;
+/// The most documents one file may hold.
+pub const DOCUMENTS_MAX: usize = 100_000;
+/// The most anchors and aliases one file may hold.
+pub const ALIASES_MAX: usize = 10_000;
+/// The most values that aliases may repeat in one file.
+pub const REPEATED_MAX: usize = 100_000;
 
-/// The parser names its bounds by its own types.
-fn in_our_words(message: &str) -> String {
-    let bounds = [
-        ("budget breached: Nodes", "more than 250,000 values in one file; split it"),
-        ("budget breached: Depth", "nested too deeply"),
-        ("budget breached: Documents", "more than 100,000 documents in one file; split it"),
-        ("budget breached: TotalScalarBytes", "too much text in one file; split it"),
-    ];
-    let known = bounds.iter().find(|(theirs, _)| message.starts_with(theirs)).map(|(_, ours)| (*ours).to_owned());
-    known.unwrap_or_else(|| match message.strip_prefix("budget breached: ") {
-        Some(_) => "too large, or too much said by anchors and aliases; split the file or write it out".to_owned(),
-        None => message.to_owned(),
-    })
+const SPLIT: &str = "split the file: a directory may hold many";
+const FLATTEN: &str = "write it flatter: nothing in a policy stands that deep";
+const WRITE_OUT: &str = "write out what they stand for, or split the file";
+
+/// The bounds a text may run into: how the parser's message begins, what there is too much of, and the way out.
+fn bounds() -> [(&'static str, String, &'static str); 7] {
+    let values = format!("there are more than {VALUES_MAX} values in one file");
+    let deep = format!("values stand more than {DEPTH_MAX} deep in each other");
+    [
+        ("budget breached: Nodes", values.clone(), SPLIT),
+        ("budget breached: Events", values, SPLIT),
+        ("budget breached: Documents", format!("there are more than {DOCUMENTS_MAX} documents in one file"), SPLIT),
+        ("budget breached: Depth", deep.clone(), FLATTEN),
+        ("recursion limit exceeded", deep, FLATTEN),
+        ("alias replay", format!("aliases repeat more than {REPEATED_MAX} values"), WRITE_OUT),
+        // What is left is about anchors, aliases and the text they repeat.
+        (
+            "budget breached",
+            format!("there are more than {ALIASES_MAX} anchors or aliases, or they repeat too much"),
+            WRITE_OUT,
+        ),
+    ]
+}
+
+/// The parser names its bounds and what it wanted by its own types.
+fn in_our_words(theirs: &str, at: Span) -> NotYaml {
+    // Its message ends with its own idea of the place; ours points better.
+    let theirs = theirs.split(" at line ").next().unwrap_or_default().replace('\n', " ");
+    if let Some((_, message, help)) = bounds().into_iter().find(|(begins, ..)| theirs.starts_with(begins)) {
+        return NotYaml { message, at, too_much: Some(help) };
+    }
+    // Nor is its advice for those who call it any for those who wrote the file.
+    let plain = theirs.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
+    let jargon = ["serialize", "Option", "::", "invalid type"];
+    let message = match plain {
+        plain if plain.contains("string") && !plain.contains("quote") => "a key has to be a text",
+        plain if jargon.iter().any(|word| plain.contains(word)) => "this cannot be read here",
+        plain => plain,
+    };
+    NotYaml { message: message.to_owned(), at, too_much: None }
 }
 
 /// Reads every document of one file.
@@ -169,20 +208,24 @@ fn in_our_words(message: &str) -> String {
 /// # Errors
 /// [`NotYaml`] for the first place the parser cannot read; it cannot go on from there.
 pub fn documents(text: &str, file: usize) -> Result<Vec<Node>, NotYaml> {
+    if text.len() > BYTES_MAX {
+        let message = format!("the file holds {} bytes, more than {BYTES_MAX}", text.len());
+        return Err(NotYaml { message, at: Span { file, bytes: 0..0 }, too_much: Some(SPLIT) });
+    }
     let mut options = serde_saphyr::Options::default();
+    options.alias_limits.max_total_replayed_events = REPEATED_MAX;
     if let Some(budget) = &mut options.budget {
+        budget.max_nodes = VALUES_MAX;
+        budget.max_depth = DEPTH_MAX;
         budget.max_documents = DOCUMENTS_MAX;
+        budget.max_anchors = ALIASES_MAX;
+        budget.max_aliases = ALIASES_MAX;
+        budget.max_merge_keys = ALIASES_MAX;
     }
     let drafts: Vec<Draft> = serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
         let error = error.without_snippet();
         let bytes = error.location().map_or(0..0, |location| bytes_of(text, &location));
-        // The parser's message ends with its own idea of the place; ours points better.
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or_default().replace('\n', " ");
-        // Nor is its advice for those who call it any for those who wrote the file.
-        let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
-        let message = in_our_words(message);
-        NotYaml { message, at: Span { file, bytes } }
+        in_our_words(&error.to_string(), Span { file, bytes })
     })?;
     Ok(drafts.into_iter().map(|draft| draft.settle(text, file)).collect())
 }

@@ -4,9 +4,11 @@ mod actions;
 mod conflicts;
 mod contracts;
 mod exports;
+mod limits;
 mod rules;
 mod warnings;
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use sha2::{Digest as _, Sha256};
@@ -42,6 +44,7 @@ pub fn compile(files: &[SourceFile]) -> Compiled {
     diagnostics.sort_by_key(|diagnostic| (diagnostic.at.file, diagnostic.at.bytes.start, diagnostic.code));
     diagnostics.dedup();
     let broken = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    limits::tell_the_first(&mut diagnostics);
     Compiled { policy: policy.filter(|_| !broken), diagnostics }
 }
 
@@ -76,6 +79,9 @@ impl Compiler {
     }
 
     fn compile(&mut self, source: &PolicySource) -> Option<Policy> {
+        if !self.fits(source) {
+            return None;
+        }
         source.taxonomies.iter().for_each(|extension| self.extend_taxonomy(extension));
         self.check_names("contract", source.contracts.iter().map(|contract| &contract.name));
         self.check_names("purpose", source.purposes.iter().map(|purpose| &purpose.name));
@@ -154,20 +160,19 @@ impl Compiler {
 
     /// A name of one kind may stand once.
     fn check_names<'a>(&mut self, kind: &str, names: impl Iterator<Item = &'a Spanned<String>>) {
-        let mut seen: Vec<&Spanned<String>> = Vec::new();
+        let mut seen: HashMap<&str, &Span> = HashMap::new();
         for name in names {
-            if let Some(first) = seen.iter().find(|first| first.value == name.value) {
+            if let Some(first) = seen.insert(&name.value, &name.at) {
                 let twice = Diagnostic::error(
                     "P007",
                     &name.at,
                     format!("there are two documents for the {kind} `{}`", name.value),
                 )
                 .label("again here")
-                .other(&first.at, "first here")
+                .other(first, "first here")
                 .help("rename one of them, or merge them");
                 self.report(twice);
             }
-            seen.push(name);
         }
     }
 

@@ -6,6 +6,7 @@ use crate::encoding::{self, Encoding};
 use crate::format::Format;
 use crate::path::{Origin, Path};
 use crate::policy::{FieldTypes, Role};
+use crate::shape::FIELDS_MAX;
 use crate::span::{Span, Spanned};
 use crate::taxonomy::nearest;
 use crate::yaml::{Node, Value};
@@ -114,7 +115,9 @@ fn read_match(matched: &Node, reader: &mut Reader) -> (Option<Format>, Vec<Condi
 impl FieldSource {
     /// Reads the members of `fields:`.
     pub fn read_all(fields: &Node, reader: &mut Reader) -> Vec<Self> {
-        reader.members(fields).iter().filter_map(|(key, value)| Self::read(key, value, reader)).collect()
+        // One more than there may be is enough to say so.
+        let fields = reader.members(fields).iter().take(FIELDS_MAX + 1);
+        fields.filter_map(|(key, value)| Self::read(key, value, reader)).collect()
     }
 
     fn read(key: &Spanned<String>, node: &Node, reader: &mut Reader) -> Option<Self> {

@@ -19,7 +19,7 @@ pub use suite::{BodySource, CaseSource, ExpectSource, GivenSource, LeavingSource
 use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::span::{Span, Spanned};
 use crate::taxonomy::nearest;
-use crate::yaml::{self, Node, Value};
+use crate::yaml::{self, Node, NotYaml, Value};
 
 /// The version every document states.
 pub const API_VERSION: &str = "privet.dev/v1alpha1";
@@ -75,12 +75,18 @@ pub fn read(files: &[SourceFile]) -> (PolicySource, Vec<Diagnostic>) {
     for (number, file) in files.iter().enumerate() {
         match yaml::documents(&file.text, number) {
             Ok(documents) => documents.iter().for_each(|document| source.take(document, &mut reader)),
-            Err(error) => {
-                reader.report(Diagnostic::error("P001", &error.at, format!("not readable as YAML: {}", error.message)))
-            }
+            Err(error) => reader.report(unreadable(&error)),
         }
     }
     (source, reader.into_diagnostics())
+}
+
+/// What to say of a file that cannot be read.
+fn unreadable(error: &NotYaml) -> Diagnostic {
+    match error.too_much {
+        Some(way_out) => Diagnostic::error("P040", &error.at, error.message.as_str()).help(way_out),
+        None => Diagnostic::error("P001", &error.at, format!("not readable as YAML: {}", error.message)),
+    }
 }
 
 impl PolicySource {
