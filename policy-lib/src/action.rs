@@ -365,11 +365,40 @@ mod tests {
         assert_eq!(all[3].compare(&all[2]), Some(Ordering::Less));
         assert_eq!(all[6].compare(&all[18]), None, "one domain, two shapes");
         assert_eq!(all[19].compare(&all[20]), None);
-        for other in all.iter().filter(|action| action.is_some_form() && action.kind() != ActionKind::Tokenize) {
+        let forms = [ActionKind::Generalize, ActionKind::Pseudonymize, ActionKind::Scrub];
+        for other in all.iter().filter(|action| forms.contains(&action.kind())) {
             assert_eq!(all[19].compare(other), None, "{other}");
         }
         assert_eq!(all[19].compare(&Action::Redact), Some(Ordering::Greater));
         assert_eq!(all[19].compare(&Action::Keep), Some(Ordering::Less));
+    }
+
+    #[test]
+    fn each_chain_has_its_order() {
+        let number = |width| Generalize::Number(NumberBucket::parse(width).unwrap());
+        for (coarse, fine) in [
+            (Generalize::Time(TimeGrain::Day), Generalize::Time(TimeGrain::Hour)),
+            (Generalize::Ip(IpPrefix { v4: 16, v6: 32 }), Generalize::Ip(IpPrefix { v4: 24, v6: 48 })),
+            (number("100"), number("10")),
+            (Generalize::Url(UrlForm::of(UrlPart::Host)), Generalize::Url(UrlForm::of(UrlPart::WithoutQuery))),
+            (Generalize::Geo(GeoCell::Geohash(3)), Generalize::Geo(GeoCell::Geohash(5))),
+            (Generalize::Age(AgeBands::beginning(&[18]).unwrap()), Generalize::Age(AgeBands::default())),
+            (Generalize::UserAgent(UserAgentPart::Family), Generalize::UserAgent(UserAgentPart::FamilyOs)),
+        ] {
+            let (coarse, fine) = (Action::Generalize(coarse), Action::Generalize(fine));
+            assert_eq!(coarse.compare(&fine), Some(Ordering::Less), "{coarse} {fine}");
+            assert_eq!(fine.compare(&coarse), Some(Ordering::Greater), "{coarse} {fine}");
+            assert_eq!(coarse.compare(&all_but(&coarse)), None, "{coarse}");
+        }
+    }
+
+    /// A generalization of another chain.
+    fn all_but(action: &Action) -> Action {
+        let time = Action::Generalize(Generalize::Time(TimeGrain::Month));
+        match action {
+            Action::Generalize(Generalize::Time(_)) => Action::Generalize(Generalize::Age(AgeBands::default())),
+            _ => time,
+        }
     }
 
     #[test]

@@ -16,11 +16,17 @@ const PURPOSES: [&str; 3] =
     ["analytics.reporting.content_performance", "analytics.reporting.system", "marketing.advertising.profiling"];
 const COVERS: [&str; 5] = [PURPOSES[0], PURPOSES[1], PURPOSES[2], "analytics.reporting", "analytics"];
 const CATEGORIES: [&str; 4] = ["user.contact.email", "user.contact", "user.device.ip_address", "user"];
-const ACTIONS: [&str; 9] = [
+const ACTIONS: [&str; 15] = [
     "keep",
     "drop",
     "redact",
     "pseudonymize",
+    "{pseudonymize: {shape: uuid}}",
+    "{tokenize: {key: a}}",
+    "{tokenize: {key: a, mode: random}}",
+    "{generalize: {url: {query: [a, b]}}}",
+    "{generalize: {geo: {decimals: 1}}}",
+    "{generalize: {geo: {decimals: 3}}}",
     "{generalize: {time: hour}}",
     "{generalize: {time: day}}",
     "{generalize: {url: host}}",
@@ -29,8 +35,8 @@ const ACTIONS: [&str; 9] = [
 ];
 const PREFER: [&str; 3] = [
     "",
-    "prefer: [pseudonymize, generalize, scrub, analytics]",
-    "prefer: [analytics, generalize, scrub, pseudonymize]",
+    "prefer: [pseudonymize, tokenize, generalize, scrub, analytics]",
+    "prefer: [analytics, generalize, tokenize, scrub, pseudonymize]",
 ];
 
 #[derive(Clone, Debug)]

@@ -25,11 +25,14 @@ const PURPOSES: [(&str, &str); 3] = [
 ];
 const FOR: [&str; 5] = [PURPOSES[0].0, PURPOSES[1].0, PURPOSES[2].0, "analytics.reporting", "marketing.advertising"];
 const DATA: [&str; 4] = ["user.contact.email", "user.contact", "user.device.ip_address", "user"];
-const ACTIONS: [&str; 6] = [
+const ACTIONS: [&str; 9] = [
     "keep",
     "drop",
     "redact",
     "pseudonymize",
+    "{pseudonymize: {shape: digits}}",
+    "{tokenize: {key: a}}",
+    "{generalize: {age: default}}",
     "{generalize: {ip: {v4: 24, v6: 48}}}",
     "{scrub: {detectors: [EMAIL_ADDRESS]}}",
 ];
@@ -66,7 +69,7 @@ fn compiled(rules: &[RuleText], us_opts_out: bool) -> Option<Policy> {
         .unwrap();
     }
     text.push_str(
-        "apiVersion: privet.dev/v1alpha1\nkind: Contract\nmetadata: {name: c}\nmatch: {format: json, type: t}\nfields:\n  mail: {category: user.contact.email}\n  phone: {category: user.contact.phone_number}\n  ip: {category: user.device.ip_address}\n  \"list[].id\": {category: user.unique_id}\n---\napiVersion: privet.dev/v1alpha1\nkind: Destination\nmetadata: {name: d}\nurl: http://127.0.0.1:1\nprimary: true\nrecipient: third_party\nprefer: [pseudonymize, generalize, scrub, analytics, marketing]\npurposes: [analytics, marketing]\n",
+        "apiVersion: privet.dev/v1alpha1\nkind: Contract\nmetadata: {name: c}\nmatch: {format: json, type: t}\nfields:\n  mail: {category: user.contact.email}\n  phone: {category: user.contact.phone_number}\n  ip: {category: user.device.ip_address}\n  \"list[].id\": {category: user.unique_id}\n---\napiVersion: privet.dev/v1alpha1\nkind: Destination\nmetadata: {name: d}\nurl: http://127.0.0.1:1\nprimary: true\nrecipient: third_party\nprefer: [pseudonymize, tokenize, generalize, scrub, analytics, marketing]\npurposes: [analytics, marketing]\n",
     );
     for (number, rule) in rules.iter().enumerate() {
         writeln!(

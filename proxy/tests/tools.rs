@@ -308,3 +308,22 @@ fn what_a_policy_seals_is_revealed_with_its_key_only() {
     assert_eq!((gone.status.code(), out(&gone).as_str()), (Some(1), ""));
     assert!(String::from_utf8_lossy(&gone.stderr).contains("support.1.token"));
 }
+
+#[test]
+fn a_thousand_cases_run_in_a_second() {
+    let many = changed("tests/search.yaml", "kind: Suite", "kind: Suite");
+    let mut suite = String::from("apiVersion: privet.dev/v1alpha1\nkind: Suite\nmetadata: {name: many}\ncases:\n");
+    for case in 0..3_000 {
+        suite.push_str(&format!(
+            "  - {{name: case {case}, event: {{type: track, event: Search Performed, userId: u-{case}, messageId: m-1, context: {{consent: {{categoryPreferences: {{Analytics: true}}}}}}}}, path: /v1/track, expect: {{outcome: kept}}}}\n"
+        ));
+    }
+    fs::write(many.path().join("tests/many.yaml"), suite).unwrap();
+    let begun = std::time::Instant::now();
+    let passed = privet(&["test", many.path().to_str().unwrap(), "--json"], "");
+    let secs = begun.elapsed().as_secs_f64();
+    assert_eq!(passed.status.code(), Some(0), "{}", String::from_utf8_lossy(&passed.stderr));
+    let cases = json(&passed)["cases"].as_array().unwrap().len();
+    assert!(cases > 3_000, "{cases}");
+    assert!(cases as f64 / secs > 1_000.0, "{cases} cases took {secs:.2} s, compiling included");
+}
