@@ -9,7 +9,7 @@ SHELL := bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 STEP := tools/step
 
-.PHONY: help demo test bench lint fmt-check clippy deny binaries unit tree template helm clients needs-build needs-test
+.PHONY: help demo test bench lint fmt-check clippy deny binaries unit tree template fuzz helm clients needs-build needs-test
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 14
@@ -22,7 +22,7 @@ demo: needs-build ## build privet and show its main job on real sample traffic, 
 # Cheap before dear: a wrong comma should not cost a compile.
 test: ## everything: format, supply chain, lints, unit and end-to-end tests, chart, real clients
 	@start=$$SECONDS; \
-	$(MAKE) --no-print-directory lint binaries unit tree template helm clients; \
+	$(MAKE) --no-print-directory lint binaries unit tree template fuzz helm clients; \
 	printf '\nmake test: every step passed, %s s\n' $$((SECONDS - start))
 
 bench: needs-build ## microbenchmarks and the load run, release build
@@ -50,6 +50,10 @@ tree: binaries
 
 template: binaries ## a policy team's repository: what its check lets pass and what it refuses
 	@$(STEP) "policy template" tools/template-tests $(TARGET)/debug/privet
+
+fuzz: needs-test ## a seeded slice of both fuzz targets; tools/fuzz TARGET SECONDS is the long run
+	@$(STEP) "fuzz, the policy compiler" tools/fuzz policy runs=20000
+	@$(STEP) "fuzz, a request through the shipped policies" tools/fuzz apply runs=40000
 
 helm: binaries needs-test
 	@$(STEP) "chart" tools/helm-tests $(TARGET)/debug/privet
