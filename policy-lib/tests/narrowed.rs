@@ -2,7 +2,10 @@
 //! they sit, detectors by the name of their set.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use privet_json::{Index, Limits};
 use privet_policy::action::Action;
+use privet_policy::consent::{Memory, NothingStored, RequestFacts};
+use privet_policy::decide::{Batch, Outcome, decide};
 use privet_policy::diagnostic::SourceFile;
 use privet_policy::exposure::exposure;
 use privet_policy::policy::{AgeClass, Policy};
@@ -140,4 +143,59 @@ fn a_set_of_detectors_is_what_it_lists() {
     let row = exposure(&policy).into_iter().find(|row| matches!(row.action, Action::Scrub(_))).unwrap();
     assert_eq!(row.action.to_string(), "scrub EMAIL_ADDRESS, PHONE_NUMBER, IP_ADDRESS");
     assert_eq!(policy.contracts()[0].subjects, ["customer.young"]);
+}
+
+/// A request that says "do not sell".
+struct Gpc;
+
+impl RequestFacts for Gpc {
+    fn header(&self, name: &str) -> Vec<&str> {
+        if name == "sec-gpc" { vec!["1"] } else { Vec::new() }
+    }
+    fn has_query(&self, _: &str) -> bool {
+        false
+    }
+    fn has_cookie(&self, _: &str) -> bool {
+        false
+    }
+}
+
+#[test]
+fn an_opt_out_signal_binds_third_parties_and_others_only_where_it_is_to_bind_everywhere() {
+    let leaves = |everywhere: &str| {
+        let opted = format!("ages: [adult]\nopted_out_by: [gpc]\n{everywhere}");
+        let third = POLICY.replacen(
+            "recipient: processor\nlocated_in: [us-ca]",
+            "recipient: third_party\nlocated_in: [us-ca]",
+            1,
+        );
+        let text = third.replacen("ages: [adult]", &opted, 1);
+        let files = [SourceFile { name: "policy.yaml".to_owned(), text }];
+        let policy = privet_policy::compile(&files).policy.unwrap();
+        let (event, mut index) = (br#"{"type":"view","consent":"yes","text":"t"}"#, Index::new());
+        let root = index.read(event, &Limits::default()).unwrap();
+        let batch = Batch {
+            format: policy.contracts()[0].format,
+            events: &[index.node(event, root)],
+            unfit: &[],
+            shared: None,
+            implied: None,
+            request: &Gpc,
+            received_ms: 0,
+            place: policy.place("eu"),
+            age: AgeClass::Adult,
+            stored: &NothingStored,
+            memory: Memory::Lasting,
+        };
+        let decision = decide(&policy, &batch).pop().unwrap();
+        let Outcome::Ruled(verdict) = &decision.outcome else { panic!("it follows a contract") };
+        let to = |name: &str| {
+            policy
+                .destination_numbers()
+                .any(|to| policy.destination(to).name == name && verdict.treatment(to).is_some())
+        };
+        (to("near"), to("far"))
+    };
+    assert_eq!(leaves(""), (true, false), "near is a processor, far a third party");
+    assert_eq!(leaves("everywhere: true"), (false, false));
 }
