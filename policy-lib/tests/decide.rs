@@ -1,0 +1,311 @@
+//! Who is bound by whose refusal, and what a store, a signal and silence make of consent.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use privet_json::{Index, Limits};
+use privet_policy::Policy;
+use privet_policy::consent::{
+    Consent, Memory, NothingStored, Remembered, RequestFacts, StoreUnavailable, Stored, StoredDecisions,
+};
+use privet_policy::decide::{Batch, Decision, Outcome, decide};
+use privet_policy::diagnostic::SourceFile;
+use privet_policy::policy::{AgeClass, DestinationNo, PurposeNo};
+
+const POLICY: &str = r#"
+apiVersion: privet.dev/v1alpha1
+kind: Purpose
+metadata: {name: analytics.reporting.content_performance}
+basis: consent
+granted_by: [{field: {path: consent, given: ["yes"]}}, {tcf: {purposes: [8]}}]
+opted_out_by: [{gpp: [sale]}]
+jurisdictions: {default: opt_in, us: opt_out}
+---
+apiVersion: privet.dev/v1alpha1
+kind: Destination
+metadata: {name: partner}
+url: http://127.0.0.1:8081
+primary: true
+recipient: third_party
+purposes: [analytics.reporting.content_performance]
+---
+apiVersion: privet.dev/v1alpha1
+kind: Contract
+metadata: {name: view}
+match: {format: json, type: view}
+fields:
+  id: {category: user.unique_id, role: subject}
+  device: {category: user.unique_id, role: subject}
+  $header.x-user: {category: user.unique_id, role: subject}
+  size: {type: integer, category: system.operations}
+---
+apiVersion: privet.dev/v1alpha1
+kind: Rule
+metadata: {name: operations}
+data: [system.operations]
+for: [analytics.reporting]
+action: keep
+"#;
+
+fn policy() -> Policy {
+    let files = [SourceFile { name: "policy.yaml".to_owned(), text: POLICY.to_owned() }];
+    privet_policy::compile(&files).policy.unwrap()
+}
+
+/// The request around the events.
+#[derive(Default)]
+struct Around {
+    headers: Vec<(&'static str, &'static str)>,
+    query: Vec<&'static str>,
+    cookies: Vec<&'static str>,
+}
+
+impl RequestFacts for Around {
+    fn header(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(known, _)| *known == name).map(|(_, value)| *value).collect()
+    }
+    fn has_query(&self, name: &str) -> bool {
+        self.query.contains(&name)
+    }
+    fn has_cookie(&self, name: &str) -> bool {
+        self.cookies.contains(&name)
+    }
+}
+
+/// Refuses for one subject, and for requests that name nobody.
+struct Store {
+    refused: Vec<&'static str>,
+    nobody: bool,
+    works: bool,
+}
+
+impl Store {
+    fn knowing(refused: &[&'static str]) -> Self {
+        Self { refused: refused.to_vec(), nobody: false, works: true }
+    }
+}
+
+impl StoredDecisions for Store {
+    fn is_empty(&self) -> bool {
+        false
+    }
+    fn recall(&self, subject: &str, each: &mut dyn FnMut(PurposeNo, Stored)) -> Result<(), StoreUnavailable> {
+        if self.refused.contains(&subject) {
+            each(PurposeNo(0), Stored { given: false, at_ms: i64::MAX, authenticated: true });
+        }
+        if self.works { Ok(()) } else { Err(StoreUnavailable) }
+    }
+    fn recall_without_subject(&self, each: &mut dyn FnMut(PurposeNo, Stored)) -> Result<(), StoreUnavailable> {
+        if self.nobody {
+            each(PurposeNo(0), Stored { given: false, at_ms: i64::MAX, authenticated: true });
+        }
+        Ok(())
+    }
+}
+
+struct Asked<'a> {
+    events: &'a str,
+    shared: &'a str,
+    unfit: &'a [usize],
+    around: Around,
+    stored: &'a dyn StoredDecisions,
+    place: &'a str,
+    age: AgeClass,
+    memory: Memory,
+}
+
+impl<'a> Asked<'a> {
+    fn of(events: &'a str) -> Self {
+        Self {
+            events,
+            shared: "{}",
+            unfit: &[],
+            around: Around::default(),
+            stored: &NothingStored,
+            place: "eu",
+            age: AgeClass::Adult,
+            memory: Memory::Lasting,
+        }
+    }
+
+    fn decisions(&self) -> Vec<Decision> {
+        let policy = policy();
+        let (mut index, mut other) = (Index::new(), Index::new());
+        let root = index.read(self.events.as_bytes(), &Limits::default()).unwrap();
+        let shared = other.read(self.shared.as_bytes(), &Limits::default()).unwrap();
+        let events: Vec<_> = index.node(self.events.as_bytes(), root).elements().collect();
+        decide(
+            &policy,
+            &Batch {
+                format: policy.contracts()[0].format,
+                events: &events,
+                unfit: self.unfit,
+                shared: Some(other.node(self.shared.as_bytes(), shared)),
+                implied: None,
+                request: &self.around,
+                received_ms: 0,
+                place: policy.place(self.place),
+                age: self.age,
+                stored: self.stored,
+                memory: self.memory,
+            },
+        )
+    }
+
+    /// Which of the events leave.
+    fn leave(&self) -> Vec<bool> {
+        let leaves = |decision: &Decision| match &decision.outcome {
+            Outcome::Ruled(verdict) => verdict.treatment(DestinationNo(0)).is_some(),
+            _ => false,
+        };
+        self.decisions().iter().map(leaves).collect()
+    }
+
+    fn state(&self) -> Consent {
+        self.decisions()[0].consent.of(PurposeNo(0))
+    }
+}
+
+#[test]
+fn a_refusal_binds_every_event_of_the_person_and_no_other() {
+    for (events, leave) in [
+        (
+            r#"[{"type":"view","id":"1","consent":"no"},{"type":"view","id":"1","consent":"yes"},{"type":"view","id":"2","consent":"yes"}]"#,
+            vec![false, false, true],
+        ),
+        // A number and a text are one id; white space is none of it.
+        (r#"[{"type":"view","id":1,"consent":"no"},{"type":"view","id":" 1 ","consent":"yes"}]"#, vec![false, false]),
+        // Ids that stand together in one event belong to one person.
+        (
+            r#"[{"type":"view","id":"1","consent":"no"},{"type":"view","id":"1","device":"9","consent":"yes"},{"type":"view","device":"9","consent":"yes"}]"#,
+            vec![false, false, false],
+        ),
+        // Nobody's ids bind nobody.
+        (r#"[{"type":"view","id":"0","consent":"no"},{"type":"view","id":"0","consent":"yes"}]"#, vec![false, true]),
+        // An event of no contract, and one that breaks its own, refuse for others too.
+        (r#"[{"type":"other","id":"1","consent":"no"},{"type":"view","id":"1","consent":"yes"}]"#, vec![false, false]),
+        (
+            r#"[{"type":"view","id":"1","size":"x","consent":"no"},{"type":"view","id":"1","consent":"yes"}]"#,
+            vec![false, false],
+        ),
+    ] {
+        assert_eq!(Asked::of(events).leave(), leave, "{events}");
+    }
+}
+
+#[test]
+fn a_refusal_is_told_with_every_id_of_the_person() {
+    let mut asked = Asked::of(r#"[{"type":"view","id":"1","device":"9","consent":"no"}]"#);
+    asked.shared = r#"{"id":"2","device":""}"#;
+    asked.around.headers = vec![("x-user", "h"), ("x-user", "0")];
+    let decision = asked.decisions().pop().unwrap();
+    let mut subjects = decision.refusal.unwrap().subjects;
+    subjects.sort();
+    assert_eq!(subjects, ["1", "2", "9", "h"]);
+    assert!(Asked::of(r#"[{"type":"view","id":"1","consent":"yes"}]"#).decisions()[0].refusal.is_none());
+}
+
+#[test]
+fn what_a_batch_shares_binds_all() {
+    let mut asked = Asked::of(r#"[{"type":"view","id":"1","consent":"yes"},{"type":"view","id":"2","consent":"yes"}]"#);
+    assert_eq!(asked.leave(), [true, true]);
+    asked.shared = r#"{"consent":"no"}"#;
+    assert_eq!(asked.leave(), [false, false]);
+}
+
+#[test]
+fn what_was_stored_under_any_id_binds() {
+    let agreed = r#"[{"type":"view","id":"1","device":"9","consent":"yes"},{"type":"view","id":"2","consent":"yes"}]"#;
+    let leave = |store: &Store, headers: &[(&'static str, &'static str)]| {
+        let mut asked = Asked::of(agreed);
+        asked.stored = store;
+        asked.around.headers = headers.to_vec();
+        asked.leave()
+    };
+    assert_eq!(leave(&Store::knowing(&[]), &[]), [true, true]);
+    assert_eq!(leave(&Store::knowing(&["9"]), &[]), [false, true]);
+    assert_eq!(leave(&Store::knowing(&["h"]), &[("x-user", "h")]), [false, false]);
+    assert_eq!(leave(&Store::knowing(&["h"]), &[("x-other", "h")]), [true, true]);
+    assert_eq!(leave(&Store { nobody: true, ..Store::knowing(&[]) }, &[]), [false, false]);
+    assert_eq!(leave(&Store { works: false, ..Store::knowing(&[]) }, &[]), [false, false], "the store fails");
+}
+
+#[test]
+fn a_signal_that_cannot_be_read_is_unavailable_and_one_that_is_not_there_absent() {
+    let silent = r#"[{"type":"view","id":"1"}]"#;
+    let state = |query: &[&'static str], cookies: &[&'static str]| {
+        let mut asked = Asked::of(silent);
+        asked.around.query = query.to_vec();
+        asked.around.cookies = cookies.to_vec();
+        asked.state()
+    };
+    assert_eq!(state(&[], &[]), Consent::Absent);
+    for name in ["gdpr_consent", "gpp"] {
+        assert_eq!(state(&[name], &[]), Consent::Unavailable, "{name}");
+    }
+    for name in ["euconsent-v2", "__gpp"] {
+        assert_eq!(state(&[], &[name]), Consent::Unavailable, "{name}");
+    }
+    assert_eq!(state(&["other"], &["other"]), Consent::Absent);
+    assert_eq!(Asked::of(r#"[{"type":"view","consent":"yes"}]"#).state(), Consent::Given);
+    assert_eq!(Asked::of(r#"[{"type":"view","consent":["yes"]}]"#).state(), Consent::Unavailable);
+}
+
+#[test]
+fn silence_permits_where_it_may_and_is_remembered_and_nobody_is_a_child() {
+    let silent = r#"[{"type":"view","id":"1"}]"#;
+    let leaves = |place, age, memory| {
+        let mut asked = Asked::of(silent);
+        (asked.place, asked.age, asked.memory) = (place, age, memory);
+        asked.leave() == [true]
+    };
+    assert!(leaves("us", AgeClass::Adult, Memory::Lasting));
+    assert!(leaves("us-ca", AgeClass::Unknown, Memory::Lasting));
+    assert!(!leaves("us", AgeClass::Child, Memory::Lasting));
+    assert!(!leaves("us", AgeClass::Adult, Memory::Forgetful));
+    assert!(!leaves("eu", AgeClass::Adult, Memory::Lasting));
+}
+
+#[test]
+fn what_is_no_event_is_malformed_and_leaves_alone() {
+    let mut asked = Asked::of(r#"[{"type":"view","consent":"yes"},7,{"type":"view","consent":"yes"}]"#);
+    assert_eq!(asked.leave(), [true, false, true]);
+    assert!(matches!(asked.decisions()[1].outcome, Outcome::Malformed));
+    asked.unfit = &[2];
+    assert!(matches!(asked.decisions()[2].outcome, Outcome::Malformed));
+    let other = Asked::of(r#"[{"type":"other"},{"type":"view","size":"x"}]"#).decisions();
+    assert!(matches!(other[0].outcome, Outcome::Unmatched));
+    assert!(matches!(other[1].outcome, Outcome::Invalid(_)));
+}
+
+#[test]
+fn of_several_stored_decisions_the_newest_counts_and_of_equals_the_authenticated() {
+    let stored = |at_ms, authenticated| Stored { given: false, at_ms, authenticated };
+    let newest = |decisions: &[Stored]| {
+        let mut remembered = Remembered::default();
+        decisions.iter().for_each(|decision| remembered.add(*decision));
+        remembered.refused.unwrap()
+    };
+    for (first, second, wins) in [
+        (stored(1, false), stored(2, false), stored(2, false)),
+        (stored(2, false), stored(1, true), stored(2, false)),
+        (stored(1, false), stored(1, true), stored(1, true)),
+        (stored(1, true), stored(1, false), stored(1, true)),
+    ] {
+        assert_eq!(newest(&[first, second]), wins, "{first:?} {second:?}");
+    }
+    let nothing = Remembered::default();
+    assert_eq!(nothing.resolve(Consent::Absent, None), Consent::Absent);
+    assert_eq!(nothing.resolve(Consent::Unavailable, None), Consent::Unavailable);
+    let mut given = Remembered::default();
+    given.add(Stored { given: true, at_ms: 1, authenticated: true });
+    assert_eq!(given.resolve(Consent::Absent, None), Consent::Given);
+    assert_eq!(given.resolve(Consent::Unavailable, None), Consent::Unavailable);
+}
+
+#[test]
+fn states_have_names() {
+    for state in Consent::ALL {
+        assert_eq!(Consent::named(state.name()), Some(state));
+    }
+    assert_eq!(Consent::ALL.map(Consent::name), ["given", "absent", "unavailable", "refused"]);
+    assert_eq!(Consent::named("granted"), None);
+}
