@@ -145,12 +145,12 @@ fn a_set_of_detectors_is_what_it_lists() {
     assert_eq!(policy.contracts()[0].subjects, ["customer.young"]);
 }
 
-/// A request that says "do not sell".
-struct Gpc;
+/// A request with this value of `Sec-GPC`, of which 1 says "do not sell".
+struct Gpc(&'static str);
 
 impl RequestFacts for Gpc {
     fn header(&self, name: &str) -> Vec<&str> {
-        if name == "sec-gpc" { vec!["1"] } else { Vec::new() }
+        if name == "sec-gpc" { vec![self.0] } else { Vec::new() }
     }
     fn has_query(&self, _: &str) -> bool {
         false
@@ -162,7 +162,7 @@ impl RequestFacts for Gpc {
 
 #[test]
 fn an_opt_out_signal_binds_third_parties_and_others_only_where_it_is_to_bind_everywhere() {
-    let leaves = |everywhere: &str| {
+    let leaves = |everywhere: &str, gpc| {
         let opted = format!("ages: [adult]\nopted_out_by: [gpc]\n{everywhere}");
         let third = POLICY.replacen(
             "recipient: processor\nlocated_in: [us-ca]",
@@ -180,7 +180,7 @@ fn an_opt_out_signal_binds_third_parties_and_others_only_where_it_is_to_bind_eve
             unfit: &[],
             shared: None,
             implied: None,
-            request: &Gpc,
+            request: &Gpc(gpc),
             received_ms: 0,
             place: policy.place("eu"),
             age: AgeClass::Adult,
@@ -196,6 +196,7 @@ fn an_opt_out_signal_binds_third_parties_and_others_only_where_it_is_to_bind_eve
         };
         (to("near"), to("far"))
     };
-    assert_eq!(leaves(""), (true, false), "near is a processor, far a third party");
-    assert_eq!(leaves("everywhere: true"), (false, false));
+    assert_eq!(leaves("", "1"), (true, false), "near is a processor, far a third party");
+    assert_eq!(leaves("everywhere: true", "1"), (false, false));
+    assert_eq!(leaves("everywhere: true", "0"), (true, true), "0 says nothing");
 }
