@@ -12,7 +12,7 @@ use privet_policy::decide::{Batch, Decision, Outcome, decide};
 use privet_policy::diagnostic::SourceFile;
 use privet_policy::exposure::exposure;
 use privet_policy::policy::{AgeClass, DestinationNo, PurposeNo};
-use privet_policy::prove::{Question, prove};
+use privet_policy::prove::{Question, WayOut, prove};
 use privet_policy::taxonomy::covers;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -228,4 +228,139 @@ proptest! {
         });
         prop_assert!(wrong.is_empty(), "{wrong:?}");
     }
+}
+
+/// Two destinations, two purposes, and each way in which a field may hold a category.
+const ASKED_OF: &str = r#"
+apiVersion: privet.dev/v1alpha1
+kind: Purpose
+metadata: {name: analytics.reporting.content_performance}
+basis: consent
+granted_by: [{segment: {category: A}}]
+---
+apiVersion: privet.dev/v1alpha1
+kind: Purpose
+metadata: {name: marketing.advertising.profiling}
+basis: consent
+granted_by: [{segment: {category: B}}]
+---
+apiVersion: privet.dev/v1alpha1
+kind: Contract
+metadata: {name: c}
+match: {format: json, type: t}
+fields:
+  mail: {category: user.contact.email}
+  phone: {category: user.contact.phone_number}
+  note: {category: system.operations, free_text: true, may_contain: [user.contact]}
+  link: {category: system.operations, url: true, may_contain: [user.name.first]}
+  plain: {category: system.operations, may_contain: [user.name]}
+  "names.*": {category: system.operations, key_category: user.account.username}
+---
+apiVersion: privet.dev/v1alpha1
+kind: Destination
+metadata: {name: far}
+url: http://127.0.0.1:2
+recipient: third_party
+purposes: [marketing]
+---
+apiVersion: privet.dev/v1alpha1
+kind: Destination
+metadata: {name: near}
+url: http://127.0.0.1:1
+primary: true
+recipient: processor
+purposes: [analytics, marketing]
+---
+apiVersion: privet.dev/v1alpha1
+kind: Rule
+metadata: {name: mail}
+data: [user.contact.email]
+for: [analytics]
+action: keep
+---
+apiVersion: privet.dev/v1alpha1
+kind: Rule
+metadata: {name: phone}
+data: [user.contact.phone_number]
+for: [marketing]
+action: redact
+---
+apiVersion: privet.dev/v1alpha1
+kind: Rule
+metadata: {name: names}
+data: [user.account]
+for: [marketing]
+action: keep
+---
+apiVersion: privet.dev/v1alpha1
+kind: Rule
+metadata: {name: operations}
+data: [system.operations]
+for: [marketing]
+action: keep
+"#;
+
+/// What leaves and what may leave: destination, purpose and field of each.
+fn told(policy: &Policy, question: &Question<'_>) -> (bool, Vec<String>, Vec<String>) {
+    let answer = prove(policy, question);
+    let words = |ways: &[WayOut]| {
+        let mut words: Vec<String> = ways
+            .iter()
+            .map(|way| {
+                let path = policy.contract(way.contract).fields[way.field].path.to_string();
+                let purpose = way.purpose.map(|purpose| policy.purposes()[usize::from(purpose.0)].name.as_str());
+                let destination = &policy.destinations()[usize::from(way.destination.0)].name;
+                format!("{destination} {} {}", purpose.unwrap_or_default(), way.part.label(&path))
+            })
+            .collect();
+        words.sort();
+        words
+    };
+    (answer.is_proof(), words(&answer.leaves), words(&answer.may_leave))
+}
+
+#[test]
+fn a_question_is_about_its_destination_its_purpose_and_what_fields_may_hold() {
+    let files = [SourceFile { name: "asked.yaml".into(), text: ASKED_OF.into() }];
+    let policy = privet_policy::compile(&files).policy.unwrap();
+    let (far, near) = (DestinationNo(0), DestinationNo(1));
+    let all = Question { never: "user.contact.email", to: None, purpose: None, unless_consent: None, allow: &[] };
+    let (mail, profiling) = ("near analytics.reporting.content_performance mail", "marketing.advertising.profiling");
+    let note = |destination: &str| format!("{destination} {profiling} note");
+    let nothing = Vec::<String>::new();
+    // Declared as it, and open to it: what may contain `user.contact` may contain an address.
+    assert_eq!(told(&policy, &all), (false, vec![mail.to_owned()], vec![note("far"), note("near")]));
+    assert_eq!(told(&policy, &Question { to: Some(far), ..all }), (false, nothing.clone(), vec![note("far")]));
+    assert_eq!(told(&policy, &Question { to: Some(near), ..all }).1, [mail]);
+    assert_eq!(
+        told(&policy, &Question { purpose: Some("analytics"), ..all }),
+        (false, vec![mail.to_owned()], nothing.clone())
+    );
+    assert_eq!(told(&policy, &Question { purpose: Some("marketing"), ..all }).1, nothing);
+    // To a destination that has no such purpose, nothing leaves for it.
+    let neither = Question { to: Some(far), purpose: Some("analytics"), ..all };
+    assert_eq!(told(&policy, &neither), (true, nothing.clone(), nothing.clone()));
+    // A redacted field leaves without its value; the text beside it may still hold one.
+    let phone = Question { never: "user.contact.phone_number", ..all };
+    assert_eq!(told(&policy, &phone), (false, nothing.clone(), vec![note("far"), note("near")]));
+    // A question about more is about what may contain less; what is not open contains what it is declared to.
+    let link = |destination: &str| format!("{destination} {profiling} link");
+    assert_eq!(
+        told(&policy, &Question { never: "user.name", ..all }),
+        (false, nothing.clone(), vec![link("far"), link("near")])
+    );
+    assert_eq!(told(&policy, &Question { never: "user.name.last", ..all }), (true, nothing.clone(), nothing.clone()));
+    // Names that a sender chose leave as what their category says.
+    let names = |destination: &str| format!("{destination} {profiling} names.* (names)");
+    let account = Question { never: "user.account", ..all };
+    assert_eq!(told(&policy, &account), (false, vec![names("far"), names("near")], nothing));
+}
+
+#[test]
+fn cases_are_counted() {
+    let files = [SourceFile { name: "asked.yaml".into(), text: ASKED_OF.into() }];
+    let policy = privet_policy::compile(&files).policy.unwrap();
+    let question = Question { never: "user", to: None, purpose: None, unless_consent: None, allow: &[] };
+    // One contract and place, three age classes; A: near. B: far and near. Both: far and near.
+    assert_eq!(prove(&policy, &question).cases, 3 * (1 + 2 + 2));
 }
