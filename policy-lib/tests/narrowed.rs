@@ -200,3 +200,21 @@ fn an_opt_out_signal_binds_third_parties_and_others_only_where_it_is_to_bind_eve
     assert_eq!(leaves("everywhere: true", "1"), (false, false));
     assert_eq!(leaves("everywhere: true", "0"), (true, true), "0 says nothing");
 }
+
+#[test]
+fn a_rule_about_one_contract_shows_in_the_exposure_of_that_one_only() {
+    let narrow = "---\napiVersion: privet.dev/v1alpha1\nkind: Rule\nmetadata: {name: orders}\ndata: [user.contact.email]\nfor: [analytics.reporting]\ncontracts: [shop.order]\naction: redact\n";
+    let files = [SourceFile { name: "policy.yaml".to_owned(), text: format!("{POLICY}{narrow}") }];
+    let policy = privet_policy::compile(&files).policy.unwrap();
+    let rows = exposure(&policy);
+    let forms = |contract: &str| {
+        let own = rows.iter().filter(|row| {
+            policy.contract_name(row.contract).starts_with(contract)
+                && policy.purpose_name(row.purpose).starts_with("analytics")
+                && row.field(&policy).is_some_and(|field| field.path.to_string() == "email")
+        });
+        own.map(|row| row.action.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(forms("shop.view"), ["keep"]);
+    assert_eq!(forms("shop.order"), ["redact"]);
+}
