@@ -177,6 +177,12 @@ impl<A: Copy> PlanBuilder<A> {
         id
     }
 
+    /// Nothing here leaves, and nothing that `*`, `[]` or another selector beside
+    /// it says is about it; paths below it may still be declared.
+    pub fn block(&mut self, steps: &[Step]) -> PlanNodeId {
+        self.node(steps)
+    }
+
     /// The whole document is copied byte for byte.
     pub fn keep_all(&mut self) -> PlanNodeId {
         self.whole(&[])

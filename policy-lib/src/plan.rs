@@ -109,18 +109,19 @@ impl Part<'_> {
                 continue;
             }
             let opened = self.inside.iter().any(|inside| inside.field == place && inside.plan.is_some());
-            if ruling.action == Action::Drop && !opened {
+            let steps = json_steps(field.path.steps.get(self.depth(within)..).unwrap_or_default());
+            // A declared field has a node of its own even if it does not leave: without
+            // one, a `*` or `[]` beside it would take its value for another.
+            let named_out = key_ruling.as_ref().is_some_and(|ruling| !names_may_leave(&ruling.action));
+            if named_out || (ruling.action == Action::Drop && !opened) {
+                builder.block(&steps);
                 continue;
             }
-            let steps = json_steps(field.path.steps.get(self.depth(within)..).unwrap_or_default());
             if field.holds_containers_only() && !opened {
                 builder.container(&steps);
                 continue;
             }
-            if let Some(key_ruling) = key_ruling {
-                if !names_may_leave(&key_ruling.action) {
-                    continue;
-                }
+            if key_ruling.is_some() {
                 let parent = steps.iter().take_while(|step| **step != JsonStep::AnyKey).cloned().collect::<Vec<_>>();
                 if !named.contains(&parent) {
                     builder.any_key_action(&parent, Edit { field: place, key: true });
@@ -128,7 +129,8 @@ impl Part<'_> {
                 }
             }
             match ruling.action {
-                Action::Keep => builder.keep(&steps),
+                // An encoded value is looked into even if it is kept: what is none does not leave.
+                Action::Keep if field.encoding.is_none() => builder.keep(&steps),
                 _ => builder.leaf(&steps, Edit { field: place, key: false }),
             };
             leaving += 1;

@@ -4,7 +4,7 @@
 //! takes the coarsest ruling over all of them, and an event that is withheld
 //! from a destination counts as dropping all that is about a person.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, RwLock};
 
 use crate::action::Action;
@@ -17,7 +17,7 @@ use crate::verdict::{Because, Ruling, Verdict};
 /// What leaves of a request's shared facts for one destination.
 #[derive(Debug)]
 pub struct SharedTreatment {
-    /// The fields that every matched contract declares.
+    /// The fields that some matched contract declares; what not all declare alike is dropped.
     pub fields: Vec<Field>,
     /// One ruling a field.
     pub rulings: Vec<Ruling>,
@@ -112,22 +112,18 @@ impl Policy {
         let mut fields = Vec::new();
         let mut rulings = Vec::new();
         let mut key_rulings = Vec::new();
-        let declared = matched
-            .verdicts
-            .first()
-            .map(|first| self.contract(first.key.contract).fields.as_slice())
-            .unwrap_or_default();
-        for field in declared {
+        for field in self.declared_by_any(matched) {
             let each = matched.verdicts.iter().map(|verdict| self.facts_of(verdict, destination, field));
             let coarsest = each.reduce(|a, b| match (a, b) {
                 (Some(a), Some(b)) => Some((a.0.coarser(b.0), a.1.zip(b.1).map(|(a, b)| a.coarser(b)))),
                 _ => None,
             });
-            if let Some((ruling, key_ruling)) = coarsest.flatten() {
-                fields.push(field.clone());
-                rulings.push(ruling);
-                key_rulings.push(key_ruling);
-            }
+            // What one of them does not declare, or declares otherwise, does not leave; it still
+            // has its place, so that no `*` of theirs takes it for another.
+            let (ruling, key_ruling) = coarsest.flatten().unwrap_or((Ruling::DEFAULT_DROP, None));
+            fields.push(field.clone());
+            rulings.push(ruling);
+            key_rulings.push(key_ruling);
         }
         let rewrite = match member {
             Some(member) => plan::of_batch(member, &fields, &rulings, &key_rulings),
@@ -137,7 +133,17 @@ impl Policy {
         SharedTreatment { fields, rulings, key_rulings, rewrite, outside }
     }
 
-    /// One event's ruling on a field that others declare too; `None` where its contract does not.
+    /// The fields that some matched contract declares, each path once. More than
+    /// can be numbered are too many: then none leaves.
+    fn declared_by_any(&self, matched: &Matched) -> Vec<&Field> {
+        let mut paths = HashSet::new();
+        let all = matched.verdicts.iter().flat_map(|verdict| &self.contract(verdict.key.contract).fields);
+        let each: Vec<&Field> = all.filter(|field| paths.insert(&field.path)).collect();
+        if each.len() > usize::from(u16::MAX) { Vec::new() } else { each }
+    }
+
+    /// One event's ruling on a field that others declare too; `None` where its contract
+    /// does not, or says that it is encoded in another way.
     fn facts_of(
         &self,
         verdict: &Verdict,
@@ -145,7 +151,7 @@ impl Policy {
         field: &Field,
     ) -> Option<(Ruling, Option<Ruling>)> {
         let fields = &self.contract(verdict.key.contract).fields;
-        let number = fields.iter().position(|known| known.path == field.path)?;
+        let number = fields.iter().position(|known| known.path == field.path && known.encoding == field.encoding)?;
         let category = fields.get(number)?.category.as_deref();
         let Some(treatment) = verdict.treatment(destination) else {
             // What is not about a person is not the withheld person's to keep.

@@ -1,7 +1,10 @@
 //! Contracts: envelope and author's fields made one, and told apart from each other.
 
+use std::collections::HashMap;
+
 use super::Compiler;
 use crate::diagnostic::Diagnostic;
+use crate::encoding::Encoding;
 use crate::envelope;
 use crate::matching::{Matcher, Overlap};
 use crate::path::{Origin, Path, Step};
@@ -30,6 +33,7 @@ impl Compiler {
         self.check_conditions(source);
         self.check_member_names(source, &fields);
         self.check_encodings(source, &fields);
+        self.check_selectors(source, &fields);
         let shape = Shape::of(&fields);
         Contract {
             name: source.name.value.clone(),
@@ -81,9 +85,15 @@ impl Compiler {
             let path = &field.path;
             let outside = path.value.origin != Origin::Event;
             let holder = encoded_parent(fields, &path.value);
-            let json = field.encoding.as_ref().is_some_and(|encoding| encoding.value.holds_json());
-            let says = field.category.is_some() || field.role.is_some() || field.values.is_some();
-            if json && says {
+            // What the envelope or an earlier line said of it counts, too.
+            let says = expanded(field).iter().any(|path| {
+                let merged = fields.iter().find(|known| known.path == *path);
+                merged.is_some_and(|merged| {
+                    let json = merged.encoding.as_ref().is_some_and(Encoding::holds_json);
+                    json && (merged.category.is_some() || merged.role.is_some() || merged.values.is_some())
+                })
+            });
+            if says {
                 let message = format!("`{}` is an encoded object, which has no value of its own", path.value);
                 let error = Diagnostic::error("P031", &path.at, message).label("encoded, with more said about it");
                 self.report(error.help("say `category`, `role` and `enum` of the fields in it, such as `a.b` in `a`"));
@@ -98,6 +108,24 @@ impl Compiler {
                 let message = "what is encoded in a header, a cookie or the query is not asked who it is about";
                 let error = Diagnostic::error("P031", &path.at, message).label("with a role, or required");
                 self.report(error.help("take `role` or `required` off: what cannot be undone is dropped anyway"));
+            }
+        }
+    }
+
+    /// The elements of one list are chosen by one member only: one that has two could be either.
+    fn check_selectors(&mut self, source: &ContractSource, fields: &[Field]) {
+        let mut by_list: HashMap<(Origin, &[Step]), &str> = HashMap::new();
+        for field in fields {
+            for (at, step) in field.path.steps.iter().enumerate() {
+                let Step::Where { key, .. } = step else { continue };
+                let list = (field.path.origin, field.path.steps.get(..at).unwrap_or_default());
+                let first = *by_list.entry(list).or_insert(key);
+                let written = source.fields.iter().find(|written| written.path.value == field.path);
+                if let Some(written) = written.filter(|_| first != key) {
+                    let message = format!("elements of one list are chosen by `{first}` and by `{key}`");
+                    let both = Diagnostic::error("P035", &written.path.at, message).label("an element may have both");
+                    self.report(both.help("choose by one member, and declare the rest with `[]`"));
+                }
             }
         }
     }

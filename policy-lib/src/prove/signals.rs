@@ -20,6 +20,9 @@ pub(super) struct Said {
     pub(super) members: Vec<(Path, String)>,
     /// Whether Global Privacy Control is on.
     pub(super) gpc: bool,
+    /// Whether there were too many ways of saying it to look at each: then it counts
+    /// whatever it agrees to, so that nothing is taken for proved.
+    unsifted: bool,
 }
 
 /// What policy and request agree on as signals.
@@ -83,37 +86,64 @@ impl Signals {
         all
     }
 
-    /// For every purpose the assignment that grants it and as little else as can be, and those that grant the most. With
-    /// them every way out is found, because a refusal never adds a field.
-    fn extremes(&self, policy: &Policy, unless: Option<&str>) -> Vec<Said> {
-        let is_unless = |purpose: &Purpose| unless.is_some_and(|unless| covers(unless, &purpose.name));
-        let most = policy.purposes.iter().filter(|purpose| !is_unless(purpose));
-        let mut extremes = vec![Said::default(), self.granting(policy.purposes.iter()), self.granting(most)];
-        extremes.extend(policy.purposes.iter().map(|purpose| self.granting(std::iter::once(purpose))));
+    /// Enough assignments to find every way out: for every way of granting one
+    /// purpose, or of saying nothing about it, the one that refuses all the rest.
+    ///
+    /// Why that is enough: what leaves is the result of one purpose. Take any
+    /// request with which it leaves, keep what that says about the purpose and
+    /// refuse whatever else can be refused: every other purpose that is permitted
+    /// then was permitted before, so the result is still the finest, and a purpose
+    /// that was not agreed to is still not.
+    fn extremes(&self, policy: &Policy) -> Vec<Said> {
+        let mut extremes = vec![Said::default()];
+        for purpose in &policy.purposes {
+            extremes.extend(self.alone(purpose));
+        }
         let quiet = extremes.clone();
-        extremes.extend(quiet.into_iter().map(|said| Said { gpc: self.gpc, ..said }));
+        extremes.extend(quiet.into_iter().filter(|_| self.gpc).map(|said| Said { gpc: true, ..said }));
         extremes
     }
 
-    /// Grants these purposes and refuses whatever else can be refused.
-    fn granting<'p>(&self, purposes: impl Iterator<Item = &'p Purpose>) -> Said {
-        let grants: Vec<&GrantSource> = purposes.flat_map(|purpose| &purpose.granted_by).collect();
-        let categories = grants.iter().filter_map(|grant| match grant {
-            GrantSource::Segment(category) => Some(category.clone()),
-            _ => None,
-        });
-        let value_at = |path: &Path, all: &BTreeSet<String>| {
-            let wanted = grants.iter().find_map(|grant| match grant {
-                GrantSource::Field { path: known, given } if known == path => given.first().cloned(),
+    /// What can be said about one purpose, all others refused as far as they can be.
+    fn alone(&self, purpose: &Purpose) -> Vec<Said> {
+        let own: BTreeSet<String> = purpose.granted_by.iter().filter_map(category_of).cloned().collect();
+        let mut categories = vec![None];
+        if !self.categories.is_empty() {
+            categories.extend([Some(own), Some(BTreeSet::new())]);
+        }
+        let mut all: Vec<Said> =
+            categories.into_iter().map(|categories| Said { categories, ..Said::default() }).collect();
+        for (path, known) in self.members.values() {
+            let asked = purpose.granted_by.iter().filter_map(|grant| match grant {
+                GrantSource::Field { path: asked, given } if asked == path => Some(given),
                 _ => None,
             });
-            wanted.unwrap_or_else(|| other_than(all))
-        };
-        Said {
-            categories: (!self.categories.is_empty()).then(|| categories.collect()),
-            members: self.members.values().map(|(path, all)| (path.clone(), value_at(path, all))).collect(),
-            gpc: false,
+            let values: BTreeSet<&String> = asked.flatten().collect();
+            let said = |said: &Said, value: String| {
+                let mut said = said.clone();
+                said.members.push((path.clone(), value));
+                said
+            };
+            if all.len().saturating_mul(values.len() + 1) > ALL_MAX {
+                let first = values.first().map(|value| (*value).clone()).unwrap_or_default();
+                all = all.iter().map(|before| Said { unsifted: true, ..said(before, first.clone()) }).collect();
+                continue;
+            }
+            all = if values.is_empty() {
+                all.iter().map(|before| said(before, other_than(known))).collect()
+            } else {
+                let given = all.iter().flat_map(|before| values.iter().map(|value| said(before, (*value).clone())));
+                given.chain(all.iter().cloned()).collect()
+            };
         }
+        all
+    }
+}
+
+const fn category_of(grant: &GrantSource) -> Option<&String> {
+    match grant {
+        GrantSource::Segment(category) => Some(category),
+        _ => None,
     }
 }
 
@@ -125,7 +155,7 @@ fn other_than(given: &BTreeSet<String>) -> String {
 /// What a request can say, without what agrees to the purpose that is excluded.
 pub(super) fn assignments(policy: &Policy, unless: Option<&str>) -> Vec<Said> {
     let signals = Signals::of(policy);
-    let all = if signals.count() <= ALL_MAX { signals.all() } else { signals.extremes(policy, unless) };
+    let all = if signals.count() <= ALL_MAX { signals.all() } else { signals.extremes(policy) };
     let agrees = |said: &Said| {
         let states = said.states(policy);
         let given = |(number, purpose): (PurposeNo, &Purpose)| {
@@ -133,7 +163,7 @@ pub(super) fn assignments(policy: &Policy, unless: Option<&str>) -> Vec<Said> {
         };
         policy.numbered_purposes().any(given)
     };
-    all.into_iter().filter(|said| !agrees(said)).collect()
+    all.into_iter().filter(|said| said.unsifted || !agrees(said)).collect()
 }
 
 impl Said {

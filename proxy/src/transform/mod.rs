@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, HeaderName};
 use privet_json::{Edit as Outcome, Edits, Emitted, Index, Key, Limits, Node, PlanNodeId, rewrite, write_string};
+use privet_policy::action::Action;
 use privet_policy::decide::{Decision, Outcome as Decided};
 use privet_policy::format::Format;
 use privet_policy::plan::{Inside, Rewrite};
@@ -301,6 +302,9 @@ impl Hands<'_> {
             None => {
                 let action = &self.rulings.get(usize::from(field))?.action;
                 let plain = std::str::from_utf8(&undone.bytes).ok()?;
+                if *action == Action::Keep {
+                    return Some(text.to_owned());
+                }
                 let made = value::carry_out_on_text(action, plain, self.keys)?;
                 Some(inside.encoding.redo(made.as_bytes(), &undone))
             }
