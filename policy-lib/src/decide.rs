@@ -145,7 +145,8 @@ impl<'a> Facts<'a> {
             Some(number) => {
                 let contract = policy.contract(number);
                 let check = contract.shape.check(&contract.fields, event, batch.shared, &mut self.subjects);
-                if let (AgeClass::Unknown, Some(found)) = (age, check.age) {
+                // Whoever says that it is a child is believed.
+                if let (AgeClass::Unknown, Some(found)) | (_, Some(found @ AgeClass::Child)) = (age, check.age) {
                     age = found;
                 }
                 if check.valid { Ok(number) } else { Err(Outcome::Invalid(number)) }

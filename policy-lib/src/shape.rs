@@ -92,7 +92,9 @@ pub struct Checked {
 }
 
 /// Years from which a person may consent to information society services (GDPR Article 8(1)).
-const AGE_OF_CONSENT: u32 = 16;
+const AGE_OF_CONSENT: f64 = 16.0;
+/// Nobody is this old; a larger number is no number of years.
+const AGE_MAX: f64 = 150.0;
 
 impl Shape {
     pub(crate) fn of(fields: &[Field]) -> Self {
@@ -264,11 +266,17 @@ impl Check<'_, '_> {
         }
         self.valid &= has_type(field.types, value) && allowed(field, value);
         match field.role {
-            Some(Role::Age) => self.age = self.age.or(age_class(value)),
+            Some(Role::Age) => self.say_age(scalar_text(value).as_deref()),
             Some(Role::Subject) => return Judged::Subject,
             _ => {}
         }
         Judged::Done
+    }
+
+    /// One more age that the event states: of two the younger counts, and what cannot be read is a child's.
+    fn say_age(&mut self, text: Option<&str>) {
+        let said = text.map_or(AgeClass::Child, age_of);
+        self.age = Some(if self.age == Some(AgeClass::Child) { AgeClass::Child } else { said });
     }
 
     /// Judges what is encoded; says `false` where that cannot be undone and would have mattered.
@@ -280,7 +288,7 @@ impl Check<'_, '_> {
         }
         let Some(text) = undone_text(encoding, value) else { return !is_telling(field) };
         match field.role {
-            Some(Role::Age) => self.age = self.age.or(age_of(&text)),
+            Some(Role::Age) => self.say_age(Some(&text)),
             Some(Role::Subject) => self.subjects.push(Subject::Undone(text.clone())),
             _ => {}
         }
@@ -340,18 +348,20 @@ fn allowed_text(field: &Field, text: &str) -> bool {
     listed && short
 }
 
-/// `child`, `adult`, or years.
-fn age_class(value: Node<'_>) -> Option<AgeClass> {
-    age_of(&scalar_text(value)?)
-}
-
-fn age_of(text: &str) -> Option<AgeClass> {
-    match (text, text.parse::<u32>()) {
-        ("child", _) => Some(AgeClass::Child),
-        ("adult", _) => Some(AgeClass::Adult),
-        (_, Ok(years)) if years < AGE_OF_CONSENT => Some(AgeClass::Child),
-        (_, Ok(_)) => Some(AgeClass::Adult),
-        _ => None,
+/// `child`, `adult`, `unknown` or years, whole or not. Whatever else stands where an
+/// age should is taken for a child's: the stricter of what it could be.
+fn age_of(text: &str) -> AgeClass {
+    let text = text.trim();
+    let word = |word: &str| text.eq_ignore_ascii_case(word);
+    if word("adult") {
+        return AgeClass::Adult;
+    }
+    if word("unknown") || text.is_empty() {
+        return AgeClass::Unknown;
+    }
+    match text.parse::<f64>() {
+        Ok(years) if (AGE_OF_CONSENT..AGE_MAX).contains(&years) => AgeClass::Adult,
+        _ => AgeClass::Child,
     }
 }
 

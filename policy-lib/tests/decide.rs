@@ -36,6 +36,9 @@ fields:
   device: {category: user.unique_id, role: subject}
   $header.x-user: {category: user.unique_id, role: subject}
   size: {type: integer, category: system.operations}
+  age: {category: user.demographic.age_range, role: age}
+  more: {encoding: json}
+  more.age: {category: user.demographic.age_range, role: age}
 ---
 apiVersion: privet.dev/v1alpha1
 kind: Rule
@@ -308,4 +311,38 @@ fn states_have_names() {
     }
     assert_eq!(Consent::ALL.map(Consent::name), ["given", "absent", "unavailable", "refused"]);
     assert_eq!(Consent::named("granted"), None);
+}
+
+#[test]
+fn an_age_that_may_be_a_child_s_is_one() {
+    let age = |member: &str, known| {
+        let event = format!(r#"[{{"type":"view"{member}}}]"#);
+        let mut asked = Asked::of(&event);
+        asked.age = known;
+        let Outcome::Ruled(verdict) = asked.decisions().pop().unwrap().outcome else { panic!("{member}") };
+        verdict.key.age
+    };
+    let unknown = AgeClass::Unknown;
+    for (member, class) in [
+        ("", AgeClass::Unknown),
+        (r#","age":null"#, AgeClass::Unknown),
+        (r#","age":"unknown""#, AgeClass::Unknown),
+        (r#","age":16"#, AgeClass::Adult),
+        (r#","age":"16.5""#, AgeClass::Adult),
+        (r#","age":"Adult""#, AgeClass::Adult),
+        (r#","age":15.9"#, AgeClass::Child),
+        (r#","age":" 12 ""#, AgeClass::Child),
+        (r#","age":"Child""#, AgeClass::Child),
+        (r#","age":"minor""#, AgeClass::Child),
+        (r#","age":true"#, AgeClass::Child),
+        (r#","age":[30]"#, AgeClass::Child),
+        (r#","age":99999999999"#, AgeClass::Child),
+        (r#","age":"NaN""#, AgeClass::Child),
+        (r#","age":30,"more":"{\"age\":9}""#, AgeClass::Child),
+        (r#","more":"{\"age\":9}","age":30"#, AgeClass::Child),
+    ] {
+        assert_eq!(age(member, unknown), class, "{member}");
+    }
+    assert_eq!(age(r#","age":9"#, AgeClass::Adult), AgeClass::Child, "whoever says so is believed");
+    assert_eq!(age(r#","age":30"#, AgeClass::Child), AgeClass::Child);
 }

@@ -96,3 +96,23 @@ fn where_a_destination_sits_and_how_values_are_encoded_loosen_whichever_way() {
     assert_eq!(loosened(DESIGN, &encoded), ["contract storefront.search: encodings"]);
     assert_eq!(loosened(&encoded, DESIGN), ["contract storefront.search: encodings"]);
 }
+
+#[test]
+fn what_makes_a_proof_easier_is_told() {
+    let contract = "contract storefront.search";
+    for (from, to, said) in [
+        (", free_text: true", "", "what texts may contain"),
+        ("free_text: true", "free_text: true, may_contain: [user.contact.email]", "what texts may contain"),
+        (
+            "properties.results:  {type: integer, category: system.operations}",
+            "properties.results:  {type: integer, category: user.behavior}",
+            "categories",
+        ),
+    ] {
+        let told = loosened(DESIGN, &edited(DESIGN, from, to));
+        assert!(told.contains(&format!("{contract}: {said}")), "{from}: {told:?}");
+    }
+    let preferring = |order: &str| edited(DESIGN, "primary: true", &format!("primary: true\nprefer: [{order}]"));
+    let (one, other) = (preferring("pseudonymize, generalize"), preferring("generalize, pseudonymize"));
+    assert_eq!(loosened(&one, &other), ["destination collector: prefer"]);
+}

@@ -39,6 +39,7 @@ metadata: {name: one}
 match: {format: segment, type: track, event: One}
 fields:
   context.only: {category: system.operations}
+  context.note: {category: system.operations, encoding: base64}
   "context.map.*": {category: system.operations, key_category: user.behavior}
 ---
 apiVersion: privet.dev/v1alpha1
@@ -46,6 +47,7 @@ kind: Contract
 metadata: {name: two}
 match: {format: segment, type: track, event: Two}
 fields:
+  context.note: {category: system.operations}
   "context.map.*": {category: system.operations, key_category: user.behavior}
 ---
 apiVersion: privet.dev/v1alpha1
@@ -149,7 +151,8 @@ fn shared_facts_take_the_coarsest_ruling_over_all_events() {
     for order in [[&one, &two], [&two, &one]] {
         let both = shared(&policy, &order, 0);
         assert_eq!(form(&both, "context.ip").as_deref(), Some("generalize ip /16 and /32"));
-        assert_eq!(form(&both, "context.only"), None, "only one of them declares it");
+        assert_eq!(form(&both, "context.only").as_deref(), Some("drop"), "only one of them declares it");
+        assert_eq!(form(&both, "context.note").as_deref(), Some("drop"), "each says another encoding");
     }
     let names = shared(&policy, &[&one, &two], 0);
     let map = names.fields.iter().position(|field| field.path.to_string() == "context.map.*").unwrap();

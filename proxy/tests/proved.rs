@@ -21,7 +21,7 @@ const PURPOSES: [(&str, &str); 3] = [
 ];
 const FOR: [&str; 4] =
     ["analytics.reporting.content_performance", "analytics", "marketing", "analytics.reporting.system"];
-const DATA: [&str; 4] = ["user.contact.email", "user.contact", "user.device.ip_address", "user"];
+const DATA: [&str; 5] = ["user.contact.email", "user.contact", "user.device.ip_address", "user", "system.operations"];
 const ACTIONS: [&str; 9] = [
     "keep",
     "drop",
@@ -35,13 +35,16 @@ const ACTIONS: [&str; 9] = [
 ];
 const ONLY: [&str; 8] = ["", "", "", "", "ages: [child]", "jurisdictions: [us]", "to: [near]", "located_in: [us]"];
 /// Where a value stands in a request, and its category.
-const FIELDS: [(&str, &str); 6] = [
+const FIELDS: [(&str, &str); 8] = [
     ("mail", "user.contact.email"),
     ("phone", "user.contact.phone_number"),
     ("ip", "user.device.ip_address"),
     ("list[].id", "user.unique_id"),
     ("blob.mail", "user.contact.email"),
     ("$query.q", "user.contact.email"),
+    // A wildcard stands beside each of these.
+    ("map.mail", "user.contact.email"),
+    ("items[kind=a].id", "user.unique_id"),
 ];
 const ASKED: [&str; 4] = ["user.contact.email", "user.contact", "user.device", "user"];
 
@@ -80,7 +83,7 @@ fn policy(dice: &mut Dice) -> String {
         )
         .unwrap();
     }
-    text.push_str("apiVersion: privet.dev/v1alpha1\nkind: Contract\nmetadata: {name: c}\nmatch: {format: json, type: t}\nfields:\n  blob: {encoding: base64url+json}\n");
+    text.push_str("apiVersion: privet.dev/v1alpha1\nkind: Contract\nmetadata: {name: c}\nmatch: {format: json, type: t}\nfields:\n  blob: {encoding: base64url+json}\n  map.*: {category: system.operations, key_category: system.operations}\n  items[].id: {category: system.operations}\n  items[].kind: {category: system.operations}\n  items[kind=a].kind: {category: system.operations}\n");
     for (path, category) in FIELDS {
         writeln!(text, "  {path}: {{category: {category}}}").unwrap();
     }
@@ -110,7 +113,7 @@ fn value(field: usize, request: usize) -> String {
 fn request(dice: &mut Dice, number: usize) -> Value {
     let value = |field| value(field, number);
     let blob = URL_SAFE_NO_PAD.encode(json!({"mail": value(4)}).to_string());
-    let mut event = json!({"type": "t", "mail": value(0), "phone": value(1), "ip": value(2), "list": [{"id": value(3)}], "blob": blob});
+    let mut event = json!({"map": {"mail": value(6), "other": "x"}, "items": [{"kind": "a", "id": value(7)}, {"kind": "b", "id": "y"}], "type": "t", "mail": value(0), "phone": value(1), "ip": value(2), "list": [{"id": value(3)}], "blob": blob});
     let said = [true, false][dice.below(2)];
     let consent = match dice.below(6) {
         0 => Value::Null,

@@ -126,6 +126,14 @@ fn incomparable(
         Because::Rule(number) => policy.rules.get(usize::from(number)).map_or("", |rule| rule.action.kind().name()),
         _ => "keep",
     };
+    // Two pseudonyms differ by the purpose whose key makes them: that is what to prefer.
+    let wanted = |because: Because, other: Because| match because {
+        Because::Rule(number) if form(because) == form(other) && form(because) == "pseudonymize" => {
+            let rule = policy.rules.get(usize::from(number));
+            rule.and_then(|rule| rule.purposes.first()).map_or("", String::as_str)
+        }
+        _ => form(because),
+    };
     let destination = &policy.destination(at.destination).name;
     let message = format!("`{}` would reach `{destination}` in two forms that cannot be ordered", field.path);
     Diagnostic::error("P016", second, message)
@@ -133,8 +141,8 @@ fn incomparable(
         .other(first, format!("`{}` here", form(conflict.first)))
         .help(format!(
             "say which comes first: `prefer: [{}, {}]` at the destination `{destination}`",
-            form(conflict.second),
-            form(conflict.first)
+            wanted(conflict.second, conflict.first),
+            wanted(conflict.first, conflict.second)
         ))
         .note("neither form can be made from the other, so neither is the stricter one")
 }

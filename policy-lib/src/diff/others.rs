@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::{Change, Other};
 use crate::policy::{Contract, Destination, Field, FieldTypes, Policy, Purpose, Role};
+use crate::taxonomy::covers;
 
 /// Everything of this sort that newly lets something leave.
 pub(super) fn others(old: &Policy, new: &Policy) -> Vec<Other> {
@@ -64,6 +65,8 @@ fn destination_changes(before: &Destination, after: &Destination) -> impl Iterat
         ("paths", before.paths != after.paths),
         ("located_in", before.located_in != after.located_in),
         ("headers", before.headers != after.headers),
+        // Of forms that cannot be ordered, which is the finer nobody can say.
+        ("prefer", before.prefer != after.prefer),
         (
             "response",
             !within(&after.response.headers, &before.response.headers)
@@ -88,7 +91,27 @@ fn contract_changes(before: &Contract, after: &Contract) -> impl Iterator<Item =
         ("what fields may hold", before.fields.iter().any(|field| allows_more(field, after))),
         ("who it is about", people(before) != people(after)),
         ("encodings", encodings(before) != encodings(after)),
+        // A proof is about what fields are said to be: it may hold for no better reason than another label.
+        ("categories", before.fields.iter().any(|field| relabelled(field, after))),
+        ("what texts may contain", before.fields.iter().any(|field| said_to_hold_less(field, after))),
     ])
+}
+
+fn field_of<'c>(contract: &'c Contract, field: &Field) -> Option<&'c Field> {
+    contract.fields.iter().find(|known| known.path == field.path)
+}
+
+/// Whether a field, or its names, count as something else now.
+fn relabelled(before: &Field, contract: &Contract) -> bool {
+    let changed = |after: &Field| after.category != before.category || after.key_category != before.key_category;
+    field_of(contract, before).is_some_and(changed)
+}
+
+/// Whether less is said to stand in a text or a URL than before.
+fn said_to_hold_less(before: &Field, contract: &Contract) -> bool {
+    let held = |after: &Field, category: &String| after.may_contain.iter().any(|known| covers(known, category));
+    let less = |after: &Field| !after.is_open() || !before.may_contain.iter().all(|category| held(after, category));
+    before.is_open() && field_of(contract, before).is_some_and(less)
 }
 
 /// How values are encoded: a rule about what is encoded otherwise finds nothing to do.

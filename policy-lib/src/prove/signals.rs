@@ -206,3 +206,58 @@ impl RequestFacts for Said {
         false
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::diagnostic::SourceFile;
+
+    /// Purposes that share categories and members, each granted by some of them.
+    fn policy(grants: &[&str]) -> Policy {
+        let uses = ["analytics.reporting.system", "marketing.advertising.profiling", "personalize"];
+        let mut text = String::from(
+            "apiVersion: privet.dev/v1alpha1\nkind: Destination\nmetadata: {name: d}\nurl: http://127.0.0.1:1\nprimary: true\nrecipient: processor\nrequires: []\npurposes: [analytics, marketing, personalize]\n",
+        );
+        for (purpose, grants) in uses.iter().zip(grants) {
+            text.push_str(&format!(
+                "---\napiVersion: privet.dev/v1alpha1\nkind: Purpose\nmetadata: {{name: {purpose}}}\nbasis: consent\ngranted_by: [{grants}]\n"
+            ));
+        }
+        crate::compile(&[SourceFile { name: "p.yaml".into(), text }]).policy.expect("it compiles")
+    }
+
+    fn given(said: &Said, policy: &Policy) -> BTreeSet<u8> {
+        let states = said.states(policy);
+        let all = policy.numbered_purposes().filter(|(number, _)| states.of(*number) == Consent::Given);
+        all.map(|(number, _)| number.0).collect()
+    }
+
+    /// Whatever can be granted without agreeing to a purpose can be by one of the
+    /// extremes, together with nothing that was not granted before.
+    #[test]
+    fn the_extremes_are_enough() {
+        const GRANTS: [&str; 8] = [
+            "{segment: {category: A}}",
+            "{segment: {category: B}}",
+            "{segment: {category: A}}, {segment: {category: B}}",
+            "{field: {path: f, given: [x]}}",
+            "{field: {path: f, given: [x, y]}}",
+            "{field: {path: f, given: [y]}}, {field: {path: g, given: [x]}}",
+            "{segment: {category: A}}, {field: {path: f, given: [x]}}",
+            "{segment: {category: B}}, {field: {path: g, given: [x]}}, {field: {path: f, given: [y]}}",
+        ];
+        for case in 0..GRANTS.len().pow(3) {
+            let pick = |place: u32| GRANTS[case / GRANTS.len().pow(place) % GRANTS.len()];
+            let policy = policy(&[pick(0), pick(1), pick(2)]);
+            let signals = Signals::of(&policy);
+            let extremes: Vec<_> = signals.extremes(&policy).iter().map(|said| given(said, &policy)).collect();
+            for all in signals.all().iter().map(|said| given(said, &policy)) {
+                for purpose in &all {
+                    let within = |few: &&BTreeSet<u8>| few.contains(purpose) && few.is_subset(&all);
+                    assert!(extremes.iter().any(|few| within(&few)), "case {case}: {purpose} of {all:?}");
+                }
+            }
+        }
+    }
+}

@@ -81,7 +81,9 @@ fn cookie_header(raw: &RawRequest, outside: &Outside, hands: &mut Hands<'_>) -> 
     let mut written = String::new();
     for (name, field) in &outside.cookies {
         for (_, value) in cookies(&raw.headers).filter(|(known, _)| known == name) {
-            if let Some(made) = hands.text(*field, value) {
+            // What would end the cookie, or begin another, is not sent (RFC 6265, section 4.1.1).
+            let octet = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b',' | b';' | b'\\') || byte == b' ';
+            if let Some(made) = hands.text(*field, value).filter(|made| made.bytes().all(octet)) {
                 written.push_str(if written.is_empty() { "" } else { "; " });
                 written.push_str(&format!("{name}={made}"));
             }

@@ -56,6 +56,8 @@ fn carry_out_on_raw(action: &Action, value: Node<'_>, keys: Keys<'_>, room: &mut
         Action::Generalize(Generalize::Age(bands)) => {
             generalize::age(text, *bands, AgeNotation::Youngest, made).is_some()
         }
+        // No number and no truth value is a geohash.
+        Action::Generalize(Generalize::Geo(generalize::GeoCell::Geohash(_))) => false,
         action => make(action, text, keys, made),
     };
     if !done {
