@@ -18,6 +18,8 @@ pub struct Rewrite {
     pub plan: Plan<Edit>,
     /// What is done to encoded values, in the document and in the request around it.
     inside: Vec<Inside>,
+    /// Whether anything of the document may leave.
+    lets_out: bool,
 }
 
 /// What is done to an encoded value.
@@ -31,6 +33,11 @@ pub struct Inside {
 }
 
 impl Rewrite {
+    /// Whether anything of the document may leave, were it all there.
+    pub(crate) const fn lets_out(&self) -> bool {
+        self.lets_out
+    }
+
     /// What is done to the value of a field that has to be undone first.
     #[must_use]
     pub fn inside(&self, field: u16) -> Option<&Inside> {
@@ -42,8 +49,8 @@ impl Rewrite {
 pub(crate) fn of_event(fields: &[Field], rulings: &[Ruling], key_rulings: &[Option<Ruling>]) -> Rewrite {
     let inside = insides(fields, rulings, key_rulings);
     let mut builder = PlanBuilder::new();
-    Part { fields, rulings, key_rulings, inside: &inside }.declare(&mut builder, None, |_| true);
-    Rewrite { plan: built(builder), inside }
+    let leaving = Part { fields, rulings, key_rulings, inside: &inside }.declare(&mut builder, None, |_| true);
+    Rewrite { plan: built(builder), inside, lets_out: leaving > 0 }
 }
 
 /// The same around a batch whose events stand in `member`.
@@ -55,7 +62,7 @@ pub(crate) fn of_batch(member: &str, fields: &[Field], rulings: &[Ruling], key_r
     let part = Part { fields, rulings, key_rulings, inside: &inside };
     part.declare(&mut builder, None, |field| field.path.steps.first() != Some(&holder));
     builder.splice(&[JsonStep::Key(member.into())], EVENTS);
-    Rewrite { plan: built(builder), inside }
+    Rewrite { plan: built(builder), inside, lets_out: true }
 }
 
 /// What is done to every encoded value of which something leaves.
@@ -119,6 +126,7 @@ impl Part<'_> {
             }
             if field.holds_containers_only() && !opened {
                 builder.container(&steps);
+                leaving += 1;
                 continue;
             }
             if key_ruling.is_some() {

@@ -300,7 +300,8 @@ impl Policy {
             fields.iter().map(|field| self.ruling_on(field.category.as_deref(), field.role, purposes, at)).collect();
         let key_rulings: Vec<_> = fields.iter().map(|field| self.key_ruling(field, purposes, at)).collect();
         let rewrite = plan::of_event(fields, &rulings, &key_rulings);
-        Some(Treatment { purposes, rulings, key_rulings, rewrite })
+        // An event of which nothing may leave does not go there, and is not counted as if it did.
+        rewrite.lets_out().then_some(Treatment { purposes, rulings, key_rulings, rewrite })
     }
 
     /// The ruling on the member names that a `*` covers.
