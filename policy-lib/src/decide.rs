@@ -12,38 +12,13 @@ use std::sync::Arc;
 
 use privet_json::{Kind, Node};
 
-use crate::consent::{ConsentStates, Grounds, Memory, Remembered, RequestFacts, StoredDecisions, is_null_id};
+use crate::batch::{Around, Batch};
+use crate::consent::{ConsentStates, Grounds, Memory, Remembered, is_null_id};
 use crate::format::Format;
 use crate::path::Path;
 use crate::policy::{AgeClass, Contract, ContractNo, PlaceNo, Policy, PurposeNo, PurposeSet, Recipient};
 use crate::shape::Subject;
 use crate::verdict::{Verdict, VerdictKey};
-
-/// One request's events and everything their verdicts depend on.
-pub struct Batch<'a> {
-    /// The wire format.
-    pub format: Format,
-    /// The events.
-    pub events: &'a [Node<'a>],
-    /// The places, ascending, of those that are no event of the format.
-    pub unfit: &'a [usize],
-    /// The object around them whose other members all of them share.
-    pub shared: Option<Node<'a>>,
-    /// The kind that the request path gives an event that names none.
-    pub implied: Option<&'a str>,
-    /// The request.
-    pub request: &'a dyn RequestFacts,
-    /// When it was received, in milliseconds since 1970.
-    pub received_ms: i64,
-    /// Where the person is.
-    pub place: PlaceNo,
-    /// How old the person is, if that is known already.
-    pub age: AgeClass,
-    /// What was decided earlier.
-    pub stored: &'a dyn StoredDecisions,
-    /// Whether refusals are remembered.
-    pub memory: Memory,
-}
 
 /// The decision on one event.
 #[derive(Debug)]
@@ -117,17 +92,26 @@ impl<'a> Facts<'a> {
         let events = Vec::with_capacity(batch.events.len());
         let subjects = Vec::with_capacity(batch.events.len() * SUBJECTS_USUAL);
         let mut facts = Self { policy, batch, events, subjects };
-        let around = policy.signals_of(batch.request);
-        let around = batch.shared.map_or(around, |shared| around.and(policy.signals_in(shared)));
+        let of_request = policy.signals_of(batch.request);
         let mut scratch = String::new();
-        for event in batch.events {
-            let read = facts.event(*event, around, &mut scratch);
-            facts.events.push(read);
+        for group in batch.groups {
+            let signalled = group.around.iter().map(|shared| policy.signals_in(shared));
+            let signalled = signalled.fold(of_request, ConsentStates::and);
+            for event in batch.events.get(group.events.clone()).unwrap_or_default() {
+                let read = facts.event(*event, group.around, signalled, &mut scratch);
+                facts.events.push(read);
+            }
         }
         facts
     }
 
-    fn event(&mut self, event: Node<'a>, around: ConsentStates, scratch: &mut String) -> EventFacts {
+    fn event(
+        &mut self,
+        event: Node<'a>,
+        around: Around<'a>,
+        signalled: ConsentStates,
+        scratch: &mut String,
+    ) -> EventFacts {
         let Self { policy, batch, .. } = *self;
         let begun = self.subjects.len();
         let mut age = batch.age;
@@ -138,13 +122,13 @@ impl<'a> Facts<'a> {
                 if let Some(contract) = self.stand_in() {
                     let mut collect = |node| contract.shape.subjects(&contract.fields, node, &mut self.subjects);
                     collect(event);
-                    batch.shared.into_iter().for_each(collect);
+                    around.iter().for_each(collect);
                 }
                 Err(if fit { Outcome::Unmatched } else { Outcome::Malformed })
             }
             Some(number) => {
                 let contract = policy.contract(number);
-                let check = contract.shape.check(&contract.fields, event, batch.shared, &mut self.subjects);
+                let check = contract.shape.check(&contract.fields, event, around, &mut self.subjects);
                 // Whoever says that it is a child is believed.
                 if let (AgeClass::Unknown, Some(found)) | (_, Some(found @ AgeClass::Child)) = (age, check.age) {
                     age = found;
@@ -152,7 +136,7 @@ impl<'a> Facts<'a> {
                 if check.valid { Ok(number) } else { Err(Outcome::Invalid(number)) }
             }
         };
-        let signalled = policy.signals_in(event).and(around);
+        let signalled = policy.signals_in(event).and(signalled);
         EventFacts { contract, age, signalled, refused: signalled.refused(), subjects: begun..self.subjects.len() }
     }
 
@@ -379,9 +363,9 @@ impl People {
 /// The event's own idea of when it happened, in milliseconds since 1970.
 fn event_time_ms(format: Format, event: Node<'_>) -> Option<i64> {
     let member = match format {
-        Format::Segment => "timestamp",
+        Format::Segment | Format::RudderStack => "timestamp",
         Format::CloudEvents => "time",
-        Format::Json | Format::Ndjson => return None,
+        Format::Snowplow | Format::Ga4 | Format::Otlp | Format::Json | Format::Ndjson => return None,
     };
     let text = event.get(member)?.text()?;
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
@@ -389,14 +373,14 @@ fn event_time_ms(format: Format, event: Node<'_>) -> Option<i64> {
 
 /// The scalar text at a plain member path of an event, or of what its batch shares.
 #[must_use]
-pub fn value_at<'a>(path: &Path, event: Node<'a>, shared: Option<Node<'a>>) -> Option<std::borrow::Cow<'a, str>> {
+pub fn value_at<'a>(path: &Path, event: Node<'a>, around: Around<'a>) -> Option<Cow<'a, str>> {
     let follow = |root: Node<'a>| {
         path.steps.iter().try_fold(root, |node, step| match step {
             crate::path::Step::Key(name) => node.get(name),
             _ => None,
         })
     };
-    let node = follow(event).or_else(|| shared.and_then(follow))?;
+    let node = follow(event).or_else(|| around.iter().find_map(follow))?;
     match node.kind() {
         privet_json::Kind::String => node.text(),
         privet_json::Kind::Number | privet_json::Kind::Bool => std::str::from_utf8(node.raw()).ok().map(Into::into),

@@ -6,6 +6,7 @@
 //! targets and trusted.
 
 pub mod action;
+pub mod batch;
 pub mod class;
 pub mod compile;
 pub mod consent;

@@ -103,7 +103,7 @@ fn push_value(path: &Path, format: Format, event: Node<'_>, implied: Option<&str
         node = node.and_then(|node| node.get(name));
     }
     let text = node.and_then(|node| node.text());
-    let kind = format == Format::Segment && *path == Path::keys(&["type"]);
+    let kind = matches!(format, Format::Segment | Format::RudderStack) && *path == Path::keys(&["type"]);
     let text = match (text, kind) {
         (Some(text), _) => text,
         // A kind that stands there but is no text must not match by another way.

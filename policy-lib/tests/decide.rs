@@ -3,10 +3,11 @@
 
 use privet_json::{Index, Limits};
 use privet_policy::Policy;
+use privet_policy::batch::{self, Batch, Group};
 use privet_policy::consent::{
     Consent, Memory, NothingStored, Remembered, RequestFacts, StoreUnavailable, Stored, StoredDecisions,
 };
-use privet_policy::decide::{Batch, Decision, Outcome, decide};
+use privet_policy::decide::{Decision, Outcome, decide};
 use privet_policy::diagnostic::SourceFile;
 use privet_policy::policy::{AgeClass, DestinationNo, PurposeNo};
 
@@ -134,6 +135,7 @@ impl<'a> Asked<'a> {
         let (mut index, mut other) = (Index::new(), Index::new());
         let root = index.read(self.events.as_bytes(), &Limits::default()).unwrap();
         let shared = other.read(self.shared.as_bytes(), &Limits::default()).unwrap();
+        let around = batch::Around::of([Some(other.node(self.shared.as_bytes(), shared)), None, None]);
         let events: Vec<_> = index.node(self.events.as_bytes(), root).elements().collect();
         decide(
             &policy,
@@ -141,7 +143,7 @@ impl<'a> Asked<'a> {
                 format: policy.contracts()[0].format,
                 events: &events,
                 unfit: self.unfit,
-                shared: Some(other.node(self.shared.as_bytes(), shared)),
+                groups: &[Group { events: 0..events.len(), around }],
                 implied: None,
                 request: &self.around,
                 received_ms: 0,

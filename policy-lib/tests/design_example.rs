@@ -3,8 +3,9 @@
 
 use privet_json::{Index, Limits};
 use privet_policy::action::Action;
+use privet_policy::batch::{Batch, Group};
 use privet_policy::consent::{Consent, Memory, NothingStored, RequestFacts};
-use privet_policy::decide::{Batch, Decision, Outcome, decide};
+use privet_policy::decide::{Decision, Outcome, decide};
 use privet_policy::diagnostic::SourceFile;
 use privet_policy::format::Format;
 use privet_policy::policy::{AgeClass, DestinationNo, PlaceNo, Policy, PurposeNo};
@@ -38,7 +39,7 @@ fn decided(policy: &Policy, event: &str, place: &str) -> Decision {
         format: Format::Segment,
         events: &[node],
         unfit: &[],
-        shared: None,
+        groups: &[Group::bare(1)],
         implied: None,
         request: &Bare,
         received_ms: 0,

@@ -4,8 +4,9 @@
 
 use privet_json::{Index, Limits};
 use privet_policy::action::Action;
+use privet_policy::batch::{Batch, Group};
 use privet_policy::consent::{Memory, NothingStored, RequestFacts};
-use privet_policy::decide::{Batch, Outcome, decide};
+use privet_policy::decide::{Outcome, decide};
 use privet_policy::diagnostic::SourceFile;
 use privet_policy::exposure::exposure;
 use privet_policy::policy::{AgeClass, Policy};
@@ -178,7 +179,7 @@ fn an_opt_out_signal_binds_third_parties_and_others_only_where_it_is_to_bind_eve
             format: policy.contracts()[0].format,
             events: &[index.node(event, root)],
             unfit: &[],
-            shared: None,
+            groups: &[Group::bare(1)],
             implied: None,
             request: &Gpc(gpc),
             received_ms: 0,

@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 use privet_json::{Index, Limits};
 use privet_policy::Policy;
 use privet_policy::action::{Action, ActionKind};
+use privet_policy::batch::{Batch, Group};
 use privet_policy::consent::{Consent, Memory, NothingStored, RequestFacts};
-use privet_policy::decide::{Batch, Decision, Outcome, decide};
+use privet_policy::decide::{Decision, Outcome, decide};
 use privet_policy::diagnostic::SourceFile;
 use privet_policy::exposure::exposure;
 use privet_policy::policy::{AgeClass, DestinationNo, PurposeNo};
@@ -103,7 +104,7 @@ fn decided(policy: &Policy, event: &str, headers: &Headers, place: &str, age: Ag
         format: policy.contracts()[0].format,
         events: &[index.node(event.as_bytes(), root)],
         unfit: &[],
-        shared: None,
+        groups: &[Group::bare(1)],
         implied: None,
         request: headers,
         received_ms: 0,

@@ -4,8 +4,9 @@
 //! stored earlier. This module only introduces the request to `privet-policy`.
 
 use privet_json::Node;
+use privet_policy::batch::Batch;
 use privet_policy::consent::{Memory, StoredDecisions};
-use privet_policy::decide::{Batch, Decision};
+use privet_policy::decide::Decision;
 use privet_policy::policy::{AgeClass, PlaceNo, Policy};
 
 use crate::decode::Decoded;
@@ -29,11 +30,12 @@ pub struct Surroundings<'a> {
 #[must_use]
 pub fn decide(policy: &Policy, raw: &RawRequest, decoded: &Decoded, around: &Surroundings<'_>) -> Vec<Decision> {
     let events: Vec<Node<'_>> = decoded.events.iter().map(|event| decoded.index.node(&decoded.body, *event)).collect();
+    let groups: Vec<_> = decoded.groups().collect();
     let batch = Batch {
         format: decoded.format,
         events: &events,
         unfit: &decoded.unfit,
-        shared: decoded.shared.map(|root| decoded.index.node(&decoded.body, root)),
+        groups: &groups,
         implied: decoded.implied,
         request: &RequestView(raw),
         received_ms: raw.received_at.as_millisecond(),

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderMap, Method, Response};
 use privet_dp::window::PolicyDigest;
 use privet_policy::consent::{Memory, is_null_id};
 use privet_policy::decide::{Decision, Outcome, value_at};
@@ -32,7 +32,7 @@ use crate::forward::{Delivery, Reply, Upstreams};
 use crate::metrics::{EventOutcome, Metrics, RefusedAt};
 use crate::recorded::Recorded;
 use crate::remember::WireRefusals;
-use crate::request::{ListenerFacts, RawRequest};
+use crate::request::{Asked, ListenerFacts, RawRequest};
 use crate::shadow::{Judged, Shadow};
 use crate::transform::{Enforcement, Minimized, transform};
 
@@ -242,8 +242,8 @@ impl Line {
         let Some(exports) = &*self.exports.load() else { return };
         let policy = &in_force.enforcement.policy;
         let digest: PolicyDigest = policy.digest().0;
-        let shared = decoded.shared.map(|root| decoded.index.node(&decoded.body, root));
-        for (decision, event) in decisions.iter().zip(&decoded.events) {
+        let around = decoded.groups().flat_map(|group| group.events.map(move |_| group.around));
+        for ((decision, event), around) in decisions.iter().zip(&decoded.events).zip(around) {
             let Some(contract) = contract_of(&decision.outcome) else { continue };
             let event = decoded.index.node(&decoded.body, *event);
             for (number, plan) in in_force.plans.iter().enumerate() {
@@ -254,9 +254,9 @@ impl Line {
                 if !permitted || policy.contract(contract).name != plan.contract {
                     continue;
                 }
-                let Some(unit) = value_at(&plan.unit, event, shared).filter(|unit| !is_null_id(unit)) else { continue };
+                let Some(unit) = value_at(&plan.unit, event, around).filter(|unit| !is_null_id(unit)) else { continue };
                 let values: Option<Vec<_>> =
-                    plan.columns.iter().map(|column| value_at(column, event, shared)).collect();
+                    plan.columns.iter().map(|column| value_at(column, event, around)).collect();
                 let row =
                     values.and_then(|values| plan.row_of(&values.iter().map(AsRef::as_ref).collect::<Vec<&str>>()));
                 if let Some(row) = row {
@@ -339,7 +339,7 @@ impl Line {
 
     fn say(&self, raw: &RawRequest, stopped: &Stopped) -> Response<Bytes> {
         self.metrics.requests_refused.of(stopped.counted).increment(1);
-        answer_refusal(stopped.format, &stopped.refusal, &raw.headers)
+        answer_refusal(stopped.format, &stopped.refusal, &raw.asked())
     }
 }
 
@@ -380,7 +380,8 @@ impl Carry for Line {
         if let Some(number) = self.listener(&listener.name) {
             self.recorder.arrived(number, 0).refused(recorded);
         }
-        answer_refusal(format, &refusal, &http::HeaderMap::new())
+        let asked = Asked { method: &Method::POST, target, headers: &HeaderMap::new() };
+        answer_refusal(format, &refusal, &asked)
     }
 }
 
@@ -436,7 +437,7 @@ async fn forward(
         answer = Some(delivery);
     }
     match answer {
-        None => Ok(answer_success(format, &raw.headers)),
+        None => Ok(answer_success(format, &raw.asked())),
         Some(Delivery::Acknowledged(reply)) => Ok(passed_on(raw, listed, reply)),
         // A redirect would count as success with some clients and lose the events.
         Some(Delivery::Refused(reply)) if !reply.status.is_redirection() => Ok(passed_on(raw, listed, reply)),

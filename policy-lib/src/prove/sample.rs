@@ -95,12 +95,14 @@ impl Sample {
                 put(&mut self.body, &key("specversion"), json!("1.0"));
                 "/".to_owned()
             }
-            Format::Json | Format::Ndjson => "/".to_owned(),
+            Format::RudderStack | Format::Snowplow | Format::Ga4 | Format::Otlp | Format::Json | Format::Ndjson => {
+                "/".to_owned()
+            }
         };
         let media = match contract.format {
             Format::CloudEvents => "application/cloudevents+json",
             Format::Ndjson => "application/x-ndjson",
-            Format::Segment | Format::Json => "application/json",
+            _ => "application/json",
         };
         self.headers.push(("content-type".to_owned(), media.to_owned()));
         outside.encode(&mut self.body, &contract.fields);

@@ -64,7 +64,8 @@ pub(super) fn by_body(
 /// Refuses events of RudderStack's SDKs on paths that both have: read as Segment
 /// they would lose what only RudderStack's gateway reads.
 pub(super) fn check_sender(decoded: &Decoded) -> Result<(), Refusal> {
-    let senders = decoded.shared.iter().chain(decoded.events.first());
+    let around = decoded.groups.iter().flat_map(|group| group.around.iter().flatten());
+    let senders = around.chain(decoded.events.first());
     for &node in senders.filter(|_| decoded.format == Format::Segment) {
         let name = decoded.index.node(&decoded.body, node).get("context").and_then(|context| context.get("library"));
         let name = name.filter(|library| library.kind() == Kind::Object).and_then(|library| library.get("name"));

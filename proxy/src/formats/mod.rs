@@ -10,9 +10,13 @@
 pub mod answers;
 pub mod cloudevents;
 mod cors;
+pub(crate) mod ga4;
 pub(crate) mod json;
+pub(crate) mod otlp;
 mod refusal;
+pub(crate) mod rudderstack;
 pub(crate) mod segment;
+pub(crate) mod snowplow;
 
 use privet_json::{Kind, Node};
 

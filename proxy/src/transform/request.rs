@@ -94,7 +94,7 @@ fn cookie_header(raw: &RawRequest, outside: &Outside, hands: &mut Hands<'_>) -> 
 
 /// Path and query below the destination's address.
 ///
-/// Segment's paths name the call and nothing else, so they pass. The path of an
+/// The paths of most formats name the call and nothing else, so they pass. The path of an
 /// open format may name anything: it passes where the destination lists it, and
 /// else only the segments leave that a contract declares.
 pub(super) fn target(
@@ -106,7 +106,7 @@ pub(super) fn target(
 ) -> String {
     let path = raw.target.split(['?', '#']).next().unwrap_or_default();
     let mut target = match format {
-        Format::Segment => path.to_owned(),
+        Format::Segment | Format::RudderStack | Format::Ga4 | Format::Otlp => path.to_owned(),
         _ if destination.paths.iter().any(|known| known == path) => path.to_owned(),
         _ => declared_segments(path, outside, hands),
     };

@@ -1,6 +1,6 @@
 //! Bodies that attackers write: refused, never echoed, never a panic.
 
-use crate::{SECRET, binary, event_json, post, read, refused, request};
+use crate::{SECRET, asked, binary, event_json, post, read, refused, request};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
@@ -53,7 +53,7 @@ fn hostile_bodies_are_refused_and_not_echoed() {
             };
             assert_eq!(found, kind, "{format}");
             assert!(at <= body.len());
-            let answer = answer_refusal(Some(format), &refusal, &HeaderMap::new());
+            let answer = answer_refusal(Some(format), &refusal, &asked(&HeaderMap::new()));
             assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
             let told: Value = serde_json::from_slice(answer.body()).unwrap();
             assert!(!told.to_string().contains("quillfeather"));

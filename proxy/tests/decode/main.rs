@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 use privet::decode::{DecodeLimits, Decoded, Layout, Scratch, decode};
 use privet::formats::Refusal;
-use privet::request::{ListenerFacts, RawRequest};
+use privet::request::{Asked, ListenerFacts, RawRequest};
 use privet_policy::format::Format;
 use serde_json::Value;
 
@@ -62,6 +62,12 @@ fn request(
     }
 }
 
+/// A post with these headers.
+fn asked(headers: &HeaderMap) -> Asked<'_> {
+    static POST: Method = Method::POST;
+    Asked { method: &POST, target: "/", headers }
+}
+
 fn from_case(formats: &[Format], case: &Value) -> RawRequest {
     let headers: Vec<_> = case["headers"]
         .as_array()
@@ -88,7 +94,7 @@ fn refused(format: Format, target: &str, body: impl Into<Vec<u8>>) -> Refusal {
 fn layout_name(layout: Layout) -> &'static str {
     match layout {
         Layout::Single => "single",
-        Layout::Batch { member } => member,
+        Layout::Batch { levels } => levels[0],
         Layout::Array => "array",
         Layout::Lines => "lines",
         Layout::BinaryCloudEvent => "binary",
