@@ -1,6 +1,8 @@
 //! Who is bound by whose refusal, and what a store, a signal and silence make of consent.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::borrow::Cow;
+
 use privet_json::{Index, Limits};
 use privet_policy::Policy;
 use privet_policy::batch::{self, Batch, Group};
@@ -58,19 +60,23 @@ fn policy() -> Policy {
 #[derive(Default)]
 struct Around {
     headers: Vec<(&'static str, &'static str)>,
-    query: Vec<&'static str>,
-    cookies: Vec<&'static str>,
+    query: Vec<(&'static str, &'static str)>,
+    cookies: Vec<(&'static str, &'static str)>,
+}
+
+fn values<'a>(all: &[(&str, &'a str)], name: &str) -> Vec<Cow<'a, str>> {
+    all.iter().filter(|(known, _)| *known == name).map(|(_, value)| Cow::Borrowed(*value)).collect()
 }
 
 impl RequestFacts for Around {
     fn header(&self, name: &str) -> Vec<&str> {
         self.headers.iter().filter(|(known, _)| *known == name).map(|(_, value)| *value).collect()
     }
-    fn has_query(&self, name: &str) -> bool {
-        self.query.contains(&name)
+    fn query(&self, name: &str) -> Vec<Cow<'_, str>> {
+        values(&self.query, name)
     }
-    fn has_cookie(&self, name: &str) -> bool {
-        self.cookies.contains(&name)
+    fn cookie(&self, name: &str) -> Vec<Cow<'_, str>> {
+        values(&self.cookies, name)
     }
 }
 
@@ -151,6 +157,7 @@ impl<'a> Asked<'a> {
                 age: self.age,
                 stored: self.stored,
                 memory: self.memory,
+                faults: &|_| {},
             },
         )
     }
@@ -238,8 +245,8 @@ fn a_signal_that_cannot_be_read_is_unavailable_and_one_that_is_not_there_absent(
     let silent = r#"[{"type":"view","id":"1"}]"#;
     let state = |query: &[&'static str], cookies: &[&'static str]| {
         let mut asked = Asked::of(silent);
-        asked.around.query = query.to_vec();
-        asked.around.cookies = cookies.to_vec();
+        asked.around.query = query.iter().map(|name| (*name, "unreadable")).collect();
+        asked.around.cookies = cookies.iter().map(|name| (*name, "unreadable")).collect();
         asked.state()
     };
     assert_eq!(state(&[], &[]), Consent::Absent);

@@ -229,8 +229,13 @@ impl Line {
 
     fn decide_by(&self, policy: &Policy, raw: &RawRequest, decoded: &Decoded) -> Vec<Decision> {
         let stored = self.refusals.under(policy);
-        let around =
-            Surroundings { stored: &stored, memory: Memory::Forgetful, jurisdiction: None, age: AgeClass::Unknown };
+        let around = Surroundings {
+            stored: &stored,
+            memory: Memory::Forgetful,
+            faults: &|fault| self.metrics.signals_unreadable.count(fault),
+            jurisdiction: None,
+            age: AgeClass::Unknown,
+        };
         decide(policy, raw, decoded, &around)
     }
 

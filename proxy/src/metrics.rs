@@ -7,12 +7,14 @@
 //!
 //! Not here: serving them over HTTP; that is [`crate::admin`].
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use metrics::{Counter, Gauge, Histogram, Key, Label as Pair, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use privet_audit_log::record::RefusalReason;
+use privet_policy::consent::Fault;
 
 /// A closed set of label values.
 pub trait Label: Copy + 'static {
@@ -236,6 +238,35 @@ impl<L: Label> Gauges<L> {
     }
 }
 
+/// One counter for each kind of signal and reason that occurred: both come from
+/// lists in the code, so no sender can add a series.
+pub struct SignalFaults {
+    recorder: PrometheusRecorder,
+    known: RwLock<HashMap<Fault, Counter>>,
+}
+
+impl SignalFaults {
+    const NAME: &'static str = "privet_signals_unreadable_total";
+
+    fn new(recorder: PrometheusRecorder) -> Self {
+        let question = "consent signals that were there and could not be relied on: is a consent platform misbehaving?";
+        recorder.describe_counter(Self::NAME.into(), Some(Unit::Count), question.into());
+        Self { recorder, known: RwLock::default() }
+    }
+
+    /// Counts one.
+    pub fn count(&self, fault: Fault) {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&fault).cloned();
+        let counter = known.unwrap_or_else(|| {
+            let labels = vec![Pair::new("signal", fault.signal.name()), Pair::new("reason", fault.reason)];
+            let counter = self.recorder.register_counter(&Key::from_parts(Self::NAME, labels), &METADATA);
+            self.known.write().unwrap_or_else(PoisonError::into_inner).insert(fault, counter.clone());
+            counter
+        });
+        counter.increment(1);
+    }
+}
+
 /// Something that sets gauges just before they are read.
 type Sampler = Box<dyn Fn() + Send + Sync>;
 
@@ -255,6 +286,8 @@ pub struct Metrics {
     pub fields_undeclared: Counter,
     /// Refusals that were enforced and not remembered, their source sending too many at once.
     pub refusals_not_remembered: Counter,
+    /// Consent signals that were there and could not be relied on: is a consent platform misbehaving?
+    pub signals_unreadable: SignalFaults,
     /// Purposes that would permit by silence and are treated as opt-in, for want of a shared consent store.
     pub purposes_without_memory: Gauge,
     /// Requests that panicked and failed alone: is there a fault in privet?
@@ -422,6 +455,7 @@ impl Metrics {
                 "1 while the enforcement log can be written: are we refusing for lack of a log?",
             ),
             handle: recorder.handle(),
+            signals_unreadable: SignalFaults::new(recorder),
             samplers: Mutex::new(Vec::new()),
         };
         metrics.log_writable.set(1.0);
