@@ -27,6 +27,7 @@ pub mod prove;
 pub mod schema;
 mod shape;
 pub mod shared;
+pub mod signals;
 pub mod source;
 pub mod span;
 mod sweep;
