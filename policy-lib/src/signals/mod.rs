@@ -11,7 +11,9 @@
 //! a consent string is nearly an identifier.
 
 mod bits;
+pub mod gpp;
 pub mod tcf;
+pub mod us_privacy;
 
 /// Why a signal cannot be read. It comes out as `unavailable` and is counted by [`Self::code`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -53,6 +55,21 @@ pub enum Unreadable {
     /// A publisher restriction of purpose 0, or of a type that does not exist.
     #[error("a publisher restriction is of no purpose or of an unknown type")]
     UnknownRestriction,
+    /// A number above the 65,535 that an identifier can have.
+    #[error("a number is above 65535")]
+    NumberTooLarge,
+    /// A segment that stands twice.
+    #[error("a segment stands twice")]
+    RepeatedSegment,
+    /// The text does not begin like a signal of its kind.
+    #[error("the signal does not begin like one of its kind")]
+    NotOfThisKind,
+    /// A GPP string whose header names more or fewer sections than follow.
+    #[error("the header does not name as many sections as follow")]
+    SectionsMismatch,
+    /// A letter that is no answer of a US Privacy string.
+    #[error("an answer is none of `Y`, `N` and `-`")]
+    NotAnAnswer,
     /// The default of a range was consent, which no reader may assume.
     #[error("consent is the default of a range of vendors")]
     ConsentByDefault,
@@ -78,6 +95,11 @@ impl Unreadable {
             Self::VendorZero => "vendor_zero",
             Self::BackwardRange => "backward_range",
             Self::UnknownRestriction => "unknown_restriction",
+            Self::NumberTooLarge => "number_too_large",
+            Self::RepeatedSegment => "repeated_segment",
+            Self::NotOfThisKind => "not_of_this_kind",
+            Self::SectionsMismatch => "sections_mismatch",
+            Self::NotAnAnswer => "not_an_answer",
             Self::ConsentByDefault => "consent_by_default",
         }
     }

@@ -19,9 +19,10 @@ use std::fmt;
 pub use restrictions::Restriction;
 use restrictions::Restrictions;
 pub use shown::Shown;
+pub(super) use shown::{GppFields, Streamed, moment, spaced_letters};
 pub(super) use vendors::{Range, Vendors, in_order};
 
-use super::bits::{Bits, Decoded};
+use super::bits::{Bits, Decoded, Extent};
 use super::{TEXT_BYTES_MAX, Unreadable};
 
 /// Numbers from 1 on, as the bits of a fixed field; number 1 is the field's first bit.
@@ -32,6 +33,9 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
+    /// No purpose of the 24 there is room for.
+    pub(super) const NO_PURPOSE: Self = Self { bits: 0, width: 24 };
+
     pub(super) fn read(bits: &mut Bits<'_>, width: u8) -> Result<Self, Unreadable> {
         let read = if width == 0 { 0 } else { bits.take(u32::from(width.min(32)))? };
         if width <= 32 {
@@ -44,18 +48,28 @@ impl Numbers {
         number > 0 && number <= self.width && self.bits >> (self.width - number) & 1 == 1
     }
 
+    /// How many numbers there are, set or not.
+    pub(super) const fn width(self) -> u8 {
+        self.width
+    }
+
+    /// One truth value a number, in order.
+    pub(super) fn each(self) -> impl Iterator<Item = bool> {
+        (1..=self.width).map(move |number| self.contains(number))
+    }
+
     pub(super) fn iter(self) -> impl Iterator<Item = u8> {
         (1..=self.width).filter(move |number| self.contains(*number))
     }
 }
 
 /// A moment as TC strings write it: tenths of a second since 1970.
-fn read_moment_ms(bits: &mut Bits<'_>) -> Result<i64, Unreadable> {
+pub(super) fn read_moment_ms(bits: &mut Bits<'_>) -> Result<i64, Unreadable> {
     bits.take(36).map(|tenths| i64::try_from(tenths).unwrap_or(i64::MAX) * 100)
 }
 
 /// Two characters of six bits, `A` being 0.
-fn read_letters(bits: &mut Bits<'_>) -> Result<[u8; 2], Unreadable> {
+pub(super) fn read_letters(bits: &mut Bits<'_>) -> Result<[u8; 2], Unreadable> {
     Ok([bits.take_u8(6)? + b'A', bits.take_u8(6)? + b'A'])
 }
 
@@ -124,7 +138,7 @@ impl Core {
 }
 
 /// The purposes of the publisher itself.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Publisher {
     consents: Numbers,
     interests: Numbers,
@@ -133,6 +147,14 @@ struct Publisher {
 }
 
 impl Publisher {
+    /// What a string says that has no segment of the publisher.
+    const NONE: Self = Self {
+        consents: Numbers::NO_PURPOSE,
+        interests: Numbers::NO_PURPOSE,
+        custom_consents: Numbers { bits: 0, width: 0 },
+        custom_interests: Numbers { bits: 0, width: 0 },
+    };
+
     fn read(bits: &mut Bits<'_>) -> Result<Self, Unreadable> {
         let consents = Numbers::read(bits, 24)?;
         let interests = Numbers::read(bits, 24)?;
@@ -153,9 +175,11 @@ struct Others {
 }
 
 impl Others {
-    fn read(&mut self, bits: &mut Bits<'_>) -> Result<(), Unreadable> {
+    /// Reads one more. A string of version 1 has none.
+    fn read(&mut self, bits: &mut Bits<'_>, version: u8) -> Result<(), Unreadable> {
         let there = match bits.take_u8(3)? {
             0 => return Err(Unreadable::MisplacedCore),
+            _ if version == 1 => return Err(Unreadable::UnknownSegment),
             1 => self.disclosed.replace(Vendors::read(bits, 2)?).is_some(),
             2 => self.allowed.replace(Vendors::read(bits, 2)?).is_some(),
             3 => self.publisher.replace(Publisher::read(bits)?).is_some(),
@@ -258,50 +282,64 @@ impl TcString {
     /// [`Unreadable`]: whatever the reference decoder (`@iabtcf/core`) rejects, and
     /// besides a string that does not begin with its core segment, or has two.
     pub fn read(text: &str) -> Result<Self, Unreadable> {
-        let read = Self::read_any_cmp(text)?;
-        if read.core.cmp_id <= CMP_ID_NONE {
-            return Err(Unreadable::UnknownCmp);
+        if text.split('.').any(str::is_empty) {
+            return Err(Unreadable::Empty);
         }
-        if read.core.publisher_country.iter().any(|letter| *letter > b'z') {
-            return Err(Unreadable::NotACountry);
-        }
-        Ok(read)
+        let read = Self::read_leniently(text)?;
+        read.flaw().map_or(Ok(read), Err)
     }
 
-    /// The same where a GPP string carries it, whose reference decoder asks for neither platform nor country.
-    pub(super) fn read_any_cmp(text: &str) -> Result<Self, Unreadable> {
+    /// Decodes a TC string as a GPP string carries it.
+    ///
+    /// The reference decoder of those (`@iabgpp/cmpapi`) passes over empty segments,
+    /// asks neither for a platform nor for a country, and takes restrictions that are
+    /// cut off for none. All of that decodes, and none of it is [usable](Self::usable).
+    pub(super) fn read_leniently(text: &str) -> Result<Self, Unreadable> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(Unreadable::TooLong);
         }
         let mut decoded = Decoded::for_text(text.len());
-        let mut segments = text.split('.');
-        let core = decoded.add(segments.next().filter(|core| !core.is_empty()).ok_or(Unreadable::Empty)?)?;
+        let mut segments = text.split('.').filter(|segment| !segment.is_empty());
+        let core = decoded.add(segments.next().ok_or(Unreadable::Empty)?)?;
         let mut extents = [None; SEGMENTS_MAX];
         for (number, segment) in segments.enumerate() {
-            let slot = extents.get_mut(number).ok_or(Unreadable::TooLong)?;
-            *slot = Some(decoded.add(Some(segment).filter(|text| !text.is_empty()).ok_or(Unreadable::Empty)?)?);
+            *extents.get_mut(number).ok_or(Unreadable::TooLong)? = Some(decoded.add(segment)?);
         }
         decoded.close();
         let mut read = Self::read_core(decoded, core)?;
         for extent in extents.into_iter().flatten() {
-            if read.core.version == 1 {
-                return Err(Unreadable::UnknownSegment);
-            }
-            read.others.read(&mut read.decoded.read(extent))?;
+            read.others.read(&mut read.decoded.read(extent), read.core.version)?;
         }
         Ok(read)
     }
 
-    fn read_core(decoded: Decoded, extent: super::bits::Extent) -> Result<Self, Unreadable> {
+    fn read_core(decoded: Decoded, extent: Extent) -> Result<Self, Unreadable> {
         let mut bits = decoded.read(extent);
         let core = Core::read(&mut bits)?;
         let consents = Vendors::read(&mut bits, core.version)?;
         let (mut interests, mut restrictions) = Default::default();
         if core.version == 2 {
             interests = Vendors::read(&mut bits, core.version)?;
-            restrictions = Restrictions::read(&mut bits)?;
+            restrictions = Restrictions::read(&mut bits).unwrap_or_else(|_| Restrictions::cut_off());
         }
         Ok(Self { decoded, core, consents, interests, restrictions, others: Others::default() })
+    }
+
+    /// What a TC string must not have, besides being cut off.
+    fn flaw(&self) -> Option<Unreadable> {
+        let no_letter = |letter: &u8| *letter > b'z';
+        let flaws = [
+            (self.core.cmp_id <= CMP_ID_NONE).then_some(Unreadable::UnknownCmp),
+            self.core.publisher_country.iter().any(no_letter).then_some(Unreadable::NotACountry),
+            self.vendor_sets().any(|set| set.names_zero()).then_some(Unreadable::VendorZero),
+            self.restrictions.flaw(),
+        ];
+        flaws.into_iter().flatten().next()
+    }
+
+    fn vendor_sets(&self) -> impl Iterator<Item = Vendors> {
+        let sets = [Some(self.consents), Some(self.interests), self.others.disclosed, self.others.allowed];
+        sets.into_iter().flatten()
     }
 
     /// Whether it may count as consent at this time, in milliseconds since 1970.
@@ -318,18 +356,16 @@ impl TcString {
             (core.cmp_id <= CMP_ID_NONE, Unusable::UnknownCmp),
             (PURPOSES_WITHOUT_INTEREST.iter().any(|no| self.purpose_interest(*no)), Unusable::ForbiddenInterest),
             (disclosing && self.others.disclosed.is_none(), Unusable::NothingDisclosed),
-            (self.others.repeated || !self.is_sound(), Unusable::Contradictory),
+            (
+                self.others.repeated || self.flaw().is_some() || !self.vendor_sets().all(|set| set.is_sound()),
+                Unusable::Contradictory,
+            ),
             (
                 core.created_ms.max(core.last_updated_ms) > now_ms.saturating_add(CLOCK_GRACE_MS),
                 Unusable::FromTheFuture,
             ),
         ];
         flaws.into_iter().find(|(flawed, _)| *flawed).map_or(Ok(()), |(_, reason)| Err(reason))
-    }
-
-    fn is_sound(&self) -> bool {
-        let sets = [Some(self.consents), Some(self.interests), self.others.disclosed, self.others.allowed];
-        sets.iter().flatten().all(Vendors::is_sound)
     }
 
     /// When it was first made, in milliseconds since 1970.

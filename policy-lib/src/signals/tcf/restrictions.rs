@@ -38,6 +38,8 @@ impl Restriction {
 pub(super) struct Restrictions {
     at: u32,
     count: u16,
+    /// What is wrong with the first that is.
+    flaw: Option<Unreadable>,
 }
 
 /// What one entry says: this restriction, for this purpose, of these vendors.
@@ -48,44 +50,71 @@ pub(super) struct Restricted {
     pub(super) vendors: Range,
 }
 
+/// One restriction with all its ranges, as it is written.
+pub(in crate::signals) struct Whole {
+    pub(in crate::signals) purpose: u8,
+    /// The type; 3 has no meaning.
+    pub(in crate::signals) kind: u8,
+    pub(in crate::signals) ranges: Vec<Range>,
+}
+
 /// The head of one restriction; its ranges follow.
 struct Head {
     purpose: u8,
-    restriction: Option<Restriction>,
+    kind: u8,
     entries: u16,
 }
 
 impl Head {
     fn read(bits: &mut Bits<'_>) -> Result<Self, Unreadable> {
-        let purpose = bits.take_u8(6)?;
-        let restriction = Restriction::numbered(bits.take_u8(2)?);
-        Ok(Self { purpose, restriction, entries: bits.take_u16(12)? })
+        Ok(Self { purpose: bits.take_u8(6)?, kind: bits.take_u8(2)?, entries: bits.take_u16(12)? })
     }
 
     /// The restriction, if its purpose and type exist.
     fn known(&self) -> Option<Restriction> {
-        self.restriction.filter(|_| self.purpose > 0)
+        Restriction::numbered(self.kind).filter(|_| self.purpose > 0)
     }
 }
 
 impl Restrictions {
-    /// Reads all of them. One of an unknown purpose or type is refused, unless it is of no vendor.
+    /// Reads all of them.
     pub(super) fn read(bits: &mut Bits<'_>) -> Result<Self, Unreadable> {
         let count = bits.take_u16(12)?;
         let at = bits.place();
+        let mut flaw = None;
         for _ in 0..count {
             let head = Head::read(bits)?;
             if head.entries > 0 && head.known().is_none() {
-                return Err(Unreadable::UnknownRestriction);
+                flaw = flaw.or(Some(Unreadable::UnknownRestriction));
             }
             for _ in 0..head.entries {
                 let range = Range::read(bits)?;
                 if range.first > range.last {
-                    return Err(Unreadable::BackwardRange);
+                    flaw = flaw.or(Some(Unreadable::BackwardRange));
                 }
             }
         }
-        Ok(Self { at, count })
+        Ok(Self { at, count, flaw })
+    }
+
+    /// None, because the string ends where they should stand.
+    pub(super) fn cut_off() -> Self {
+        Self { flaw: Some(Unreadable::Truncated), ..Self::default() }
+    }
+
+    /// What is wrong with them: an unknown purpose or type that names a vendor, a range that runs backward.
+    pub(super) const fn flaw(&self) -> Option<Unreadable> {
+        self.flaw
+    }
+
+    /// Each restriction with all its ranges, in the order written.
+    pub(super) fn each<'a>(&self, decoded: &'a Decoded) -> impl Iterator<Item = Whole> + use<'a> {
+        let mut bits = decoded.read_at(self.at);
+        (0..self.count).map_while(move |_| {
+            let head = Head::read(&mut bits).ok()?;
+            let ranges = (0..head.entries).map_while(|_| Range::read(&mut bits).ok()).collect();
+            Some(Whole { purpose: head.purpose, kind: head.kind, ranges })
+        })
     }
 
     /// Every entry in the order written.

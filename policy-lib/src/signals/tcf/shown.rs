@@ -1,10 +1,11 @@
 //! A TC string as JSON, with the names and the shapes of the reference decoder's model.
 
 use jiff::Timestamp;
+use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use super::restrictions::Restricted;
-use super::{Numbers, Range, TcString, Vendors, in_order};
+use super::{Numbers, Publisher, Range, TcString, Vendors, in_order};
 use crate::signals::bits::Decoded;
 
 /// All that a TC string says, for people and for comparison with other decoders.
@@ -77,7 +78,7 @@ impl Serialize for Ranges {
 impl Serialize for Shown<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let TcString { decoded, core, others, .. } = self.0;
-        let publisher = others.publisher.unwrap_or_default();
+        let publisher = others.publisher.unwrap_or(Publisher::NONE);
         let members = |vendors: Option<Vendors>| Members { decoded, vendors: vendors.unwrap_or_default() };
         let numbers = |numbers: Numbers| numbers.iter().collect();
         Model {
@@ -137,4 +138,73 @@ pub(in crate::signals) fn moment(ms: i64) -> String {
 
 pub(in crate::signals) fn letters(letters: [u8; 2]) -> String {
     letters.map(char::from).iter().collect()
+}
+
+/// Two letters where 63 is a space, as the Global Privacy Platform writes strings of a fixed length.
+pub(in crate::signals) fn spaced_letters(written: [u8; 2]) -> String {
+    letters(written.map(|letter| if letter == b'A' + 63 { b' ' } else { letter })).trim().to_owned()
+}
+
+/// A list that is written one by one and never held.
+pub(in crate::signals) struct Streamed<F>(pub(in crate::signals) F);
+
+impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Streamed<F> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0())
+    }
+}
+
+/// A TC string with the names and the shapes of the Global Privacy Platform's reference decoder.
+pub(in crate::signals) struct GppFields<'a>(pub(in crate::signals) &'a TcString);
+
+#[derive(Serialize)]
+struct KeyedRestriction {
+    key: u8,
+    #[serde(rename = "type")]
+    kind: u8,
+    ids: Ranges,
+}
+
+impl Serialize for GppFields<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let TcString { decoded, core, others, consents, interests, restrictions } = self.0;
+        let publisher = others.publisher.unwrap_or(Publisher::NONE);
+        let members = |vendors: Option<Vendors>| Members { decoded, vendors: vendors.unwrap_or_default() };
+        let truths = |numbers: Numbers| numbers.each().collect::<Vec<_>>();
+        let restrictions = || {
+            let each = restrictions.each(decoded);
+            each.map(|one| KeyedRestriction { key: one.purpose, kind: one.kind, ids: Ranges(one.ranges) })
+        };
+        let mut object = to.serialize_map(None)?;
+        object.serialize_entry("Version", &core.version)?;
+        object.serialize_entry("Created", &moment(core.created_ms))?;
+        object.serialize_entry("LastUpdated", &moment(core.last_updated_ms))?;
+        object.serialize_entry("CmpId", &core.cmp_id)?;
+        object.serialize_entry("CmpVersion", &core.cmp_version)?;
+        object.serialize_entry("ConsentScreen", &core.consent_screen)?;
+        object.serialize_entry("ConsentLanguage", &spaced_letters(core.consent_language))?;
+        object.serialize_entry("VendorListVersion", &core.vendor_list_version)?;
+        object.serialize_entry("PolicyVersion", &core.policy_version)?;
+        object.serialize_entry("IsServiceSpecific", &core.service_specific)?;
+        object.serialize_entry("UseNonStandardStacks", &core.non_standard_texts)?;
+        object.serialize_entry("SpecialFeatureOptins", &truths(core.special_features))?;
+        object.serialize_entry("PurposeConsents", &truths(core.purpose_consents))?;
+        object.serialize_entry("PurposeLegitimateInterests", &truths(core.purpose_interests))?;
+        object.serialize_entry("PurposeOneTreatment", &core.purpose_one_treatment)?;
+        object.serialize_entry("PublisherCountryCode", &spaced_letters(core.publisher_country))?;
+        object.serialize_entry("VendorConsents", &members(Some(*consents)))?;
+        object.serialize_entry("VendorLegitimateInterests", &members(Some(*interests)))?;
+        object.serialize_entry("PublisherRestrictions", &Streamed(restrictions))?;
+        object.serialize_entry("PublisherPurposesSegmentType", &3)?;
+        object.serialize_entry("PublisherConsents", &truths(publisher.consents))?;
+        object.serialize_entry("PublisherLegitimateInterests", &truths(publisher.interests))?;
+        object.serialize_entry("NumCustomPurposes", &publisher.custom_consents.width)?;
+        object.serialize_entry("PublisherCustomConsents", &truths(publisher.custom_consents))?;
+        object.serialize_entry("PublisherCustomLegitimateInterests", &truths(publisher.custom_interests))?;
+        object.serialize_entry("VendorsAllowedSegmentType", &2)?;
+        object.serialize_entry("VendorsAllowed", &members(others.allowed))?;
+        object.serialize_entry("VendorsDisclosedSegmentType", &1)?;
+        object.serialize_entry("VendorsDisclosed", &members(others.disclosed))?;
+        object.end()
+    }
 }

@@ -11,6 +11,8 @@ pub(in crate::signals) struct Vendors {
     coding: Coding,
     /// Whether every range is in order, and within the declared maximum.
     sound: bool,
+    /// Whether a range names the vendor 0, who does not exist.
+    zero: bool,
     /// The greatest member; 0 for none.
     greatest: u16,
 }
@@ -38,7 +40,7 @@ pub(in crate::signals) struct Range {
 
 impl Range {
     /// An entry of a range section: a bit, the first or only vendor, and the last one if the bit is set.
-    pub(super) fn read(bits: &mut Bits<'_>) -> Result<Self, Unreadable> {
+    pub(in crate::signals) fn read(bits: &mut Bits<'_>) -> Result<Self, Unreadable> {
         let entry = bits.take(17)?;
         let first = u16::try_from(entry & 0xffff).unwrap_or_default();
         let last = if entry >> 16 == 1 { bits.take_u16(16)? } else { first };
@@ -63,21 +65,20 @@ impl Vendors {
         let at = bits.place();
         let greatest = greatest_in_field(&mut bits.clone(), max)?;
         bits.skip(u32::from(max))?;
-        Ok(Self { at, coding: Coding::Field(max), sound: true, greatest })
+        Ok(Self { at, coding: Coding::Field(max), sound: true, zero: false, greatest })
     }
 
     fn read_ranges(bits: &mut Bits<'_>, max: u16) -> Result<Self, Unreadable> {
         let entries = bits.take_u16(12)?;
-        let mut read = Self { at: bits.place(), coding: Coding::Ranges(entries), sound: true, greatest: 0 };
+        let mut read =
+            Self { at: bits.place(), coding: Coding::Ranges(entries), sound: true, zero: false, greatest: 0 };
         for _ in 0..entries {
             let range = Range::read(bits)?;
             if range.first > range.last {
                 read.sound = false;
                 continue;
             }
-            if range.first == 0 {
-                return Err(Unreadable::VendorZero);
-            }
+            read.zero |= range.first == 0;
             read.sound &= range.last <= max;
             read.greatest = read.greatest.max(range.last);
         }
@@ -87,6 +88,11 @@ impl Vendors {
     /// Whether its ranges run forward and none goes beyond the maximum that is declared.
     pub(in crate::signals) const fn is_sound(&self) -> bool {
         self.sound
+    }
+
+    /// Whether it names the vendor 0.
+    pub(super) const fn names_zero(&self) -> bool {
+        self.zero
     }
 
     /// The greatest member; 0 for none.
