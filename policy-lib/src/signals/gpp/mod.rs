@@ -143,7 +143,7 @@ fn us_privacy_choices(letters: &[u8; 4]) -> Result<UsPrivacyChoices, Unreliable>
 ///
 /// let read = GppString::read("DBABLA~BVQqAAAAAgA.QA")?;
 /// let national = read.us(7).ok_or("no such section")??;
-/// assert_eq!(national.sale, Choice::OptedOut);
+/// assert_eq!(national.sale, Choice::DidNotOptOut);
 /// assert_eq!(national.gpc, Some(false));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -196,7 +196,7 @@ impl Others {
 /// use privet_policy::signals::tcf::TcString;
 ///
 /// let read = TcString::read("CPdECS0PdECS0ACABBENAzCv_____3___wAAAQNd_X9cAAAAAAAA")?;
-/// assert_eq!(read.last_updated_ms(), 1_660_521_600_000);
+/// assert_eq!(read.last_updated_ms(), 1_659_372_459_600);
 /// assert!(read.purpose_consent(1) && read.vendor_consent(32) && !read.vendor_consent(33));
 /// assert!(read.usable(1_700_000_000_000).is_err(), "a policy version of 2022 is no consent any more");
 /// # Ok::<(), privet_policy::signals::Unreadable>(())
