@@ -10,10 +10,18 @@
 //! policy, and which of two wins ([`crate::consent`]). No reader echoes its input:
 //! a consent string is nearly an identifier.
 
+pub mod att;
 mod bits;
+pub mod google;
+pub mod gpc;
 pub mod gpp;
+pub mod onetrust;
+pub mod rudderstack;
+pub mod snowplow;
 pub mod tcf;
 pub mod us_privacy;
+
+use privet_json::{Kind, Node};
 
 /// Why a signal cannot be read. It comes out as `unavailable` and is counted by [`Self::code`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -103,4 +111,39 @@ impl Unreadable {
             Self::ConsentByDefault => "consent_by_default",
         }
     }
+}
+
+/// What a signal that is there says of one category.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Said {
+    /// The person agreed to it.
+    Granted,
+    /// The person refused it, or was asked and did not agree.
+    Refused,
+    /// It says nothing of it.
+    Absent,
+    /// Something stands there that has no meaning.
+    Unreadable,
+}
+
+impl Said {
+    /// The word for outputs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Refused => "refused",
+            Self::Absent => "absent",
+            Self::Unreadable => "unreadable",
+        }
+    }
+
+    const fn granted_if(granted: bool) -> Self {
+        if granted { Self::Granted } else { Self::Refused }
+    }
+}
+
+/// A member that is there: `null` is not.
+fn there<'a>(object: Node<'a>, name: &str) -> Option<Node<'a>> {
+    object.get(name).filter(|member| member.kind() != Kind::Null)
 }
