@@ -15,7 +15,7 @@ use privet_json::{Kind, Node};
 use crate::consent::{ConsentStates, Grounds, Memory, Remembered, RequestFacts, StoredDecisions, is_null_id};
 use crate::format::Format;
 use crate::path::Path;
-use crate::policy::{AgeClass, Contract, ContractNo, PlaceNo, Policy, PurposeNo, PurposeSet, Recipient};
+use crate::policy::{AgeClass, Contract, ContractNo, PlaceNo, Policy, PurposeNo, PurposeSet, Recipient, Rule};
 use crate::shape::Subject;
 use crate::verdict::{Verdict, VerdictKey};
 
@@ -226,11 +226,11 @@ impl<'a> Facts<'a> {
     }
 
     /// Signals and what was stored earlier, put together.
-    fn resolve(&self, event: &EventFacts, node: Node<'_>) -> ConsentStates {
+    fn resolve(&self, event: &EventFacts, node: Node<'_>) -> Resolved {
         let signalled = event.signalled.and(ConsentStates::all_refused(event.refused));
         let stored = self.batch.stored;
         if stored.is_empty() {
-            return signalled;
+            return Resolved { states: signalled, age: event.age, age_hidden: false };
         }
         let mut remembered: Vec<Remembered> = Vec::new();
         let mut add = |purpose: PurposeNo, stored| {
@@ -242,20 +242,43 @@ impl<'a> Facts<'a> {
             }
         };
         let mut failed = stored.recall_without_subject(&mut add).is_err();
+        let mut age = event.age;
         for subject in self.subjects_of(event) {
-            failed |= stored.recall(&subject, &mut add).is_err();
+            match stored.recall_with_age(&subject, &mut add) {
+                Ok(known) if event.age == AgeClass::Unknown => age = younger(age, known),
+                Ok(_) => {}
+                Err(_) => failed = true,
+            }
         }
+        let age_hidden = failed && event.age == AgeClass::Unknown;
         if remembered.is_empty() && !failed {
-            return signalled;
+            return Resolved { states: signalled, age, age_hidden };
         }
         let granted_at = event_time_ms(self.batch.format, node).map(|at| at.min(self.batch.received_ms));
-        let mut resolved = ConsentStates::default();
+        let mut states = ConsentStates::default();
         for (number, _) in self.policy.numbered_purposes() {
             let mut remembered = remembered.get(usize::from(number.0)).copied().unwrap_or_default();
             remembered.unavailable = failed;
-            resolved.say(number, remembered.resolve(signalled.of(number), granted_at));
+            states.say(number, remembered.resolve(signalled.of(number), granted_at));
         }
-        resolved
+        Resolved { states, age, age_hidden }
+    }
+}
+
+/// What an event's person chose, and how old the person is.
+struct Resolved {
+    states: ConsentStates,
+    age: AgeClass,
+    /// The store did not say how old, and it may have known a child.
+    age_hidden: bool,
+}
+
+/// Of what is stored under several ids of a person, a child's age counts.
+const fn younger(known: AgeClass, stored: Option<AgeClass>) -> AgeClass {
+    match (known, stored) {
+        (AgeClass::Child, _) | (_, Some(AgeClass::Child)) => AgeClass::Child,
+        (AgeClass::Adult, _) | (_, Some(AgeClass::Adult)) => AgeClass::Adult,
+        (AgeClass::Unknown, _) => AgeClass::Unknown,
     }
 }
 
@@ -299,11 +322,15 @@ impl<'a> Judge<'a> {
     }
 
     fn decide(&mut self, facts: &Facts<'_>, event: &EventFacts, node: Node<'_>) -> Decision {
-        let resolved = facts.resolve(event, node);
-        let grounds = self.grounds(event.age);
-        let permitted = self.opted_out.map(|opted_out| resolved.and(opted_out).permit(grounds));
+        let Resolved { states: resolved, mut age, age_hidden } = facts.resolve(event, node);
+        let grounds = self.grounds(age);
+        let mut permitted = self.opted_out.map(|opted_out| resolved.and(opted_out).permit(grounds));
+        if age_hidden {
+            permitted = self.whatever_the_age(permitted, resolved);
+            age = AgeClass::Child;
+        }
         let outcome = match &event.contract {
-            Ok(contract) => Outcome::Ruled(self.verdict(*contract, event.age, &permitted)),
+            Ok(contract) => Outcome::Ruled(self.verdict(*contract, age, &permitted)),
             Err(outcome) => outcome.clone(),
         };
         let refusal = (!event.refused.is_empty()).then(|| {
@@ -312,6 +339,19 @@ impl<'a> Judge<'a> {
         });
         let publishable = of_recipient(&permitted, Recipient::ThirdParty);
         Decision { outcome, consent: resolved.and(self.opted_out_anywhere), refusal, publishable }
+    }
+
+    /// What is permitted where the store hides whether the person is a child: what every age
+    /// permits, and nothing where a rule could let more leave of a child than of an adult.
+    fn whatever_the_age(&mut self, permitted: [PurposeSet; 3], resolved: ConsentStates) -> [PurposeSet; 3] {
+        if !self.policy.rules.iter().all(Rule::is_no_milder_to_children) {
+            return [PurposeSet::default(); 3];
+        }
+        let grounds = self.grounds(AgeClass::Child);
+        let [own, processor, third_party] = permitted;
+        let [own_child, processor_child, third_party_child] =
+            self.opted_out.map(|opted_out| resolved.and(opted_out).permit(grounds));
+        [own.and(own_child), processor.and(processor_child), third_party.and(third_party_child)]
     }
 
     fn grounds(&mut self, age: AgeClass) -> Grounds {
