@@ -16,7 +16,7 @@ use crate::batch::{Around, Batch, Group};
 use crate::consent::{AudienceNo, ConsentStates, Grounds, Memory, Reading, Remembered, Signalled, is_null_id};
 use crate::format::Format;
 use crate::path::Path;
-use crate::policy::{AgeClass, Contract, ContractNo, PlaceNo, Policy, PurposeNo, PurposeSet};
+use crate::policy::{AgeClass, Contract, ContractNo, PlaceNo, Policy, PurposeNo, PurposeSet, Rule};
 use crate::shape::Subject;
 use crate::verdict::{Verdict, VerdictKey};
 
@@ -213,11 +213,11 @@ impl<'a> Facts<'a> {
     }
 
     /// Signals and what was stored earlier, put together.
-    fn resolve(&self, event: &EventFacts, node: Node<'_>) -> ConsentStates {
+    fn resolve(&self, event: &EventFacts, node: Node<'_>) -> Resolved {
         let signalled = event.signalled.all;
         let stored = self.batch.stored;
         if stored.is_empty() {
-            return signalled;
+            return Resolved { states: signalled, age: event.age, age_hidden: false };
         }
         let mut remembered: Vec<Remembered> = Vec::new();
         let mut add = |purpose: PurposeNo, stored| {
@@ -229,21 +229,44 @@ impl<'a> Facts<'a> {
             }
         };
         let mut failed = stored.recall_without_subject(&mut add).is_err();
+        let mut age = event.age;
         for subject in self.subjects_of(event) {
-            failed |= stored.recall(&subject, &mut add).is_err();
+            match stored.recall_with_age(&subject, &mut add) {
+                Ok(known) if event.age == AgeClass::Unknown => age = younger(age, known),
+                Ok(_) => {}
+                Err(_) => failed = true,
+            }
         }
+        let age_hidden = failed && event.age == AgeClass::Unknown;
         if remembered.is_empty() && !failed {
-            return signalled;
+            return Resolved { states: signalled, age, age_hidden };
         }
         let event_ms = event_time_ms(self.batch.format, node);
-        let mut resolved = ConsentStates::default();
+        let mut states = ConsentStates::default();
         for (number, _) in self.policy.numbered_purposes() {
             let mut remembered = remembered.get(usize::from(number.0)).copied().unwrap_or_default();
             remembered.unavailable = failed;
             let granted_at = event.signalled.granted_at(number, event_ms).map(|at| at.min(self.batch.received_ms));
-            resolved.say(number, remembered.resolve(signalled.of(number), granted_at));
+            states.say(number, remembered.resolve(signalled.of(number), granted_at));
         }
-        resolved
+        Resolved { states, age, age_hidden }
+    }
+}
+
+/// What an event's person chose, and how old the person is.
+struct Resolved {
+    states: ConsentStates,
+    age: AgeClass,
+    /// The store did not say how old, and it may have known a child.
+    age_hidden: bool,
+}
+
+/// Of what is stored under several ids of a person, a child's age counts.
+const fn younger(known: AgeClass, stored: Option<AgeClass>) -> AgeClass {
+    match (known, stored) {
+        (AgeClass::Child, _) | (_, Some(AgeClass::Child)) => AgeClass::Child,
+        (AgeClass::Adult, _) | (_, Some(AgeClass::Adult)) => AgeClass::Adult,
+        (AgeClass::Unknown, _) => AgeClass::Unknown,
     }
 }
 
@@ -277,13 +300,15 @@ impl<'a> Judge<'a> {
     }
 
     fn decide(&mut self, facts: &Facts<'_>, event: &EventFacts, node: Node<'_>) -> Decision {
-        let resolved = facts.resolve(event, node);
-        let grounds = self.grounds(event.age);
+        let Resolved { states: resolved, mut age, age_hidden } = facts.resolve(event, node);
         let to = |audience| resolved.and(event.signalled.to(audience)).and(facts.around.to(audience));
-        self.permitted.clear();
-        self.permitted.extend(self.policy.audiences.iter().map(|(audience, _)| to(audience).permit(grounds)));
+        self.permit(to, age);
+        if age_hidden {
+            self.permit_whatever_the_age(to);
+            age = AgeClass::Child;
+        }
         let outcome = match &event.contract {
-            Ok(contract) => Outcome::Ruled(self.verdict(*contract, event.age)),
+            Ok(contract) => Outcome::Ruled(self.verdict(*contract, age)),
             Err(outcome) => outcome.clone(),
         };
         let refused = event.signalled.all.refused();
@@ -297,6 +322,24 @@ impl<'a> Judge<'a> {
 
     fn permitted_to(&self, audience: AudienceNo) -> PurposeSet {
         self.permitted.get(usize::from(audience.0)).copied().unwrap_or_default()
+    }
+
+    /// What is permitted to each audience.
+    fn permit(&mut self, to: impl Fn(AudienceNo) -> ConsentStates, age: AgeClass) {
+        let grounds = self.grounds(age);
+        self.permitted.clear();
+        self.permitted.extend(self.policy.audiences.iter().map(|(audience, _)| to(audience).permit(grounds)));
+    }
+
+    /// What is permitted where the store hides whether the person is a child: what every age
+    /// permits, and nothing where a rule could let more leave of a child than of an adult.
+    fn permit_whatever_the_age(&mut self, to: impl Fn(AudienceNo) -> ConsentStates) {
+        let grounds = self.grounds(AgeClass::Child);
+        let no_milder = self.policy.rules.iter().all(Rule::is_no_milder_to_children);
+        for ((audience, _), permitted) in self.policy.audiences.iter().zip(&mut self.permitted) {
+            let of_a_child = if no_milder { to(audience).permit(grounds) } else { PurposeSet::default() };
+            *permitted = permitted.and(of_a_child);
+        }
     }
 
     fn grounds(&mut self, age: AgeClass) -> Grounds {

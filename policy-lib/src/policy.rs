@@ -426,6 +426,15 @@ pub struct Rule {
     pub(crate) action: Action,
 }
 
+impl Rule {
+    /// Whether the rule asks nobody's age, or drops what is a child's: then a child's fields
+    /// leave no finer than an adult's.
+    pub(crate) fn is_no_milder_to_children(&self) -> bool {
+        let Some(ages) = &self.ages else { return true };
+        self.action == Action::Drop && ages.as_slice() == [AgeClass::Child]
+    }
+}
+
 impl Policy {
     /// What identifies the policy in the log.
     #[must_use]

@@ -137,14 +137,17 @@ impl<'a> Asked<'a> {
     }
 
     fn decisions(&self) -> Vec<Decision> {
-        let policy = policy();
+        self.decisions_by(&policy())
+    }
+
+    fn decisions_by(&self, policy: &Policy) -> Vec<Decision> {
         let (mut index, mut other) = (Index::new(), Index::new());
         let root = index.read(self.events.as_bytes(), &Limits::default()).unwrap();
         let shared = other.read(self.shared.as_bytes(), &Limits::default()).unwrap();
         let around = batch::Around::of([Some(other.node(self.shared.as_bytes(), shared)), None, None]);
         let events: Vec<_> = index.node(self.events.as_bytes(), root).elements().collect();
         decide(
-            &policy,
+            policy,
             &Batch {
                 format: policy.contracts()[0].format,
                 events: &events,
@@ -354,4 +357,65 @@ fn an_age_that_may_be_a_child_s_is_one() {
     }
     assert_eq!(age(r#","age":9"#, AgeClass::Adult), AgeClass::Child, "whoever says so is believed");
     assert_eq!(age(r#","age":30"#, AgeClass::Child), AgeClass::Child);
+}
+
+/// Knows how old somebody is, or does not answer.
+struct Ages(Result<Option<AgeClass>, StoreUnavailable>);
+
+impl StoredDecisions for Ages {
+    fn is_empty(&self) -> bool {
+        false
+    }
+    fn recall(&self, _: &str, _: &mut dyn FnMut(PurposeNo, Stored)) -> Result<(), StoreUnavailable> {
+        self.0.map(|_| ())
+    }
+    fn recall_with_age(
+        &self,
+        _: &str,
+        _: &mut dyn FnMut(PurposeNo, Stored),
+    ) -> Result<Option<AgeClass>, StoreUnavailable> {
+        self.0
+    }
+}
+
+#[test]
+fn a_stored_age_counts_where_the_event_tells_none() {
+    let leaves = |event: &str, known, stored: &Ages| {
+        let mut asked = Asked::of(event);
+        (asked.place, asked.age, asked.stored) = ("us", known, stored);
+        asked.leave() == [true]
+    };
+    let (silent, grown) = (r#"[{"type":"view","id":"1"}]"#, r#"[{"type":"view","id":"1","age":30}]"#);
+    let (child, adult) = (Ages(Ok(Some(AgeClass::Child))), Ages(Ok(Some(AgeClass::Adult))));
+    assert!(leaves(silent, AgeClass::Unknown, &adult));
+    assert!(leaves(silent, AgeClass::Unknown, &Ages(Ok(None))));
+    assert!(!leaves(silent, AgeClass::Unknown, &child));
+    assert!(leaves(silent, AgeClass::Adult, &child), "it was said from outside");
+    assert!(leaves(grown, AgeClass::Unknown, &child), "the event tells it");
+}
+
+#[test]
+fn a_store_that_does_not_answer_may_hide_a_child() {
+    let necessary = POLICY.replace("basis: consent", "basis: contract");
+    let for_adults = necessary.replace("jurisdictions:", "ages: [adult]\njurisdictions:");
+    let for_children = |data: &str, action: &str| {
+        let rule = "apiVersion: privet.dev/v1alpha1\nkind: Rule\nmetadata: {name: children}\nfor: [analytics.reporting]\nages: [child]\n";
+        format!("{necessary}---\n{rule}data: [{data}]\naction: {action}\n")
+    };
+    let leaves = |policy: &str, stored: &Ages| {
+        let files = [SourceFile { name: "policy.yaml".to_owned(), text: policy.to_owned() }];
+        let compiled = privet_policy::compile(&files);
+        let policy = compiled.policy.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
+        let mut asked = Asked::of(r#"[{"type":"view","id":"1"}]"#);
+        (asked.age, asked.stored) = (AgeClass::Unknown, stored);
+        let outcome = asked.decisions_by(&policy).pop().unwrap().outcome;
+        matches!(outcome, Outcome::Ruled(verdict) if verdict.treatments.iter().any(Option::is_some))
+    };
+    let (silent, fails) = (Ages(Ok(None)), Ages(Err(StoreUnavailable)));
+    assert!(leaves(&necessary, &silent) && leaves(&necessary, &fails), "nobody's age matters");
+    assert!(leaves(&for_adults, &silent) && !leaves(&for_adults, &fails));
+    let harder = for_children("user.behavior", "drop");
+    assert!(leaves(&harder, &silent) && leaves(&harder, &fails));
+    let milder = for_children("user.behavior", "keep");
+    assert!(leaves(&milder, &silent) && !leaves(&milder, &fails));
 }

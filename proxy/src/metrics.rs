@@ -49,6 +49,40 @@ macro_rules! label {
 }
 
 label! {
+    /// How an event's question to the consent store was answered.
+    ConsentLookup as "answer" {
+        /// From memory, without waiting.
+        Cached = "cached",
+        /// By the store.
+        Stored = "stored",
+        /// Not, or not in time.
+        Unavailable = "unavailable",
+        /// Not asked: the request has too many subjects.
+        TooMany = "too_many",
+    }
+}
+
+label! {
+    /// Why the consent store did not answer.
+    ConsentFailure as "reason" {
+        /// It took too long.
+        TimedOut = "timed_out",
+        /// It cannot be reached, or the connection ended.
+        Connection = "connection",
+        /// It takes nobody new.
+        Full = "full",
+        /// It holds something that is no record.
+        Unreadable = "unreadable",
+        /// It was let alone after several failures.
+        Resting = "resting",
+        /// It is not known to be ours.
+        Locked = "locked",
+        /// It said that it cannot.
+        Failed = "failed",
+    }
+}
+
+label! {
     /// What a client was told.
     Answer as "answer" {
         /// 2xx and 3xx.
@@ -288,6 +322,20 @@ pub struct Metrics {
     pub refusals_not_remembered: Counter,
     /// Consent signals that were there and could not be relied on: is a consent platform misbehaving?
     pub signals_unreadable: SignalFaults,
+    /// Refusals on the wire that were written to the consent store.
+    pub refusals_stored: Counter,
+    /// Refusals on the wire that were not written: were they remembered by this pod alone?
+    pub refusals_not_stored: Counter,
+    /// Questions of events to the consent store, one a subject, by how they were answered.
+    pub consent_lookups: Counters<ConsentLookup>,
+    /// Questions that the consent store did not answer, by why.
+    pub consent_failures: Counters<ConsentFailure>,
+    /// Seconds the consent store took to answer or to fail: does it slow us down?
+    pub consent_seconds: Histogram,
+    /// 1 while the consent store is let alone after several failures.
+    pub consent_resting: Gauge,
+    /// 1 while changes of the consent store are heard: does a withdrawal arrive in time?
+    pub consent_heard: Gauge,
     /// Purposes that would permit by silence and are treated as opt-in, for want of a shared consent store.
     pub purposes_without_memory: Gauge,
     /// Requests that panicked and failed alone: is there a fault in privet?
@@ -375,6 +423,41 @@ impl Metrics {
                 "privet_refusals_not_remembered_total",
                 Unit::Count,
                 "refusals enforced and not remembered, their source sending too many at once: is someone flooding the memory?",
+            ),
+            refusals_stored: declare.counter(
+                "privet_refusals_stored_total",
+                Unit::Count,
+                "subjects whose refusals on the wire were written to the consent store: are they remembered?",
+            ),
+            refusals_not_stored: declare.counter(
+                "privet_refusals_not_stored_total",
+                Unit::Count,
+                "subjects whose refusals were not written to the consent store: is it full, or down for too long?",
+            ),
+            consent_lookups: declare.counters(
+                "privet_consent_lookups_total",
+                Unit::Count,
+                "subjects that events asked the consent store about: does the store answer?",
+            ),
+            consent_failures: declare.counters(
+                "privet_consent_failures_total",
+                Unit::Count,
+                "questions the consent store did not answer: why are events treated as unavailable?",
+            ),
+            consent_seconds: declare.histogram(
+                "privet_consent_store_seconds",
+                Unit::Seconds,
+                "from asking the consent store to its answer or failure: does it slow us down?",
+            ),
+            consent_resting: declare.gauge(
+                "privet_consent_store_resting",
+                Unit::Count,
+                "1 while the consent store is let alone after several failures: is it down?",
+            ),
+            consent_heard: declare.gauge(
+                "privet_consent_store_heard",
+                Unit::Count,
+                "1 while changes of the consent store are heard: does a withdrawal arrive in time?",
             ),
             fields_undeclared: declare.counter(
                 "privet_fields_undeclared_total",

@@ -1,7 +1,7 @@
 //! What was decided earlier, and what that makes of what is signalled now.
 
 use super::Consent;
-use crate::policy::PurposeNo;
+use crate::policy::{AgeClass, PurposeNo};
 
 /// A decision that was stored earlier for one subject and purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,18 @@ pub trait StoredDecisions {
     /// # Errors
     /// [`StoreUnavailable`] makes every purpose unavailable that could be refused.
     fn recall(&self, subject: &str, each: &mut dyn FnMut(PurposeNo, Stored)) -> Result<(), StoreUnavailable>;
+
+    /// The same, and the age class that is stored for the subject.
+    ///
+    /// # Errors
+    /// As [`Self::recall`]; an age that is not known then may be a child's.
+    fn recall_with_age(
+        &self,
+        subject: &str,
+        each: &mut dyn FnMut(PurposeNo, Stored),
+    ) -> Result<Option<AgeClass>, StoreUnavailable> {
+        self.recall(subject, each).map(|()| None)
+    }
 
     /// The same for an event that names no subject: what holds for everyone.
     ///
@@ -61,18 +73,25 @@ pub struct Remembered {
     pub refused: Option<Stored>,
     /// The newest stored grant.
     pub given: Option<Stored>,
+    /// The newest refusal over the authenticated interface: a newer one on the wire does not set it aside.
+    pub refused_authenticated: Option<Stored>,
+    /// The newest grant over the authenticated interface.
+    pub given_authenticated: Option<Stored>,
     /// Whether the store failed.
     pub unavailable: bool,
 }
 
 impl Remembered {
-    /// Takes one more stored decision into account.
+    /// Takes one more stored decision into account. The order in which they come does not matter.
     pub fn add(&mut self, stored: Stored) {
-        let slot = if stored.given { &mut self.given } else { &mut self.refused };
-        let newer = slot
-            .is_none_or(|known| stored.at_ms > known.at_ms || (stored.at_ms == known.at_ms && stored.authenticated));
-        if newer {
-            *slot = Some(stored);
+        let (any, authenticated) = if stored.given {
+            (&mut self.given, &mut self.given_authenticated)
+        } else {
+            (&mut self.refused, &mut self.refused_authenticated)
+        };
+        newest(any, stored);
+        if stored.authenticated {
+            newest(authenticated, stored);
         }
     }
 
@@ -82,23 +101,35 @@ impl Remembered {
     /// and its own; `None` makes it older than every denial.
     #[must_use]
     pub fn resolve(&self, signalled: Consent, granted_at_ms: Option<i64>) -> Consent {
-        if signalled == Consent::Refused {
+        if signalled == Consent::Refused || self.denies(granted_at_ms.filter(|_| signalled == Consent::Given)) {
             return Consent::Refused;
         }
-        let overruled = |refused: &Stored| {
-            let newer = |at: i64| at > refused.at_ms;
-            let by_store =
-                self.given.is_some_and(|given| newer(given.at_ms) && (given.authenticated || !refused.authenticated));
-            let by_event = signalled == Consent::Given && !refused.authenticated && granted_at_ms.is_some_and(newer);
-            by_store || by_event
-        };
-        match (&self.refused, signalled) {
-            (Some(refused), _) if !overruled(refused) => Consent::Refused,
-            (_, Consent::Unavailable) => Consent::Unavailable,
+        match signalled {
+            Consent::Unavailable => Consent::Unavailable,
             _ if self.unavailable => Consent::Unavailable,
-            (_, Consent::Absent) if self.given.is_some() => Consent::Given,
-            (_, signalled) => signalled,
+            Consent::Absent if self.given.is_some() => Consent::Given,
+            signalled => signalled,
         }
+    }
+
+    /// Whether a stored denial holds against what was granted later, in the store or by this event at a time.
+    fn denies(&self, granted_at_ms: Option<i64>) -> bool {
+        let holds = |refused: &Stored| {
+            let newer = |at_ms: i64| at_ms > refused.at_ms;
+            if refused.authenticated {
+                return !self.given_authenticated.is_some_and(|given| newer(given.at_ms));
+            }
+            !self.given.is_some_and(|given| newer(given.at_ms)) && !granted_at_ms.is_some_and(newer)
+        };
+        [&self.refused, &self.refused_authenticated].into_iter().flatten().any(holds)
+    }
+}
+
+/// Keeps the newer of two; of two at one time the authenticated one.
+fn newest(slot: &mut Option<Stored>, stored: Stored) {
+    let order = |stored: &Stored| (stored.at_ms, stored.authenticated);
+    if slot.is_none_or(|known| order(&stored) > order(&known)) {
+        *slot = Some(stored);
     }
 }
 
@@ -129,6 +160,11 @@ mod tests {
             with(&[stored(false, 100, true), stored(true, 101, false)]).resolve(Consent::Absent, None),
             Consent::Refused
         );
+        let wire_after_api = with(&[stored(false, 100, true), stored(false, 200, false)]);
+        assert_eq!(wire_after_api.resolve(Consent::Given, Some(300)), Consent::Refused, "the API's denial still holds");
+        let set_aside = [stored(false, 100, true), stored(true, 150, true), stored(false, 200, false)];
+        assert_eq!(with(&set_aside).resolve(Consent::Given, Some(300)), Consent::Given);
+        assert_eq!(with(&set_aside).resolve(Consent::Absent, None), Consent::Refused);
         assert_eq!(with(&[stored(true, 100, true)]).resolve(Consent::Refused, None), Consent::Refused);
         assert_eq!(
             Remembered { unavailable: true, ..Remembered::default() }.resolve(Consent::Given, Some(1)),
