@@ -17,6 +17,8 @@ use crate::format::Format;
 use crate::generalize::GeoCell;
 use crate::path::{Origin, Step};
 use crate::policy::{AgeClass, Contract, Field, FieldTypes, Policy, Role};
+use crate::signals::tcf::Draft;
+use crate::source::GoogleConsent;
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +39,7 @@ pub struct Sample {
 
 impl Sample {
     /// A request with which this field leaves.
-    pub(super) fn of(policy: &Policy, way: &WayOut, said: &Said) -> Self {
+    pub(super) fn of(policy: &Policy, way: &WayOut, said: &Said, at_ms: i64) -> Self {
         let contract = policy.contract(way.contract);
         let mut sample = Self {
             format: contract.format,
@@ -61,14 +63,14 @@ impl Sample {
         for field in contract.fields.iter().filter(|field| field.required) {
             outside.set(&mut sample.body, field, None, value_of(field, None));
         }
-        sample.say(said);
+        sample.say(said, at_ms, &mut outside);
         sample.frame(contract, outside);
         sample
     }
 
-    fn say(&mut self, said: &Said) {
+    fn say(&mut self, said: &Said, at_ms: i64, outside: &mut Outside) {
         for (family, granted) in &said.families {
-            self.say_family(*family, granted);
+            self.say_family(*family, granted, at_ms, outside);
         }
         for (path, value) in &said.members {
             put(&mut self.body, &path.steps, json!(value));
@@ -78,8 +80,9 @@ impl Sample {
         }
     }
 
-    fn say_family(&mut self, family: Family, granted: &BTreeSet<Atom>) {
+    fn say_family(&mut self, family: Family, granted: &BTreeSet<Atom>, at_ms: i64, outside: &mut Outside) {
         let names = || granted.iter().filter_map(|atom| if let Atom::Named(name) = atom { Some(name) } else { None });
+        let key = |name: &str| [Step::Key(name.to_owned())];
         let context = |names: [&str; 2]| ["context", names[0], names[1]].map(|name| Step::Key(name.to_owned()));
         match family {
             Family::Segment => {
@@ -90,7 +93,20 @@ impl Sample {
                 let allowed = names().cloned().map(Value::from).collect();
                 put(&mut self.body, &context(["consentManagement", "allowedConsentIds"]), Value::Array(allowed));
             }
-            Family::OneTrust | Family::Google | Family::Snowplow | Family::Tcf => {}
+            Family::OneTrust => {
+                let groups: Vec<String> =
+                    names().map(|name| format!("{name}:1")).chain(["none:0".to_owned()]).collect();
+                let groups = percent_encode(groups.join(",").as_bytes(), NON_ALPHANUMERIC).to_string();
+                put(&mut outside.cookies, &key("OptanonConsent"), json!(format!("groups={groups}")));
+            }
+            Family::Google => {
+                let letter = |asked| if granted.contains(&Atom::Google(asked)) { 't' } else { 'p' };
+                let letters = GOOGLE_MODE.map(letter).map(|letter| format!("1{letter}")).concat();
+                put(&mut outside.query, &key("gcd"), json!(format!("1{letters}5")));
+            }
+            Family::Tcf => put(&mut outside.cookies, &key("euconsent-v2"), json!(tc_string(granted, at_ms))),
+            // It is an event of its own.
+            Family::Snowplow => {}
         }
     }
 
@@ -128,6 +144,30 @@ impl Sample {
             self.headers.push(("cookie".to_owned(), cookies));
         }
     }
+}
+
+/// The types of consent in the order of `gcd`.
+const GOOGLE_MODE: [GoogleConsent; 4] = [
+    GoogleConsent::AdStorage,
+    GoogleConsent::AnalyticsStorage,
+    GoogleConsent::AdUserData,
+    GoogleConsent::AdPersonalization,
+];
+
+/// A TC string that grants this and refuses the rest.
+fn tc_string(granted: &BTreeSet<Atom>, at_ms: i64) -> String {
+    let mut draft = Draft { at_ms, ..Draft::default() };
+    for atom in granted {
+        match atom {
+            Atom::TcfPurpose(purpose) => draft.consents.push(*purpose),
+            Atom::TcfInterest(purpose) => draft.interests.push(*purpose),
+            Atom::TcfFeature(feature) => draft.special_features.push(*feature),
+            Atom::VendorConsent(vendor) => draft.vendors.push(*vendor),
+            Atom::VendorInterest(vendor) => draft.interested_vendors.push(*vendor),
+            Atom::Named(_) | Atom::Google(_) => {}
+        }
+    }
+    draft.encode()
 }
 
 /// The parts of a sample outside of its body: an object by name for each.
