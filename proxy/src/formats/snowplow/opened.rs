@@ -19,6 +19,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use privet_json::{Index, Key, Kind, Limits, Node, write_string};
+use privet_policy::iglu::up_to_model;
 
 /// How self-describing JSON was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,25 @@ impl Part {
         match self {
             Self::Event => "ue_px",
             Self::Entities => "cx",
+        }
+    }
+
+    /// Whether JSON is what its own schemas, and enrichment, ask for.
+    fn is_described(self, outer: Node<'_>) -> bool {
+        let schema = outer.get("schema").and_then(|schema| schema.text());
+        let wanted = schema.is_some_and(|schema| up_to_model(&schema) == Some(self.schema()));
+        let Some(data) = outer.get("data").filter(|_| wanted && outer.len() == 2) else { return false };
+        match self {
+            Self::Event => is_self_describing(data),
+            Self::Entities => data.kind() == Kind::Array && data.elements().all(is_self_describing),
+        }
+    }
+
+    /// The schema around it, up to its model.
+    const fn schema(self) -> &'static str {
+        match self {
+            Self::Event => "iglu:com.snowplowanalytics.snowplow/unstruct_event/jsonschema/1",
+            Self::Entities => "iglu:com.snowplowanalytics.snowplow/contexts/jsonschema/1",
         }
     }
 
@@ -163,7 +183,7 @@ impl<'a> Opener<'a> {
             };
             let root = self.index.read(&json, &self.limits).ok()?;
             let root = self.index.node(&json, root);
-            if root.kind() != Kind::Object {
+            if !part.is_described(root) {
                 return None;
             }
             let json = root.raw().to_vec();
@@ -210,6 +230,14 @@ fn fits(event: Node<'_>, required: &[&str]) -> bool {
     event.kind() == Kind::Object
         && event.members().all(|(name, value)| value.kind() == Kind::String && !name.is("schema"))
         && required.iter().all(|name| event.get(name).is_some_and(|value| !value.is_text("")))
+}
+
+/// Whether a value names its schema and holds data, and nothing else: the schema is an
+/// Iglu URI with revision and addition, so that no text of the sender's passes for one.
+fn is_self_describing(value: Node<'_>) -> bool {
+    let schema = value.get("schema").and_then(|schema| schema.text());
+    let named = schema.is_some_and(|schema| up_to_model(&schema).is_some_and(|model| model != schema));
+    named && value.get("data").is_some() && value.len() == 2
 }
 
 fn undo_base64(text: &str) -> Option<(Seal, Vec<u8>)> {
