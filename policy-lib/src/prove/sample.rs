@@ -126,6 +126,8 @@ impl Sample {
     /// What the schemas of Snowplow want in an event and around its parts.
     fn fill_snowplow(&mut self) {
         let key = |name: &str| Step::Key(name.to_owned());
+        // The payload says it once for all.
+        self.body.as_object_mut().and_then(|event| event.remove("schema"));
         let described = self.body.get(snowplow::EVENT).is_some();
         for (name, value) in [("e", if described { "ue" } else { "pv" }), ("p", "web"), ("tv", "sample-1.0.0")] {
             fill(&mut self.body, &[key(name)], json!(value));
@@ -134,14 +136,18 @@ impl Sample {
             put(&mut self.body, &[key(snowplow::EVENT), key("schema")], json!(snowplow::EVENT_SCHEMA));
             let data = [key(snowplow::EVENT), key("data"), key("data")];
             fill(&mut self.body, &data, json!({}));
-            fill(
+            let named = self.body.pointer("/ue_pr/data/schema").and_then(Value::as_str);
+            let over = named.is_some_and(|schema| iglu::up_to_model(schema).is_none());
+            set(
                 &mut self.body,
                 &[&data[..2], &[key("schema")]].concat(),
                 json!("iglu:com.acme/sample/jsonschema/1-0-0"),
+                over,
             );
         }
         if self.body.get(snowplow::ENTITIES).is_some() {
             put(&mut self.body, &[key(snowplow::ENTITIES), key("schema")], json!(snowplow::ENTITIES_SCHEMA));
+            fill(&mut self.body, &[key(snowplow::ENTITIES), key("data")], json!([]));
         }
     }
 
@@ -244,6 +250,9 @@ fn find<'v>(at: &'v mut Value, steps: &[Step]) -> Option<&'v mut Value> {
 
 /// A value that a field allows and an action has something to do with.
 fn value_of(field: &Field, action: Option<&Action>) -> Value {
+    if let Some(schema) = snowplow::chosen_schema(&field.path) {
+        return json!(schema);
+    }
     if let Some(value) = field.values.as_ref().and_then(|values| values.first()) {
         return json!(value);
     }
