@@ -4,10 +4,12 @@
 use std::fmt::Write as _;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::WayOut;
-use super::signals::Said;
+use super::signals::{Atom, Family, Said};
 use crate::action::{Action, Generalize};
 use crate::envelope;
 use crate::exposure::Part;
@@ -67,17 +69,30 @@ impl Sample {
     }
 
     fn say(&mut self, said: &Said) {
-        if let Some(categories) = &said.categories {
-            let preferences: Map<String, Value> =
-                categories.iter().map(|category| (category.clone(), Value::Bool(true))).collect();
-            let steps = ["context", "consent", "categoryPreferences"].map(|name| Step::Key(name.to_owned()));
-            put(&mut self.body, &steps, Value::Object(preferences));
+        for (family, granted) in &said.families {
+            self.say_family(*family, granted);
         }
         for (path, value) in &said.members {
             put(&mut self.body, &path.steps, json!(value));
         }
         if said.gpc {
             self.headers.push(("sec-gpc".to_owned(), "1".to_owned()));
+        }
+    }
+
+    fn say_family(&mut self, family: Family, granted: &BTreeSet<Atom>) {
+        let names = || granted.iter().filter_map(|atom| if let Atom::Named(name) = atom { Some(name) } else { None });
+        let context = |names: [&str; 2]| ["context", names[0], names[1]].map(|name| Step::Key(name.to_owned()));
+        match family {
+            Family::Segment => {
+                let preferences: Map<String, Value> = names().map(|name| (name.clone(), Value::Bool(true))).collect();
+                put(&mut self.body, &context(["consent", "categoryPreferences"]), Value::Object(preferences));
+            }
+            Family::RudderStack => {
+                let allowed = names().cloned().map(Value::from).collect();
+                put(&mut self.body, &context(["consentManagement", "allowedConsentIds"]), Value::Array(allowed));
+            }
+            Family::OneTrust | Family::Google | Family::Snowplow | Family::Tcf => {}
         }
     }
 

@@ -12,7 +12,9 @@ mod suite;
 
 pub use contract::{ConditionSource, ContractSource, FieldSource};
 pub use read::Reader;
-pub use rules::{ActionSource, DestinationSource, ExportSource, GrantSource, KeySource, PurposeSource, RuleSource};
+pub use rules::{
+    ActionSource, DestinationSource, ExportSource, GoogleConsent, GrantSource, KeySource, PurposeSource, RuleSource,
+};
 use suite::pairs;
 pub use suite::{BodySource, CaseSource, ExpectSource, GivenSource, LeavingSource, SuiteSource};
 
