@@ -399,7 +399,8 @@ fn event_time_ms(format: Format, event: Node<'_>) -> Option<i64> {
     let member = match format {
         Format::Segment | Format::RudderStack => "timestamp",
         Format::CloudEvents => "time",
-        Format::Snowplow | Format::Ga4 | Format::Otlp | Format::Json | Format::Ndjson => return None,
+        Format::Snowplow => return event.get("dtm")?.text()?.parse().ok(),
+        Format::Ga4 | Format::Otlp | Format::Json | Format::Ndjson => return None,
     };
     let text = event.get(member)?.text()?;
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)

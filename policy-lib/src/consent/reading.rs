@@ -15,8 +15,10 @@ use crate::signals::att::{AttStatus, ad_tracking_enabled};
 use crate::signals::google::{Gcd, Gcs, GoogleConsent, MeasurementConsent};
 use crate::signals::onetrust::Groups;
 use crate::signals::rudderstack::ConsentManagement;
+use crate::signals::snowplow::ConsentPreferences;
 use crate::signals::{Said, Unreadable, gpc};
 use crate::source::{GoogleConsent as Asked, GrantSource};
+use crate::{iglu, snowplow};
 
 /// The request around the events, as far as facts stand in it.
 pub trait RequestFacts {
@@ -191,6 +193,7 @@ impl<'a> Reading<'a> {
             }
         }
         let mut objects = Objects { node, segment: None, rudderstack: None, google: None };
+        let preferences = (format == Format::Snowplow).then(|| preferences(node)).flatten();
         for (number, purpose) in self.policy.numbered_purposes() {
             for grant in &purpose.granted_by {
                 let (signal, state) = match grant {
@@ -199,6 +202,10 @@ impl<'a> Reading<'a> {
                     GrantSource::Google(asked) if format == Format::Ga4 => {
                         (Signal::Google, state(objects.google().category(asked.name())))
                     }
+                    GrantSource::Snowplow(scope) => match &preferences {
+                        Some(preferences) => (Signal::Snowplow, state(preferences.category(scope))),
+                        None => continue,
+                    },
                     GrantSource::Field { path, given } => (Signal::Field, field(node, path, given)),
                     _ => continue,
                 };
@@ -324,6 +331,17 @@ impl<'a> Objects<'a> {
         self.google.get_or_insert_with(|| MeasurementConsent::of(self.node))
     }
 }
+
+/// The data of a Snowplow event that tells what a person chose.
+fn preferences(event: Node<'_>) -> Option<ConsentPreferences<'_>> {
+    let described = event.get(snowplow::EVENT)?.get("data")?;
+    let schema = described.get("schema")?.text()?;
+    let told = iglu::up_to_model(&schema) == iglu::up_to_model(CONSENT_PREFERENCES);
+    told.then(|| described.get("data").map(ConsentPreferences::of)).flatten()
+}
+
+/// The event that Snowplow's trackers send when a person chooses.
+const CONSENT_PREFERENCES: &str = "iglu:com.snowplowanalytics.snowplow/consent_preferences/jsonschema/1-0-0";
 
 /// What a decoded signal says of a category is what it says of the purpose.
 const fn state(said: Said) -> Consent {

@@ -10,7 +10,7 @@ mod read;
 mod rules;
 mod suite;
 
-pub use contract::{ContractSource, FieldSource};
+pub use contract::{ConditionSource, ContractSource, FieldSource};
 pub use read::Reader;
 pub use rules::{
     ActionSource, DestinationSource, ExportSource, GoogleConsent, GrantSource, KeySource, PurposeSource, RuleSource,

@@ -7,6 +7,7 @@ mod cloudevents;
 mod hostile;
 mod json;
 mod segment;
+mod snowplow;
 
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ const SEGMENT_BATCH: &str = include_str!("../data/segment-batch.ndjson");
 const SEGMENT_DOCS: &str = include_str!("../data/segment-docs.ndjson");
 const RUDDERSTACK: &str = include_str!("../data/rudderstack-captures.ndjson");
 const CLOUDEVENTS: &str = include_str!("../data/cloudevents.ndjson");
+
+const SNOWPLOW: &str = include_str!("../data/snowplow.ndjson");
 
 /// A value that must never come back in an answer.
 const SECRET: &str = "marla.quillfeather@example.com";
@@ -98,6 +101,7 @@ fn layout_name(layout: Layout) -> &'static str {
         Layout::Array => "array",
         Layout::Lines => "lines",
         Layout::BinaryCloudEvent => "binary",
+        Layout::Query => "query",
     }
 }
 
