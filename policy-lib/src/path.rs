@@ -1,7 +1,7 @@
 //! Field paths: where in an event, or in the request around it, a value stands.
 //!
 //! `a.b` members; `[]` any element; `[k=v]` the elements whose member `k` is
-//! `v`; `*` any key; `"x.y"` a key with a dot in it; `$query.x`, `$header.x`,
+//! `v`, which leave with that member and only if more of them leaves; `*` any key; `"x.y"` a key with a dot in it; `$query.x`, `$header.x`,
 //! `$cookie.x`, `$path.n` the rest of the request. A path goes on into a value
 //! that is encoded JSON as if it were not encoded.
 
