@@ -8,6 +8,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use privet_json::Node;
+
 /// Which part of the request a path starts in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
@@ -175,6 +177,11 @@ fn selector(bracket: &str) -> Result<Step, NotAPath> {
         return Err(NotAPath::Bracket);
     }
     Ok(Step::Where { key: key.to_owned(), equals: equals.trim_matches('"').to_owned() })
+}
+
+/// The elements of a list that [`Step::Where`] chooses; none where it is no list.
+pub(crate) fn chosen<'a>(list: Node<'a>, key: &str, equals: &str) -> impl Iterator<Item = Node<'a>> {
+    list.elements().filter(move |element| element.get(key).is_some_and(|member| member.is_text(equals)))
 }
 
 impl fmt::Display for Path {

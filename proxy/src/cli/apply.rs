@@ -176,6 +176,7 @@ pub(super) fn age(written: &str) -> Result<AgeClass, String> {
 const fn usual_path(format: Option<Format>) -> &'static str {
     match format {
         Some(Format::Segment) => "/v1/batch",
+        Some(Format::Otlp) => "/v1/logs",
         _ => "/",
     }
 }

@@ -129,6 +129,9 @@ pub enum Fault {
     /// `data` and `data_base64` in one event.
     #[error("the event holds its data twice")]
     DataTwice,
+    /// The body is no protobuf message of its kind, or one that can be read in two ways.
+    #[error("the protobuf message is malformed")]
+    Protobuf,
 }
 
 impl Fault {
@@ -146,6 +149,7 @@ impl Fault {
             Self::MissingAttribute => "missing_attribute",
             Self::SpecVersion => "unsupported_specversion",
             Self::DataTwice => "data_twice",
+            Self::Protobuf => "malformed_protobuf",
         }
     }
 }
