@@ -34,7 +34,7 @@ use crate::request::Asked;
 /// The one path that takes events.
 const LOGS: &str = "/v1/logs";
 /// The members that lead to log records.
-const LEVELS: Levels = &["resourceLogs", "scopeLogs", "logRecords"];
+pub(crate) const LEVELS: Levels = &["resourceLogs", "scopeLogs", "logRecords"];
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";
 /// The registered type, which some clients send.
