@@ -228,7 +228,7 @@ impl ConsentStore {
     pub fn open(settings: &Consent, ground: Ground) -> Result<Self, CannotOpen> {
         let workers = Workers { tasks: TaskSet::new(), runtime: Handle::current() };
         let origin = origin().ok_or(CannotOpen::NoRandomness)?;
-        let mut lasts = false;
+        let mut lasts = true;
         let backend = match &settings.store {
             config::Store::Embedded(embedded) => {
                 let store = Embedded::open(&embedded.directory, embedded.subjects_max)?;
