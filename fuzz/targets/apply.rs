@@ -27,7 +27,7 @@ use privet_json::{Index, Limits};
 use privet_policy::action::{Action, Generalize};
 use privet_policy::exposure::{Part, exposure};
 use privet_policy::format::Format;
-use privet_policy::path::{Origin, Step};
+use privet_policy::path::{Origin, Path, Step};
 use privet_policy::policy::{AgeClass, Contract, Field};
 use serde_json::{Map, Value, json};
 
@@ -228,6 +228,14 @@ impl Outside {
                 }
                 ("/v1/batch".to_owned(), "application/json", batch.to_string())
             }
+            Format::Snowplow => {
+                let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                for event in events.iter_mut().filter_map(Value::as_object_mut) {
+                    event.values_mut().for_each(|value| *value = text(value.take()).into());
+                }
+                let payload = json!({"schema": privet_policy::snowplow::PAYLOAD_SCHEMA, "data": events});
+                (privet_policy::snowplow::PAYLOAD_PATH.to_owned(), "application/json", payload.to_string())
+            }
             Format::CloudEvents if single && draw.arbitrary()? => {
                 let data = events.first_mut().and_then(|event| event.get_mut("data")).map(Value::take);
                 let attributes = events.iter().flat_map(|event| event.as_object().into_iter().flatten());
@@ -243,6 +251,17 @@ impl Outside {
             }
             Format::Json if single => ("/events".to_owned(), "application/json", first.to_string()),
             Format::Json => ("/events".to_owned(), "application/json", Value::Array(events).to_string()),
+            Format::Otlp => {
+                let mut scope = json!({"logRecords": events, "zz": MARK});
+                let mut resource = json!({"zz": MARK});
+                for (name, holder) in [("scope", &mut scope), ("resource", &mut resource)] {
+                    if let Some(shared) = first.get(name) {
+                        holder[name] = shared.clone();
+                    }
+                }
+                resource["scopeLogs"] = json!([scope]);
+                ("/v1/logs".to_owned(), "application/json", json!({"resourceLogs": [resource]}).to_string())
+            }
             Format::Ndjson => {
                 let lines: Vec<String> = events.iter().map(Value::to_string).collect();
                 ("/events".to_owned(), "application/x-ndjson", lines.join("\n"))
@@ -277,6 +296,11 @@ fn event(draw: &mut Unstructured<'_>, number: usize) -> Result<Value> {
     for name in ["userId", "messageId"].into_iter().filter(|_| contract.format == Format::Segment) {
         put(&mut event, &[Step::Key(name.to_owned())], json!("u-1"));
     }
+    for (name, value) in [("e", "ue"), ("p", "web"), ("tv", "fuzz")] {
+        if contract.format == Format::Snowplow {
+            put(&mut event, &[Step::Key(name.to_owned())], json!(value));
+        }
+    }
     for (name, value) in [("id", "1"), ("source", "/fuzz"), ("specversion", "1.0")] {
         if contract.format == Format::CloudEvents {
             put(&mut event, &[Step::Key(name.to_owned())], json!(value));
@@ -296,6 +320,11 @@ fn consent(draw: &mut Unstructured<'_>, contract: &Contract, event: &mut Value) 
         Format::Segment => put(event, &steps(&["context", "consent"]), preferences(draw)?),
         Format::CloudEvents => {
             put(event, &steps(&["consentpurposes"]), json!(if agrees { "analytics" } else { "none" }))
+        }
+        Format::Snowplow => put(event, &steps(&["ue_pr", "data", "data", "consent", "analytics"]), json!(agrees)),
+        Format::Otlp => {
+            let path: Path = "attributes[key=consent.analytics].value.boolValue".parse().expect("a path");
+            put(event, &path.steps, json!(agrees));
         }
         Format::Json | Format::Ndjson => put(event, &steps(&["consent", "analytics"]), json!(agrees)),
     }

@@ -12,38 +12,13 @@ use std::sync::Arc;
 
 use privet_json::{Kind, Node};
 
-use crate::consent::{ConsentStates, Grounds, Memory, Remembered, RequestFacts, StoredDecisions, is_null_id};
+use crate::batch::{Around, Batch, Group};
+use crate::consent::{AudienceNo, ConsentStates, Grounds, Memory, Reading, Remembered, Signalled, is_null_id};
 use crate::format::Format;
-use crate::path::Path;
-use crate::policy::{AgeClass, Contract, ContractNo, PlaceNo, Policy, PurposeNo, PurposeSet, Recipient};
+use crate::path::{Path, Step, chosen};
+use crate::policy::{AgeClass, Contract, ContractNo, PlaceNo, Policy, PurposeNo, PurposeSet, Rule};
 use crate::shape::Subject;
 use crate::verdict::{Verdict, VerdictKey};
-
-/// One request's events and everything their verdicts depend on.
-pub struct Batch<'a> {
-    /// The wire format.
-    pub format: Format,
-    /// The events.
-    pub events: &'a [Node<'a>],
-    /// The places, ascending, of those that are no event of the format.
-    pub unfit: &'a [usize],
-    /// The object around them whose other members all of them share.
-    pub shared: Option<Node<'a>>,
-    /// The kind that the request path gives an event that names none.
-    pub implied: Option<&'a str>,
-    /// The request.
-    pub request: &'a dyn RequestFacts,
-    /// When it was received, in milliseconds since 1970.
-    pub received_ms: i64,
-    /// Where the person is.
-    pub place: PlaceNo,
-    /// How old the person is, if that is known already.
-    pub age: AgeClass,
-    /// What was decided earlier.
-    pub stored: &'a dyn StoredDecisions,
-    /// Whether refusals are remembered.
-    pub memory: Memory,
-}
 
 /// The decision on one event.
 #[derive(Debug)]
@@ -96,6 +71,9 @@ const SUBJECTS_USUAL: usize = 3;
 struct Facts<'a> {
     policy: &'a Policy,
     batch: &'a Batch<'a>,
+    reading: Reading<'a>,
+    /// What the request says around its body.
+    around: Signalled,
     events: Vec<EventFacts>,
     /// The values that name the people of all events, one event's after the other's.
     subjects: Vec<Subject<'a>>,
@@ -105,9 +83,8 @@ struct Facts<'a> {
 struct EventFacts {
     contract: Result<ContractNo, Outcome>,
     age: AgeClass,
-    signalled: ConsentStates,
-    /// What the person refused, here or in another event of the request.
-    refused: PurposeSet,
+    /// What it says, and what the person refused in another event of the request.
+    signalled: Signalled,
     /// Its part of [`Facts::subjects`].
     subjects: Range<usize>,
 }
@@ -116,18 +93,22 @@ impl<'a> Facts<'a> {
     fn read(policy: &'a Policy, batch: &'a Batch<'a>) -> Self {
         let events = Vec::with_capacity(batch.events.len());
         let subjects = Vec::with_capacity(batch.events.len() * SUBJECTS_USUAL);
-        let mut facts = Self { policy, batch, events, subjects };
-        let around = policy.signals_of(batch.request);
-        let around = batch.shared.map_or(around, |shared| around.and(policy.signals_in(shared)));
+        let reading = Reading::new(policy, batch.received_ms, batch.faults);
+        let around = reading.request(batch.request);
+        let mut facts = Self { policy, batch, reading, around, events, subjects };
         let mut scratch = String::new();
-        for event in batch.events {
-            let read = facts.event(*event, around, &mut scratch);
-            facts.events.push(read);
+        for group in batch.groups {
+            let mut signalled = Signalled::default();
+            group.around.iter().for_each(|shared| signalled.add(&facts.reading.node(shared, batch.format)));
+            for event in batch.events.get(group.events.clone()).unwrap_or_default() {
+                let read = facts.event(*event, group, &signalled, &mut scratch);
+                facts.events.push(read);
+            }
         }
         facts
     }
 
-    fn event(&mut self, event: Node<'a>, around: ConsentStates, scratch: &mut String) -> EventFacts {
+    fn event(&mut self, event: Node<'a>, group: &Group<'a>, shared: &Signalled, scratch: &mut String) -> EventFacts {
         let Self { policy, batch, .. } = *self;
         let begun = self.subjects.len();
         let mut age = batch.age;
@@ -138,13 +119,13 @@ impl<'a> Facts<'a> {
                 if let Some(contract) = self.stand_in() {
                     let mut collect = |node| contract.shape.subjects(&contract.fields, node, &mut self.subjects);
                     collect(event);
-                    batch.shared.into_iter().for_each(collect);
+                    group.around.iter().for_each(collect);
                 }
                 Err(if fit { Outcome::Unmatched } else { Outcome::Malformed })
             }
             Some(number) => {
                 let contract = policy.contract(number);
-                let check = contract.shape.check(&contract.fields, event, batch.shared, &mut self.subjects);
+                let check = contract.shape.check(&contract.fields, event, group.around, &mut self.subjects);
                 // Whoever says that it is a child is believed.
                 if let (AgeClass::Unknown, Some(found)) | (_, Some(found @ AgeClass::Child)) = (age, check.age) {
                     age = found;
@@ -152,8 +133,13 @@ impl<'a> Facts<'a> {
                 if check.valid { Ok(number) } else { Err(Outcome::Invalid(number)) }
             }
         };
-        let signalled = policy.signals_in(event).and(around);
-        EventFacts { contract, age, signalled, refused: signalled.refused(), subjects: begun..self.subjects.len() }
+        let mut signalled = self.reading.node(event, batch.format);
+        signalled.add(shared);
+        signalled.add_common(&self.around);
+        if signalled.child {
+            age = AgeClass::Child;
+        }
+        EventFacts { contract, age, signalled, subjects: begun..self.subjects.len() }
     }
 
     /// An event of no contract still names its subject where its format says so.
@@ -178,7 +164,7 @@ impl<'a> Facts<'a> {
 
     /// Whether a person who refused something has more than one event here.
     fn refusers_have_company(&self) -> bool {
-        let refuses = |event: &&EventFacts| !event.refused.is_empty();
+        let refuses = |event: &&EventFacts| event.signalled.refuses();
         let mut ids: HashMap<Cow<'a, str>, usize> = HashMap::new();
         for (number, event) in self.events.iter().enumerate().filter(|(_, event)| refuses(event)) {
             for subject in self.subjects_of(event) {
@@ -213,24 +199,25 @@ impl<'a> Facts<'a> {
             }
             person_of.push(first);
         }
-        let mut refused = vec![PurposeSet::default(); numbers.len()];
+        let mut refused = vec![Signalled::default(); numbers.len()];
         for (event, person) in self.events.iter().zip(&person_of) {
             if let Some(all) = person.and_then(|person| refused.get_mut(people.find(person))) {
-                *all = all.or(event.refused);
+                all.refuse(&event.signalled);
             }
         }
         for (event, person) in self.events.iter_mut().zip(&person_of) {
-            let bound = person.and_then(|person| refused.get(people.find(person))).copied();
-            event.refused = event.refused.or(bound.unwrap_or_default());
+            if let Some(all) = person.and_then(|person| refused.get(people.find(person))) {
+                event.signalled.refuse(all);
+            }
         }
     }
 
     /// Signals and what was stored earlier, put together.
-    fn resolve(&self, event: &EventFacts, node: Node<'_>) -> ConsentStates {
-        let signalled = event.signalled.and(ConsentStates::all_refused(event.refused));
+    fn resolve(&self, event: &EventFacts, node: Node<'_>) -> Resolved {
+        let signalled = event.signalled.all;
         let stored = self.batch.stored;
         if stored.is_empty() {
-            return signalled;
+            return Resolved { states: signalled, age: event.age, age_hidden: false };
         }
         let mut remembered: Vec<Remembered> = Vec::new();
         let mut add = |purpose: PurposeNo, stored| {
@@ -242,20 +229,44 @@ impl<'a> Facts<'a> {
             }
         };
         let mut failed = stored.recall_without_subject(&mut add).is_err();
+        let mut age = event.age;
         for subject in self.subjects_of(event) {
-            failed |= stored.recall(&subject, &mut add).is_err();
+            match stored.recall_with_age(&subject, &mut add) {
+                Ok(known) if event.age == AgeClass::Unknown => age = younger(age, known),
+                Ok(_) => {}
+                Err(_) => failed = true,
+            }
         }
+        let age_hidden = failed && event.age == AgeClass::Unknown;
         if remembered.is_empty() && !failed {
-            return signalled;
+            return Resolved { states: signalled, age, age_hidden };
         }
-        let granted_at = event_time_ms(self.batch.format, node).map(|at| at.min(self.batch.received_ms));
-        let mut resolved = ConsentStates::default();
+        let event_ms = event_time_ms(self.batch.format, node);
+        let mut states = ConsentStates::default();
         for (number, _) in self.policy.numbered_purposes() {
             let mut remembered = remembered.get(usize::from(number.0)).copied().unwrap_or_default();
             remembered.unavailable = failed;
-            resolved.say(number, remembered.resolve(signalled.of(number), granted_at));
+            let granted_at = event.signalled.granted_at(number, event_ms).map(|at| at.min(self.batch.received_ms));
+            states.say(number, remembered.resolve(signalled.of(number), granted_at));
         }
-        resolved
+        Resolved { states, age, age_hidden }
+    }
+}
+
+/// What an event's person chose, and how old the person is.
+struct Resolved {
+    states: ConsentStates,
+    age: AgeClass,
+    /// The store did not say how old, and it may have known a child.
+    age_hidden: bool,
+}
+
+/// Of what is stored under several ids of a person, a child's age counts.
+const fn younger(known: AgeClass, stored: Option<AgeClass>) -> AgeClass {
+    match (known, stored) {
+        (AgeClass::Child, _) | (_, Some(AgeClass::Child)) => AgeClass::Child,
+        (AgeClass::Adult, _) | (_, Some(AgeClass::Adult)) => AgeClass::Adult,
+        (AgeClass::Unknown, _) => AgeClass::Unknown,
     }
 }
 
@@ -271,47 +282,64 @@ struct Judge<'a> {
     policy: &'a Policy,
     place: PlaceNo,
     memory: Memory,
-    /// By [`RECIPIENTS`].
-    opted_out: [ConsentStates; 3],
-    /// Over all destinations that use a purpose.
-    opted_out_anywhere: ConsentStates,
+    /// What is permitted to each audience, for the event at hand.
+    permitted: Vec<PurposeSet>,
     /// By age class, as far as needed.
     grounds: [Option<Grounds>; 3],
     key: VerdictKey,
     last: Option<Arc<Verdict>>,
 }
 
-const RECIPIENTS: [Recipient; 3] = [Recipient::Own, Recipient::Processor, Recipient::ThirdParty];
-
 impl<'a> Judge<'a> {
     fn of(policy: &'a Policy, batch: &Batch<'_>) -> Self {
-        let opted_out = RECIPIENTS.map(|recipient| policy.opted_out(recipient, batch.request));
-        let mut opted_out_anywhere = ConsentStates::default();
-        for destination in &policy.destinations {
-            for purpose in destination.purposes.iter() {
-                opted_out_anywhere.say(purpose, of_recipient(&opted_out, destination.recipient).of(purpose));
-            }
-        }
         let permitted = Vec::with_capacity(policy.destinations.len());
         let key = VerdictKey { contract: ContractNo(0), place: batch.place, age: batch.age, permitted };
         let (place, memory) = (batch.place, batch.memory);
-        Self { policy, place, memory, opted_out, opted_out_anywhere, grounds: [None; 3], key, last: None }
+        let permitted = Vec::with_capacity(policy.audiences.len());
+        Self { policy, place, memory, permitted, grounds: [None; 3], key, last: None }
     }
 
     fn decide(&mut self, facts: &Facts<'_>, event: &EventFacts, node: Node<'_>) -> Decision {
-        let resolved = facts.resolve(event, node);
-        let grounds = self.grounds(event.age);
-        let permitted = self.opted_out.map(|opted_out| resolved.and(opted_out).permit(grounds));
+        let Resolved { states: resolved, mut age, age_hidden } = facts.resolve(event, node);
+        let to = |audience| resolved.and(event.signalled.to(audience)).and(facts.around.to(audience));
+        self.permit(to, age);
+        if age_hidden {
+            self.permit_whatever_the_age(to);
+            age = AgeClass::Child;
+        }
         let outcome = match &event.contract {
-            Ok(contract) => Outcome::Ruled(self.verdict(*contract, event.age, &permitted)),
+            Ok(contract) => Outcome::Ruled(self.verdict(*contract, age)),
             Err(outcome) => outcome.clone(),
         };
-        let refusal = (!event.refused.is_empty()).then(|| {
+        let refused = event.signalled.all.refused();
+        let refusal = (!refused.is_empty()).then(|| {
             let subjects = facts.subjects_of(event).map(Cow::into_owned).collect();
-            Box::new(Refusal { purposes: event.refused, subjects })
+            Box::new(Refusal { purposes: refused, subjects })
         });
-        let publishable = of_recipient(&permitted, Recipient::ThirdParty);
-        Decision { outcome, consent: resolved.and(self.opted_out_anywhere), refusal, publishable }
+        let publishable = self.permitted_to(AudienceNo::PUBLIC);
+        Decision { outcome, consent: resolved.and(self.policy.audiences.strictest(to)), refusal, publishable }
+    }
+
+    fn permitted_to(&self, audience: AudienceNo) -> PurposeSet {
+        self.permitted.get(usize::from(audience.0)).copied().unwrap_or_default()
+    }
+
+    /// What is permitted to each audience.
+    fn permit(&mut self, to: impl Fn(AudienceNo) -> ConsentStates, age: AgeClass) {
+        let grounds = self.grounds(age);
+        self.permitted.clear();
+        self.permitted.extend(self.policy.audiences.iter().map(|(audience, _)| to(audience).permit(grounds)));
+    }
+
+    /// What is permitted where the store hides whether the person is a child: what every age
+    /// permits, and nothing where a rule could let more leave of a child than of an adult.
+    fn permit_whatever_the_age(&mut self, to: impl Fn(AudienceNo) -> ConsentStates) {
+        let grounds = self.grounds(AgeClass::Child);
+        let no_milder = self.policy.rules.iter().all(Rule::is_no_milder_to_children);
+        for ((audience, _), permitted) in self.policy.audiences.iter().zip(&mut self.permitted) {
+            let of_a_child = if no_milder { to(audience).permit(grounds) } else { PurposeSet::default() };
+            *permitted = permitted.and(of_a_child);
+        }
     }
 
     fn grounds(&mut self, age: AgeClass) -> Grounds {
@@ -325,27 +353,17 @@ impl<'a> Judge<'a> {
     }
 
     /// The verdict on these facts; neighbouring events mostly have the same.
-    fn verdict(&mut self, contract: ContractNo, age: AgeClass, permitted: &[PurposeSet; 3]) -> Arc<Verdict> {
+    fn verdict(&mut self, contract: ContractNo, age: AgeClass) -> Arc<Verdict> {
         (self.key.contract, self.key.age) = (contract, age);
         self.key.permitted.clear();
-        let purposes = self
-            .policy
-            .destinations
-            .iter()
-            .map(|destination| of_recipient(permitted, destination.recipient).and(destination.purposes));
-        self.key.permitted.extend(purposes);
+        for destination in &self.policy.destinations {
+            let permitted = self.permitted_to(destination.audience).and(destination.purposes);
+            self.key.permitted.push(permitted);
+        }
         match &self.last {
             Some(last) if last.key == self.key => Arc::clone(last),
             _ => Arc::clone(self.last.insert(self.policy.verdict(&self.key))),
         }
-    }
-}
-
-const fn of_recipient<T: Copy>([own, processor, third_party]: &[T; 3], recipient: Recipient) -> T {
-    match recipient {
-        Recipient::Own => *own,
-        Recipient::Processor => *processor,
-        Recipient::ThirdParty => *third_party,
     }
 }
 
@@ -379,24 +397,41 @@ impl People {
 /// The event's own idea of when it happened, in milliseconds since 1970.
 fn event_time_ms(format: Format, event: Node<'_>) -> Option<i64> {
     let member = match format {
-        Format::Segment => "timestamp",
+        Format::Segment | Format::RudderStack => "timestamp",
         Format::CloudEvents => "time",
-        Format::Json | Format::Ndjson => return None,
+        Format::Snowplow => return event.get("dtm")?.text()?.parse().ok(),
+        Format::Otlp => {
+            return ["timeUnixNano", "observedTimeUnixNano"].iter().find_map(|name| nanos_as_ms(event, name));
+        }
+        Format::Ga4 | Format::Json | Format::Ndjson => return None,
     };
     let text = event.get(member)?.text()?;
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
 }
 
-/// The scalar text at a plain member path of an event, or of what its batch shares.
+/// A member that counts nanoseconds since 1970, as text or number; 0 is no time.
+fn nanos_as_ms(event: Node<'_>, member: &str) -> Option<i64> {
+    let written = event.get(member)?;
+    let text = written.text().or_else(|| std::str::from_utf8(written.raw()).ok().map(Cow::Borrowed))?;
+    let nanos: u64 = text.parse().ok().filter(|nanos| *nanos > 0)?;
+    i64::try_from(nanos / 1_000_000).ok()
+}
+
+/// The scalar text at a member path of an event, or of what its batch shares.
+/// Where `[k=v]` chooses several elements there is none.
 #[must_use]
-pub fn value_at<'a>(path: &Path, event: Node<'a>, shared: Option<Node<'a>>) -> Option<std::borrow::Cow<'a, str>> {
+pub fn value_at<'a>(path: &Path, event: Node<'a>, around: Around<'a>) -> Option<Cow<'a, str>> {
     let follow = |root: Node<'a>| {
         path.steps.iter().try_fold(root, |node, step| match step {
-            crate::path::Step::Key(name) => node.get(name),
-            _ => None,
+            Step::Key(name) => node.get(name),
+            Step::Where { key, equals } => {
+                let mut all = chosen(node, key, equals);
+                all.next().filter(|_| all.next().is_none())
+            }
+            Step::AnyKey | Step::Element => None,
         })
     };
-    let node = follow(event).or_else(|| shared.and_then(follow))?;
+    let node = follow(event).or_else(|| around.iter().find_map(follow))?;
     match node.kind() {
         privet_json::Kind::String => node.text(),
         privet_json::Kind::Number | privet_json::Kind::Bool => std::str::from_utf8(node.raw()).ok().map(Into::into),

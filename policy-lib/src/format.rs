@@ -8,6 +8,14 @@ use std::str::FromStr;
 pub enum Format {
     /// Segment's HTTP tracking API.
     Segment,
+    /// RudderStack's data plane, which speaks Segment's language and more.
+    RudderStack,
+    /// Snowplow's tracker protocol: payloads by POST, pixels by GET.
+    Snowplow,
+    /// Google Analytics 4, Measurement Protocol.
+    Ga4,
+    /// OpenTelemetry logs over HTTP, JSON and protobuf.
+    Otlp,
     /// CloudEvents 1.0 over HTTP: binary, structured and batch.
     CloudEvents,
     /// One JSON object, or an array of them.
@@ -18,13 +26,26 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order diagnostics list them.
-    pub const ALL: [Self; 4] = [Self::Segment, Self::CloudEvents, Self::Json, Self::Ndjson];
+    pub const ALL: [Self; 8] = [
+        Self::Segment,
+        Self::RudderStack,
+        Self::Snowplow,
+        Self::Ga4,
+        Self::Otlp,
+        Self::CloudEvents,
+        Self::Json,
+        Self::Ndjson,
+    ];
 
     /// The name policies, configuration and the command line use.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Segment => "segment",
+            Self::RudderStack => "rudderstack",
+            Self::Snowplow => "snowplow",
+            Self::Ga4 => "ga4",
+            Self::Otlp => "otlp",
             Self::CloudEvents => "cloudevents",
             Self::Json => "json",
             Self::Ndjson => "ndjson",
@@ -40,7 +61,7 @@ impl fmt::Display for Format {
 
 /// The written name is no format that privet knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format, want one of segment, cloudevents, json, ndjson")]
+#[error("unknown format, want one of segment, rudderstack, snowplow, ga4, otlp, cloudevents, json, ndjson")]
 pub struct UnknownFormat;
 
 impl FromStr for Format {

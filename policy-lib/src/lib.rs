@@ -6,6 +6,7 @@
 //! targets and trusted.
 
 pub mod action;
+pub mod batch;
 pub mod class;
 pub mod compile;
 pub mod consent;
@@ -19,6 +20,7 @@ pub mod export;
 pub mod exposure;
 pub mod format;
 pub mod generalize;
+pub mod iglu;
 mod matching;
 pub mod path;
 pub mod plan;
@@ -27,6 +29,8 @@ pub mod prove;
 pub mod schema;
 mod shape;
 pub mod shared;
+pub mod signals;
+pub mod snowplow;
 pub mod source;
 pub mod span;
 mod sweep;
@@ -35,5 +39,6 @@ pub mod verdict;
 pub mod yaml;
 
 pub use compile::{Compiled, compile};
+pub use matching::event_name;
 pub use policy::Policy;
 pub use shape::{Encoded, FIELDS_MAX};

@@ -2,14 +2,17 @@
 //!
 //! A contract's conditions are equalities over finite sets, so all of them
 //! together are a lookup: the values an event has at a few paths, joined, are
-//! the key. The contract with the most conditions wins.
+//! the key. The contract with the most conditions wins. Iglu URIs are compared up
+//! to their model.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use privet_json::Node;
+use privet_json::{Kind, Node};
 
 use crate::format::Format;
-use crate::path::{Path, Step};
+use crate::iglu::comparable;
+use crate::path::{Path, Step, chosen};
 use crate::policy::{Contract, ContractNo};
 
 /// All contracts, ready to be looked up.
@@ -63,7 +66,10 @@ impl Matcher {
         let paths: Vec<Path> = conditions.iter().map(|(path, _)| path.clone()).collect();
         let mut keys = vec![String::new()];
         for (_, values) in conditions {
-            keys = keys.iter().flat_map(|key| values.iter().map(move |value| format!("{key}{value}{END}"))).collect();
+            keys = keys
+                .iter()
+                .flat_map(|key| values.iter().map(move |value| format!("{key}{}{END}", comparable(value))))
+                .collect();
         }
         let group =
             match self.groups.iter_mut().position(|group| group.format == contract.format && group.paths == paths) {
@@ -102,8 +108,9 @@ fn push_value(path: &Path, format: Format, event: Node<'_>, implied: Option<&str
         let Step::Key(name) = step else { return false };
         node = node.and_then(|node| node.get(name));
     }
-    let text = node.and_then(|node| node.text());
-    let kind = format == Format::Segment && *path == Path::keys(&["type"]);
+    let named = format == Format::Otlp && *path == Path::keys(&["eventName"]);
+    let text = if named { event_name(event) } else { node.and_then(|node| node.text()) };
+    let kind = matches!(format, Format::Segment | Format::RudderStack) && *path == Path::keys(&["type"]);
     let text = match (text, kind) {
         (Some(text), _) => text,
         // A kind that stands there but is no text must not match by another way.
@@ -119,16 +126,33 @@ fn push_value(path: &Path, format: Format, event: Node<'_>, implied: Option<&str
     if text.contains(END) {
         return false;
     }
-    key.push_str(&text);
+    key.push_str(comparable(&text));
     key.push(END);
     true
+}
+
+/// The name of an OpenTelemetry event: its member, else the attribute `event.name`
+/// of older SDKs. One that is no text, and two attributes that differ, are none.
+#[must_use]
+pub fn event_name(event: Node<'_>) -> Option<Cow<'_, str>> {
+    match event.get("eventName").filter(|written| written.kind() != Kind::Null) {
+        None => {}
+        Some(written) if written.is_text("") => {}
+        Some(written) => return written.text(),
+    }
+    let all = chosen(event.get("attributes")?, "key", "event.name");
+    let mut all = all.map(|attribute| attribute.get("value")?.get("stringValue"));
+    let first = all.next()??.text()?;
+    all.all(|other| other.is_some_and(|other| other.is_text(&first))).then_some(first)
 }
 
 /// Whether two contracts are equally specific and no condition tells them apart.
 fn can_overlap(a: &Contract, b: &Contract) -> bool {
     let apart = |(path, values): &(Path, Vec<String>)| {
         let others = b.conditions.iter().find(|(other, _)| other == path).map(|(_, others)| others);
-        others.is_some_and(|others| !values.iter().any(|value| others.contains(value)))
+        others.is_some_and(|others| {
+            !values.iter().any(|value| others.iter().any(|other| comparable(other) == comparable(value)))
+        })
     };
     a.format == b.format && a.conditions.len() == b.conditions.len() && !a.conditions.iter().any(apart)
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use privet_json::{Index, Kind, Limits, Node, Plan, PlanBuilder, Visit, visit};
 
+use crate::batch::Around;
 use crate::encoding::Encoding;
 use crate::path::{Origin, Step};
 use crate::plan::{encoded_parent, json_step};
@@ -120,7 +121,7 @@ impl Shape {
         &self,
         fields: &[Field],
         event: Node<'a>,
-        shared: Option<Node<'a>>,
+        around: Around<'a>,
         subjects: &mut Vec<Subject<'a>>,
     ) -> Checked {
         if event.kind() != Kind::Object {
@@ -129,7 +130,7 @@ impl Shape {
         let mut check =
             Check { shape: self, fields, valid: true, age: None, required: 0, seen: [0; SEEN_WORDS], subjects };
         visit(event, &self.telling, &mut check);
-        if let Some(shared) = shared {
+        for shared in around.iter() {
             visit(shared, &self.telling, &mut check);
         }
         Checked { valid: check.valid && check.required == self.required, age: check.age }

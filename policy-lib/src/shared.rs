@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, RwLock};
 
 use crate::action::Action;
+use crate::batch::Levels;
 use crate::path::{Origin, Step};
 use crate::plan::{self, Rewrite};
 use crate::policy::{DestinationNo, Field, Policy};
@@ -23,8 +24,8 @@ pub struct SharedTreatment {
     pub rulings: Vec<Ruling>,
     /// For fields with a key category, the ruling on the member names.
     pub key_rulings: Vec<Option<Ruling>>,
-    /// The rewrite of the object around a batch's events.
-    pub rewrite: Rewrite,
+    /// The rewrites of the objects around a batch's events, the outermost first; never empty.
+    pub rewrites: Vec<Rewrite>,
     /// What leaves of the request outside of its body.
     pub outside: Outside,
 }
@@ -44,11 +45,11 @@ pub struct Outside {
 }
 
 impl Outside {
-    fn of(fields: &[Field], rulings: &[Ruling], rewrite: &Rewrite) -> Self {
+    fn of(fields: &[Field], rulings: &[Ruling], inside: impl Fn(u16) -> bool) -> Self {
         let mut outside = Self::default();
         for (number, (field, ruling)) in (0..).zip(fields.iter().zip(rulings)) {
             let [Step::Key(name)] = field.path.steps.as_slice() else { continue };
-            let leaves = ruling.action != Action::Drop || rewrite.inside(number).is_some();
+            let leaves = ruling.action != Action::Drop || inside(number);
             let named = match field.path.origin {
                 _ if !leaves => continue,
                 Origin::Event => continue,
@@ -89,26 +90,21 @@ impl Matched {
 
 impl Policy {
     /// What leaves of the shared facts of these events for one destination.
-    /// `member` is where a batch's events stand in the object around them.
+    /// `levels` lead to a batch's events; none where nothing stands around them.
     #[must_use]
-    pub fn shared(
-        &self,
-        matched: &Matched,
-        destination: DestinationNo,
-        member: Option<&'static str>,
-    ) -> Arc<SharedTreatment> {
+    pub fn shared(&self, matched: &Matched, destination: DestinationNo, levels: Levels) -> Arc<SharedTreatment> {
         let key = SharedKey {
             verdicts: matched.verdicts.iter().map(|verdict| verdict.number).collect(),
             destination,
-            member,
+            levels,
         };
         self.shared.find(&key).unwrap_or_else(|| {
-            let treatment = Arc::new(self.compile_shared(matched, destination, member));
+            let treatment = Arc::new(self.compile_shared(matched, destination, levels));
             self.shared.keep(key, treatment)
         })
     }
 
-    fn compile_shared(&self, matched: &Matched, destination: DestinationNo, member: Option<&str>) -> SharedTreatment {
+    fn compile_shared(&self, matched: &Matched, destination: DestinationNo, levels: Levels) -> SharedTreatment {
         let mut fields = Vec::new();
         let mut rulings = Vec::new();
         let mut key_rulings = Vec::new();
@@ -125,12 +121,14 @@ impl Policy {
             rulings.push(ruling);
             key_rulings.push(key_ruling);
         }
-        let rewrite = match member {
-            Some(member) => plan::of_batch(member, &fields, &rulings, &key_rulings),
-            None => plan::of_event(&fields, &rulings, &key_rulings),
-        };
-        let outside = Outside::of(&fields, &rulings, &rewrite);
-        SharedTreatment { fields, rulings, key_rulings, rewrite, outside }
+        let around = |member: &&str| plan::of_batch(member, &fields, &rulings, &key_rulings);
+        let mut rewrites: Vec<Rewrite> = levels.iter().map(around).collect();
+        if rewrites.is_empty() {
+            rewrites.push(plan::of_event(&fields, &rulings, &key_rulings));
+        }
+        let opened = |field| rewrites.iter().any(|rewrite| rewrite.inside(field).is_some());
+        let outside = Outside::of(&fields, &rulings, opened);
+        SharedTreatment { fields, rulings, key_rulings, rewrites, outside }
     }
 
     /// The fields that some matched contract declares, each path once. More than
@@ -168,7 +166,7 @@ impl Policy {
 struct SharedKey {
     verdicts: Vec<u32>,
     destination: DestinationNo,
-    member: Option<&'static str>,
+    levels: Levels,
 }
 
 /// Treatments compiled so far; past the bound they are compiled again each time.

@@ -3,11 +3,13 @@
 
 use privet_json::{Index, Limits};
 use privet_policy::action::Action;
+use privet_policy::batch::{Batch, Group};
 use privet_policy::consent::{Consent, Memory, NothingStored, RequestFacts};
-use privet_policy::decide::{Batch, Decision, Outcome, decide};
+use privet_policy::decide::{Decision, Outcome, decide};
 use privet_policy::diagnostic::SourceFile;
 use privet_policy::format::Format;
 use privet_policy::policy::{AgeClass, DestinationNo, PlaceNo, Policy, PurposeNo};
+use std::borrow::Cow;
 
 struct Bare;
 
@@ -15,11 +17,11 @@ impl RequestFacts for Bare {
     fn header(&self, _: &str) -> Vec<&str> {
         Vec::new()
     }
-    fn has_query(&self, _: &str) -> bool {
-        false
+    fn query(&self, _: &str) -> Vec<Cow<'_, str>> {
+        Vec::new()
     }
-    fn has_cookie(&self, _: &str) -> bool {
-        false
+    fn cookie(&self, _: &str) -> Vec<Cow<'_, str>> {
+        Vec::new()
     }
 }
 
@@ -38,7 +40,7 @@ fn decided(policy: &Policy, event: &str, place: &str) -> Decision {
         format: Format::Segment,
         events: &[node],
         unfit: &[],
-        shared: None,
+        groups: &[Group::bare(1)],
         implied: None,
         request: &Bare,
         received_ms: 0,
@@ -46,6 +48,7 @@ fn decided(policy: &Policy, event: &str, place: &str) -> Decision {
         age: AgeClass::Unknown,
         stored: &NothingStored,
         memory: Memory::Lasting,
+        faults: &|_| {},
     };
     decide(policy, &batch).pop().unwrap()
 }

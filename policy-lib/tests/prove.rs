@@ -1,14 +1,16 @@
 //! What `prove` says, against every request that there is.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use privet_json::{Index, Limits};
 use privet_policy::Policy;
 use privet_policy::action::{Action, ActionKind};
+use privet_policy::batch::{Batch, Group};
 use privet_policy::consent::{Consent, Memory, NothingStored, RequestFacts};
-use privet_policy::decide::{Batch, Decision, Outcome, decide};
+use privet_policy::decide::{Decision, Outcome, decide};
 use privet_policy::diagnostic::SourceFile;
 use privet_policy::exposure::exposure;
 use privet_policy::policy::{AgeClass, DestinationNo, PurposeNo};
@@ -88,11 +90,11 @@ impl RequestFacts for Headers {
     fn header(&self, name: &str) -> Vec<&str> {
         self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
     }
-    fn has_query(&self, _: &str) -> bool {
-        false
+    fn query(&self, _: &str) -> Vec<Cow<'_, str>> {
+        Vec::new()
     }
-    fn has_cookie(&self, _: &str) -> bool {
-        false
+    fn cookie(&self, _: &str) -> Vec<Cow<'_, str>> {
+        Vec::new()
     }
 }
 
@@ -103,7 +105,7 @@ fn decided(policy: &Policy, event: &str, headers: &Headers, place: &str, age: Ag
         format: policy.contracts()[0].format,
         events: &[index.node(event.as_bytes(), root)],
         unfit: &[],
-        shared: None,
+        groups: &[Group::bare(1)],
         implied: None,
         request: headers,
         received_ms: 0,
@@ -111,6 +113,7 @@ fn decided(policy: &Policy, event: &str, headers: &Headers, place: &str, age: Ag
         age,
         stored: &NothingStored,
         memory: Memory::Lasting,
+        faults: &|_| {},
     };
     decide(policy, &batch).pop().unwrap()
 }
@@ -164,7 +167,7 @@ proptest! {
         let Some(policy) = compiled(&rules, us) else { return Ok(()) };
         let never = ASKED[asked];
         let unless_consent = unless.map(|purpose| PURPOSES[purpose].0);
-        let question = Question { never, to: None, purpose: None, unless_consent, allow: ALLOWED[allowed] };
+        let question = Question { never, to: None, purpose: None, unless_consent, allow: ALLOWED[allowed], at_ms: 0 };
         let answer = prove(&policy, &question);
         let mut seen = BTreeSet::new();
         every_request(|event, headers, place, age| {
@@ -324,7 +327,8 @@ fn a_question_is_about_its_destination_its_purpose_and_what_fields_may_hold() {
     let files = [SourceFile { name: "asked.yaml".into(), text: ASKED_OF.into() }];
     let policy = privet_policy::compile(&files).policy.unwrap();
     let (far, near) = (DestinationNo(0), DestinationNo(1));
-    let all = Question { never: "user.contact.email", to: None, purpose: None, unless_consent: None, allow: &[] };
+    let all =
+        Question { never: "user.contact.email", to: None, purpose: None, unless_consent: None, allow: &[], at_ms: 0 };
     let (mail, profiling) = ("near analytics.reporting.content_performance mail", "marketing.advertising.profiling");
     let note = |destination: &str| format!("{destination} {profiling} note");
     let nothing = Vec::<String>::new();
@@ -360,7 +364,7 @@ fn a_question_is_about_its_destination_its_purpose_and_what_fields_may_hold() {
 fn cases_are_counted() {
     let files = [SourceFile { name: "asked.yaml".into(), text: ASKED_OF.into() }];
     let policy = privet_policy::compile(&files).policy.unwrap();
-    let question = Question { never: "user", to: None, purpose: None, unless_consent: None, allow: &[] };
+    let question = Question { never: "user", to: None, purpose: None, unless_consent: None, allow: &[], at_ms: 0 };
     // One contract and place, three age classes; A: near. B: far and near. Both: far and near.
     assert_eq!(prove(&policy, &question).cases, 3 * (1 + 2 + 2));
 }

@@ -109,7 +109,7 @@ fn ruling(policy: &Policy, verdict: &Verdict, destination: u8, path: &str) -> Ru
 fn shared(policy: &Policy, verdicts: &[&Arc<Verdict>], destination: u8) -> Arc<SharedTreatment> {
     let mut matched = Matched::default();
     verdicts.iter().for_each(|verdict| matched.add(verdict));
-    policy.shared(&matched, DestinationNo(destination), Some("batch"))
+    policy.shared(&matched, DestinationNo(destination), &["batch"])
 }
 
 fn form(treatment: &SharedTreatment, path: &str) -> Option<String> {

@@ -4,8 +4,9 @@
 //! stored earlier. This module only introduces the request to `privet-policy`.
 
 use privet_json::Node;
-use privet_policy::consent::{Memory, StoredDecisions};
-use privet_policy::decide::{Batch, Decision};
+use privet_policy::batch::Batch;
+use privet_policy::consent::{Fault, Memory, StoredDecisions};
+use privet_policy::decide::Decision;
 use privet_policy::policy::{AgeClass, PlaceNo, Policy};
 
 use crate::decode::Decoded;
@@ -19,6 +20,8 @@ pub struct Surroundings<'a> {
     pub stored: &'a dyn StoredDecisions,
     /// Whether refusals are remembered by all.
     pub memory: Memory,
+    /// Where signals are told of that cannot be relied on.
+    pub faults: &'a dyn Fn(Fault),
     /// The jurisdiction, where it does not come with the request.
     pub jurisdiction: Option<&'a str>,
     /// The age class, where it does not stand in the event.
@@ -29,11 +32,12 @@ pub struct Surroundings<'a> {
 #[must_use]
 pub fn decide(policy: &Policy, raw: &RawRequest, decoded: &Decoded, around: &Surroundings<'_>) -> Vec<Decision> {
     let events: Vec<Node<'_>> = decoded.events.iter().map(|event| decoded.index.node(&decoded.body, *event)).collect();
+    let groups: Vec<_> = decoded.groups().collect();
     let batch = Batch {
         format: decoded.format,
         events: &events,
         unfit: &decoded.unfit,
-        shared: decoded.shared.map(|root| decoded.index.node(&decoded.body, root)),
+        groups: &groups,
         implied: decoded.implied,
         request: &RequestView(raw),
         received_ms: raw.received_at.as_millisecond(),
@@ -41,6 +45,7 @@ pub fn decide(policy: &Policy, raw: &RawRequest, decoded: &Decoded, around: &Sur
         age: around.age,
         stored: around.stored,
         memory: around.memory,
+        faults: around.faults,
     };
     privet_policy::decide::decide(policy, &batch)
 }

@@ -31,7 +31,7 @@ pub fn show(policy: &Policy, raw: &RawRequest, decoded: &Decoded, decisions: &[D
     }
     let shared: Vec<_> = policy
         .destination_numbers()
-        .map(|destination| matched.any_leaves(destination).then(|| policy.shared(&matched, destination, None)))
+        .map(|destination| matched.any_leaves(destination).then(|| policy.shared(&matched, destination, &[])))
         .collect();
     let mut events: Vec<Value> = Vec::new();
     for (index, (decision, event)) in decisions.iter().zip(&decoded.events).enumerate() {
@@ -39,7 +39,8 @@ pub fn show(policy: &Policy, raw: &RawRequest, decoded: &Decoded, decisions: &[D
         if let Outcome::Ruled(verdict) = &decision.outcome {
             shown.own(verdict, decoded.index.node(&decoded.body, *event));
             for (destination, treatment) in policy.destination_numbers().zip(&shared) {
-                shown.shared(verdict, destination, treatment.as_deref(), raw, decoded);
+                shown.around(verdict, destination, treatment.as_deref(), index, decoded);
+                shown.outside(verdict, destination, treatment.as_deref(), raw);
             }
         }
         events.push(json!({
@@ -115,39 +116,49 @@ impl Shown<'_> {
         }
     }
 
-    /// The fields that the request or the batch says once for all its events.
-    fn shared(
+    /// The fields that the batch says once for several of its events.
+    fn around(
+        &mut self,
+        verdict: &Verdict,
+        destination: DestinationNo,
+        treatment: Option<&SharedTreatment>,
+        event: usize,
+        decoded: &Decoded,
+    ) {
+        let Layout::Batch { levels } = decoded.layout else { return };
+        let contract = self.policy.contract(verdict.key.contract);
+        for group in decoded.groups().filter(|group| group.events.contains(&event)) {
+            for (holder, member) in group.around.iter().zip(levels) {
+                for present in present(self.policy, verdict, holder, Some(member)) {
+                    let field = present.field.and_then(|number| contract.fields.get(number));
+                    let ruling = field.and_then(|field| ruling_of(treatment, field));
+                    self.row(&present.path, field, destination, ruling);
+                }
+            }
+        }
+    }
+
+    /// The fields of the request around its body.
+    fn outside(
         &mut self,
         verdict: &Verdict,
         destination: DestinationNo,
         treatment: Option<&SharedTreatment>,
         raw: &RawRequest,
-        decoded: &Decoded,
     ) {
         let contract = self.policy.contract(verdict.key.contract);
-        let ruling_of = |field: &Field| {
-            let treatment = treatment?;
-            let number = treatment.fields.iter().position(|known| known.path == field.path)?;
-            treatment.rulings.get(number)
-        };
-        if let (Some(root), Layout::Batch { member }) = (decoded.shared, decoded.layout) {
-            for present in present(self.policy, verdict, decoded.index.node(&decoded.body, root), Some(member)) {
-                let field = present.field.and_then(|number| contract.fields.get(number));
-                self.row(&present.path, field, destination, field.and_then(ruling_of));
-            }
-        }
         let around = RequestView(raw);
         for field in contract.fields.iter().filter(|field| !field.holds_containers_only()) {
             let Some(Step::Key(name)) = field.path.steps.first() else { continue };
             let there = match field.path.origin {
                 Origin::Event => false,
                 Origin::Header => raw.headers.contains_key(name.as_str()),
-                Origin::Query => around.has_query(name),
-                Origin::Cookie => around.has_cookie(name),
+                Origin::Query => !around.query(name).is_empty(),
+                Origin::Cookie => !around.cookie(name).is_empty(),
                 Origin::PathSegment => segment(&raw.target, name).is_some(),
             };
             if there {
-                self.row(&field.path.to_string(), Some(field), destination, ruling_of(field));
+                self.row(&field.path.to_string(), Some(field), destination, ruling_of(treatment, field));
             }
         }
     }
@@ -169,6 +180,13 @@ impl Shown<'_> {
             "purpose": ruling.purpose.map(|purpose| self.policy.purpose_name(purpose)),
         }));
     }
+}
+
+/// What becomes of a field that the events of the request share.
+fn ruling_of<'t>(treatment: Option<&'t SharedTreatment>, field: &Field) -> Option<&'t Ruling> {
+    let treatment = treatment?;
+    let number = treatment.fields.iter().position(|known| known.path == field.path)?;
+    treatment.rulings.get(number)
 }
 
 /// A value that is there: its path, and its field if the contract names it.

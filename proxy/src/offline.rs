@@ -78,18 +78,19 @@ pub fn think(enforcement: &Enforcement, question: &Question, scratch: &mut Scrat
     }
     let decoded = decode(raw, &DecodeLimits::default(), scratch).map_err(|refusal| {
         let format = crate::decode::format_hint(raw);
-        Refused { status: answer_refusal(format, &refusal, &raw.headers).status().as_u16(), refusal }
+        Refused { status: answer_refusal(format, &refusal, &raw.asked()).status().as_u16(), refusal }
     })?;
     let around = Surroundings {
         stored: &question.stored,
         memory: Memory::Lasting,
+        faults: &|_| {},
         jurisdiction: question.jurisdiction.as_deref(),
         age: question.age,
     };
     let decisions = decide(&enforcement.policy, raw, &decoded, &around);
     let Minimized { shares, .. } = transform(enforcement, raw, &decoded, &decisions);
     let decision = decision::show(&enforcement.policy, raw, &decoded, &decisions);
-    let status = answer_success(decoded.format, &raw.headers).status().as_u16();
+    let status = answer_success(decoded.format, &raw.asked()).status().as_u16();
     scratch.reclaim(decoded);
     let named = |share: crate::transform::Share| Sent {
         destination: enforcement.policy.destination(share.destination).name.clone(),

@@ -42,3 +42,22 @@ pub struct RawRequest {
     /// When the last byte of it had arrived.
     pub received_at: Timestamp,
 }
+
+/// What of a request decides how it is answered.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// Path and query.
+    pub target: &'a str,
+    /// All headers.
+    pub headers: &'a HeaderMap,
+}
+
+impl RawRequest {
+    /// What decides how it is answered.
+    #[must_use]
+    pub fn asked(&self) -> Asked<'_> {
+        Asked { method: &self.method, target: &self.target, headers: &self.headers }
+    }
+}

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -91,6 +91,10 @@ struct Running {
 
 impl Running {
     async fn with(policy: &str) -> Self {
+        Self::taking("segment, cloudevents, json, ndjson", policy).await
+    }
+
+    async fn taking(formats: &str, policy: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         for (name, text) in [
@@ -99,7 +103,7 @@ impl Running {
             (
                 "privet.yaml",
                 "apiVersion: privet.dev/v1alpha1\nkind: Config\n\
-                 listeners: [{name: events, address: \"127.0.0.1:0\", formats: [segment, cloudevents, json, ndjson]}]\n\
+                 listeners: [{name: events, address: \"127.0.0.1:0\", formats: [FORMATS]}]\n\
                  admin: {address: \"127.0.0.1:0\"}\nmetrics: {address: \"127.0.0.1:0\"}\n\
                  policies: policies\nkeyring: keyring\n\
                  log: {directory: log, anchor_dir: anchor, origin: privet.example.org/test, durability: sync}\n\
@@ -107,7 +111,7 @@ impl Running {
             ),
         ] {
             fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
-            fs::write(root.join(name), text).unwrap();
+            fs::write(root.join(name), text.replace("FORMATS", formats)).unwrap();
         }
         let config = Config::load(&root.join("privet.yaml")).unwrap();
         let foundation = Foundation::lay(&config, Arc::new(SystemClock::default())).unwrap();
@@ -129,8 +133,18 @@ impl Running {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> (StatusCode, HeaderMap, Bytes) {
+        self.send(Method::POST, target, headers, body).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> (StatusCode, HeaderMap, Bytes) {
         let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-        let mut request = Request::post(format!("http://{}{target}", self.address));
+        let mut request = Request::builder().method(method).uri(format!("http://{}{target}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -223,6 +237,55 @@ fn no_value_in(root: &Path) {
             }
         });
     }
+}
+
+/// The design's policy, for log records: who did it as a pseudonym, and nothing else of the person.
+fn telemetry(collector: SocketAddr) -> String {
+    let contract = "---\napiVersion: privet.dev/v1alpha1\nkind: Contract\nmetadata: {name: shop.order}\nmatch: {format: otlp, eventName: order_placed}\n";
+    let grant = "granted_by:\n  - field: {path: \"attributes[key=agreed].value.boolValue\"}";
+    format!("{}{contract}", design(collector).replace("granted_by:", grant))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_records_leave_minimized_in_the_encoding_they_came_in() {
+    let collector = Collector::answering(StatusCode::OK).await;
+    let privet = Running::taking("segment, otlp, json", &telemetry(collector.address)).await;
+    let record = |user: &str, agreed: bool| {
+        format!(
+            r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"eventName":"order_placed","body":{{"stringValue":"by marla"}},"attributes":[{{"key":"user.id","value":{{"stringValue":"{user}"}}}},{{"key":"agreed","value":{{"boolValue":{agreed}}}}}]}}]}}]}}]}}"#
+        )
+    };
+    let json = [("content-type", "application/json")];
+    let protobuf = [("content-type", "application/x-protobuf")];
+    assert_eq!(privet.post("/v1/logs", &json, record("user-1001", true)).await.0, StatusCode::OK);
+    let (status, headers, body) = privet.post("/v1/logs", &json, record("user-1002", false)).await;
+    assert_eq!((status, &body[..]), (StatusCode::OK, &b"{}"[..]), "a drop looks like success");
+    assert_eq!(headers["content-type"], "application/json");
+
+    // One record: who agreed, and `order_placed`.
+    let agreed = b"\x32\x0c\x0a\x06agreed\x12\x02\x10\x01";
+    let user = b"\x32\x16\x0a\x07user.id\x12\x0b\x0a\x09user-1003";
+    let fields = [&user[..], agreed, b"\x62\x0corder_placed"].concat();
+    let around = |inner: &[u8], tag: u8| [&[tag, u8::try_from(inner.len()).unwrap()], inner].concat();
+    let body = around(&around(&around(&fields, 0x12), 0x12), 0x0a);
+    assert_eq!(privet.post("/v1/logs", &protobuf, body).await.0, StatusCode::OK);
+    let (status, headers, body) = privet.post("/v1/logs", &protobuf, &b"\x0a\x05user-1003"[..]).await;
+    assert_eq!((status, headers["content-type"].as_bytes()), (StatusCode::BAD_REQUEST, &b"application/x-protobuf"[..]));
+    assert_eq!(body[..2], [0x08, 3], "google.rpc.Status, INVALID_ARGUMENT");
+    let (status, _, _) = privet.post("/v1/metrics", &json, "{}").await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+
+    let got = collector.got.lock().unwrap().clone();
+    assert_eq!(got.len(), 2);
+    for ((path, headers, body), media) in got.iter().zip(["application/json", "application/x-protobuf"]) {
+        assert_eq!((path.as_str(), headers["content-type"].to_str().unwrap()), ("/v1/logs", media));
+        let text = String::from_utf8_lossy(body);
+        assert!(text.contains("order_placed") && text.contains("user.id"), "{text}");
+        assert!(!["user-100", "marla", "agreed"].iter().any(|personal| text.contains(personal)), "{text}");
+    }
+    let (directory, report) = privet.stop().await;
+    assert_eq!((report.totals.requests, report.totals.events, report.totals.kept, report.totals.dropped), (5, 3, 2, 1));
+    no_value_in(directory.path());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -330,4 +393,59 @@ async fn gpc_binds_third_parties_and_copies_never_change_the_answer() {
     assert!(partner.got.lock().unwrap()[0].1.get("authorization").is_none(), "auth goes only where it was sent");
     let (_, report) = privet.stop().await;
     assert_eq!((report.destinations["partner"].released, report.destinations["partner"].refused), (1, 1));
+}
+
+/// Page views leave with their ids as pseudonyms; other kinds have no contract.
+const PAGES: &str = "apiVersion: privet.dev/v1alpha1\nkind: Contract\nmetadata: {name: pages}\nmatch: {format: snowplow, e: pv}\n---\napiVersion: privet.dev/v1alpha1\nkind: Purpose\nmetadata: {name: analytics.reporting}\nbasis: legal_obligation\n---\napiVersion: privet.dev/v1alpha1\nkind: Rule\nmetadata: {name: ids}\ndata: [user.unique_id]\nfor: [analytics.reporting]\naction: pseudonymize\n---\napiVersion: privet.dev/v1alpha1\nkind: Destination\nmetadata: {name: collector}\nprimary: true\nrecipient: processor\npurposes: [analytics.reporting]\n";
+
+fn pages(collector: SocketAddr) -> String {
+    format!("{PAGES}url: http://{collector}\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tracker_s_payloads_and_pixels_leave_minimized_and_are_answered_as_its_collector_does() {
+    let collector = Collector::answering(StatusCode::OK).await;
+    let privet = Running::with(&pages(collector.address)).await;
+    let schema = "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4";
+    let page = |kind: &str| format!(r#"{{"e":"{kind}","p":"web","tv":"js-4","uid":"user-1001","ip":"203.0.113.7"}}"#);
+    let payload = |events: &str| format!(r#"{{"schema":"{schema}","data":[{events}]}}"#);
+    let tp2 = "/com.snowplowanalytics.snowplow/tp2";
+    let mixed = payload(&format!("{},{},5", page("pv"), page("se")));
+    let (status, _, body) = privet.post(tp2, &[("cookie", "sp=user-1001")], mixed).await;
+    assert_eq!((status, &body[..]), (StatusCode::OK, &b"ok"[..]));
+    // Nothing of these leaves, and their tracker sees what its collector would have said.
+    let (status, _, body) = privet.post(tp2, &[], payload(&page("se"))).await;
+    assert_eq!((status, &body[..]), (StatusCode::OK, &b"ok"[..]));
+    let (status, headers, body) = privet.send(Method::GET, "/i?e=se&p=web&tv=js&uid=user-1001", &[], "").await;
+    assert_eq!((status, body.len()), (StatusCode::OK, 43));
+    assert_eq!(headers["content-type"], "image/gif");
+    let pixel = "/i?e=pv&p=web&tv=js-4&uid=user-1001&url=https%3A%2F%2Fshop.example%2F%3Fmarla";
+    assert_eq!(privet.send(Method::GET, pixel, &[], "").await.0, StatusCode::OK);
+    let (status, _, body) = privet.send(Method::HEAD, pixel, &[], "").await;
+    assert_eq!((status, body.len()), (StatusCode::OK, 0));
+    let (status, _, _) = privet.send(Method::GET, &format!("{pixel}&uid=user-1002"), &[], "").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "two readers could take one or the other");
+
+    let got = collector.got.lock().unwrap().clone();
+    let paths: Vec<_> = got.iter().map(|(path, ..)| path.as_str()).collect();
+    assert_eq!(paths, [tp2, "/i", "/i"]);
+    let sent: Value = serde_json::from_slice(&got[0].2).unwrap();
+    assert_eq!((&sent["schema"], sent["data"].as_array().unwrap().len()), (&Value::from(schema), 1));
+    assert_eq!(sent["data"][0].as_object().unwrap().keys().collect::<Vec<_>>(), ["e", "p", "tv", "uid"]);
+    for (_, headers, body) in &got {
+        let all = format!("{headers:?}{}", String::from_utf8_lossy(body));
+        assert!(["user-100", "203.0.113", "marla"].iter().all(|personal| !all.contains(personal)), "{all}");
+    }
+    let (directory, report) = privet.stop().await;
+    assert_eq!((report.totals.requests, report.totals.events, report.totals.kept), (6, 7, 3));
+    no_value_in(directory.path());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tracker_never_sees_413() {
+    let collector = Collector::answering(StatusCode::PAYLOAD_TOO_LARGE).await;
+    let privet = Running::with(&pages(collector.address)).await;
+    let pixel = "/i?e=pv&p=web&tv=js-4";
+    assert_eq!(privet.send(Method::GET, pixel, &[], "").await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    privet.stop().await;
 }

@@ -15,6 +15,10 @@ use crate::yaml;
 
 const REQUEST: &str = include_str!("request.yaml");
 const SEGMENT: &str = include_str!("segment.yaml");
+const RUDDERSTACK: &str = include_str!("rudderstack.yaml");
+const SNOWPLOW: &str = include_str!("snowplow.yaml");
+const GA4: &str = include_str!("ga4.yaml");
+const OTLP: &str = include_str!("otlp.yaml");
 const CLOUDEVENTS: &str = include_str!("cloudevents.yaml");
 
 /// One format's envelope.
@@ -38,6 +42,10 @@ pub fn of(format: Format) -> Envelope {
 fn read_whole(format: Format) -> Envelope {
     let (text, requires): (&str, &[&[&str]]) = match format {
         Format::Segment => (SEGMENT, &[&["userId", "anonymousId"], &["messageId"]]),
+        Format::RudderStack => (RUDDERSTACK, &[&["userId", "anonymousId"]]),
+        Format::Snowplow => (SNOWPLOW, &[]),
+        Format::Ga4 => (GA4, &[&["client_id", "app_instance_id"]]),
+        Format::Otlp => (OTLP, &[]),
         Format::CloudEvents => (CLOUDEVENTS, &[&["id"]]),
         Format::Json | Format::Ndjson => ("{}", &[]),
     };

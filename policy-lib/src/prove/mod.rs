@@ -39,6 +39,8 @@ pub struct Question<'a> {
     pub unless_consent: Option<&'a str>,
     /// Forms in which it may leave.
     pub allow: &'a [ActionKind],
+    /// When a counterexample is to be sent, in milliseconds since 1970: consent strings tell their time.
+    pub at_ms: i64,
 }
 
 /// One way out.
@@ -196,9 +198,9 @@ struct Request {
 
 impl Request {
     fn of(policy: &Policy, said: Said) -> Self {
-        let signalled = said.states(policy);
-        let opted_out = |destination: &Destination| policy.opted_out(destination.recipient, &said);
-        let states = policy.destinations.iter().map(|destination| signalled.and(opted_out(destination))).collect();
+        let signalled = said.signalled(policy);
+        let to = |destination: &Destination| signalled.all.and(signalled.to(destination.audience));
+        let states = policy.destinations.iter().map(to).collect();
         Self { said, states }
     }
 }
@@ -239,7 +241,7 @@ impl Answer {
             return;
         }
         if !allowed && concern == Concern::Declared {
-            self.counterexample.get_or_insert_with(|| Sample::of(policy, &way, said));
+            self.counterexample.get_or_insert_with(|| Sample::of(policy, &way, said, question.at_ms));
         }
         list.push(way);
     }

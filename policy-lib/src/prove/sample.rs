@@ -4,17 +4,23 @@
 use std::fmt::Write as _;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::WayOut;
-use super::signals::Said;
+use super::signals::{Atom, Family, Said};
 use crate::action::{Action, Generalize};
 use crate::envelope;
 use crate::exposure::Part;
 use crate::format::Format;
 use crate::generalize::GeoCell;
+use crate::iglu;
 use crate::path::{Origin, Step};
 use crate::policy::{AgeClass, Contract, Field, FieldTypes, Policy, Role};
+use crate::signals::tcf::Draft;
+use crate::snowplow;
+use crate::source::GoogleConsent;
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +41,7 @@ pub struct Sample {
 
 impl Sample {
     /// A request with which this field leaves.
-    pub(super) fn of(policy: &Policy, way: &WayOut, said: &Said) -> Self {
+    pub(super) fn of(policy: &Policy, way: &WayOut, said: &Said, at_ms: i64) -> Self {
         let contract = policy.contract(way.contract);
         let mut sample = Self {
             format: contract.format,
@@ -47,35 +53,64 @@ impl Sample {
         };
         let mut outside = Outside::default();
         if let Some(field) = contract.fields.get(way.field) {
-            let value = value_of(field, (way.part == Part::Value).then_some(&way.action));
+            let action = (way.part == Part::Value).then_some(&way.action);
+            let value = in_protocol(contract.format, field).unwrap_or_else(|| value_of(field, action));
             outside.set(&mut sample.body, field, Some(way.part), value);
         }
         for (path, values) in &contract.conditions {
-            put(&mut sample.body, &path.steps, values.first().map_or(Value::Null, |value| json!(value)));
+            put(&mut sample.body, &path.steps, values.first().map_or(Value::Null, |value| json!(iglu::whole(value))));
         }
         for path in envelope::of(contract.format).requires.into_iter().filter_map(|one_of| one_of.into_iter().next()) {
             fill(&mut sample.body, &path.steps, json!("u-1"));
         }
         for field in contract.fields.iter().filter(|field| field.required) {
-            outside.set(&mut sample.body, field, None, value_of(field, None));
+            let value = in_protocol(contract.format, field).unwrap_or_else(|| value_of(field, None));
+            outside.set(&mut sample.body, field, None, value);
         }
-        sample.say(said);
+        sample.say(said, at_ms, &mut outside);
         sample.frame(contract, outside);
         sample
     }
 
-    fn say(&mut self, said: &Said) {
-        if let Some(categories) = &said.categories {
-            let preferences: Map<String, Value> =
-                categories.iter().map(|category| (category.clone(), Value::Bool(true))).collect();
-            let steps = ["context", "consent", "categoryPreferences"].map(|name| Step::Key(name.to_owned()));
-            put(&mut self.body, &steps, Value::Object(preferences));
+    fn say(&mut self, said: &Said, at_ms: i64, outside: &mut Outside) {
+        for (family, granted) in &said.families {
+            self.say_family(*family, granted, at_ms, outside);
         }
         for (path, value) in &said.members {
             put(&mut self.body, &path.steps, json!(value));
         }
         if said.gpc {
             self.headers.push(("sec-gpc".to_owned(), "1".to_owned()));
+        }
+    }
+
+    fn say_family(&mut self, family: Family, granted: &BTreeSet<Atom>, at_ms: i64, outside: &mut Outside) {
+        let names = || granted.iter().filter_map(|atom| if let Atom::Named(name) = atom { Some(name) } else { None });
+        let key = |name: &str| [Step::Key(name.to_owned())];
+        let context = |names: [&str; 2]| ["context", names[0], names[1]].map(|name| Step::Key(name.to_owned()));
+        match family {
+            Family::Segment => {
+                let preferences: Map<String, Value> = names().map(|name| (name.clone(), Value::Bool(true))).collect();
+                put(&mut self.body, &context(["consent", "categoryPreferences"]), Value::Object(preferences));
+            }
+            Family::RudderStack => {
+                let allowed = names().cloned().map(Value::from).collect();
+                put(&mut self.body, &context(["consentManagement", "allowedConsentIds"]), Value::Array(allowed));
+            }
+            Family::OneTrust => {
+                let groups: Vec<String> =
+                    names().map(|name| format!("{name}:1")).chain(["none:0".to_owned()]).collect();
+                let groups = percent_encode(groups.join(",").as_bytes(), NON_ALPHANUMERIC).to_string();
+                put(&mut outside.cookies, &key("OptanonConsent"), json!(format!("groups={groups}")));
+            }
+            Family::Google => {
+                let letter = |asked| if granted.contains(&Atom::Google(asked)) { 't' } else { 'p' };
+                let letters = GOOGLE_MODE.map(letter).map(|letter| format!("1{letter}")).concat();
+                put(&mut outside.query, &key("gcd"), json!(format!("1{letters}5")));
+            }
+            Family::Tcf => put(&mut outside.cookies, &key("euconsent-v2"), json!(tc_string(granted, at_ms))),
+            // It is an event of its own.
+            Family::Snowplow => {}
         }
     }
 
@@ -95,21 +130,96 @@ impl Sample {
                 put(&mut self.body, &key("specversion"), json!("1.0"));
                 "/".to_owned()
             }
-            Format::Json | Format::Ndjson => "/".to_owned(),
+            Format::Snowplow => {
+                self.fill_snowplow();
+                snowplow::PAYLOAD_PATH.to_owned()
+            }
+            Format::Otlp => "/v1/logs".to_owned(),
+            Format::RudderStack | Format::Ga4 | Format::Json | Format::Ndjson => "/".to_owned(),
         };
         let media = match contract.format {
             Format::CloudEvents => "application/cloudevents+json",
             Format::Ndjson => "application/x-ndjson",
-            Format::Segment | Format::Json => "application/json",
+            _ => "application/json",
         };
         self.headers.push(("content-type".to_owned(), media.to_owned()));
         outside.encode(&mut self.body, &contract.fields);
+        if contract.format == Format::Snowplow {
+            self.wrap_snowplow();
+        }
+        if contract.format == Format::Otlp {
+            self.body = under_resource_and_scope(std::mem::take(&mut self.body));
+        }
         self.target = outside.target(path);
         self.headers.extend(outside.headers());
         let cookies = outside.cookies();
         if !cookies.is_empty() {
             self.headers.push(("cookie".to_owned(), cookies));
         }
+    }
+}
+
+/// The types of consent in the order of `gcd`.
+const GOOGLE_MODE: [GoogleConsent; 4] = [
+    GoogleConsent::AdStorage,
+    GoogleConsent::AnalyticsStorage,
+    GoogleConsent::AdUserData,
+    GoogleConsent::AdPersonalization,
+];
+
+/// A TC string that grants this and refuses the rest.
+fn tc_string(granted: &BTreeSet<Atom>, at_ms: i64) -> String {
+    let mut draft = Draft { at_ms, ..Draft::default() };
+    for atom in granted {
+        match atom {
+            Atom::TcfPurpose(purpose) => draft.consents.push(*purpose),
+            Atom::TcfInterest(purpose) => draft.interests.push(*purpose),
+            Atom::TcfFeature(feature) => draft.special_features.push(*feature),
+            Atom::VendorConsent(vendor) => draft.vendors.push(*vendor),
+            Atom::VendorInterest(vendor) => draft.interested_vendors.push(*vendor),
+            Atom::Named(_) | Atom::Google(_) => {}
+        }
+    }
+    draft.encode()
+}
+
+impl Sample {
+    /// What the schemas of Snowplow want in an event and around its parts.
+    fn fill_snowplow(&mut self) {
+        let key = |name: &str| Step::Key(name.to_owned());
+        // The payload says it once for all.
+        self.body.as_object_mut().and_then(|event| event.remove("schema"));
+        let described = self.body.get(snowplow::EVENT).is_some();
+        for (name, value) in [("e", if described { "ue" } else { "pv" }), ("p", "web"), ("tv", "sample-1.0.0")] {
+            fill(&mut self.body, &[key(name)], json!(value));
+        }
+        if described {
+            put(&mut self.body, &[key(snowplow::EVENT), key("schema")], json!(snowplow::EVENT_SCHEMA));
+            let data = [key(snowplow::EVENT), key("data"), key("data")];
+            fill(&mut self.body, &data, json!({}));
+            let named = self.body.pointer("/ue_pr/data/schema").and_then(Value::as_str);
+            let over = named.is_some_and(|schema| iglu::up_to_model(schema).is_none());
+            set(
+                &mut self.body,
+                &[&data[..2], &[key("schema")]].concat(),
+                json!("iglu:com.acme/sample/jsonschema/1-0-0"),
+                over,
+            );
+        }
+        if self.body.get(snowplow::ENTITIES).is_some() {
+            put(&mut self.body, &[key(snowplow::ENTITIES), key("schema")], json!(snowplow::ENTITIES_SCHEMA));
+            fill(&mut self.body, &[key(snowplow::ENTITIES), key("data")], json!([]));
+        }
+    }
+
+    /// Puts the event into a payload: every value a string, self-describing JSON as text.
+    fn wrap_snowplow(&mut self) {
+        for value in self.body.as_object_mut().into_iter().flat_map(|event| event.values_mut()) {
+            if !value.is_string() {
+                *value = json!(value.to_string());
+            }
+        }
+        self.body = json!({"schema": snowplow::PAYLOAD_SCHEMA, "data": [self.body.take()]});
     }
 }
 
@@ -194,13 +304,54 @@ fn find<'v>(at: &'v mut Value, steps: &[Step]) -> Option<&'v mut Value> {
     let next = match step {
         Step::Key(name) => at.get_mut(name)?,
         Step::AnyKey => at.as_object_mut()?.values_mut().next()?,
-        Step::Element | Step::Where { .. } => at.get_mut(0)?,
+        Step::Element => at.get_mut(0)?,
+        Step::Where { key, equals } => {
+            let is_chosen = |element: &&mut Value| element.get(key).is_some_and(|member| member == equals);
+            at.as_array_mut()?.iter_mut().find(is_chosen)?
+        }
     };
     find(next, rest)
 }
 
+/// A log record with what it shares where that stands in a request.
+fn under_resource_and_scope(mut record: Value) -> Value {
+    let mut taken = |name: &str| record.as_object_mut().and_then(|members| members.remove(name));
+    let shared = ["resource", "scope", "schemaUrl"].map(|name| (name, taken(name)));
+    let (mut resource_logs, mut scope_logs) = (json!({}), json!({"logRecords": [record]}));
+    for (name, value) in shared {
+        let holder = if name == "scope" { &mut scope_logs } else { &mut resource_logs };
+        if let Some(value) = value {
+            put(holder, &[Step::Key(name.to_owned())], value);
+        }
+    }
+    put(&mut resource_logs, &[Step::Key("scopeLogs".to_owned())], json!([scope_logs]));
+    json!({"resourceLogs": [resource_logs]})
+}
+
+/// A value of the type that a member of this name has in OpenTelemetry's protocol,
+/// if that is not text. A contract that says otherwise knows better.
+fn in_protocol(format: Format, field: &Field) -> Option<Value> {
+    let (Format::Otlp, Some(Step::Key(name)), None) = (format, field.path.steps.last(), &field.values) else {
+        return None;
+    };
+    Some(match name.as_str() {
+        "timeUnixNano" | "observedTimeUnixNano" => json!("1795384246399000000"),
+        "traceId" => json!("5b8efff798038103d269b633813fc60c"),
+        "spanId" => json!("eee19b7ec3c1b174"),
+        "intValue" => json!("42"),
+        "severityNumber" | "droppedAttributesCount" | "flags" => json!(9),
+        "doubleValue" => json!(52.520008),
+        "boolValue" => json!(true),
+        "bytesValue" => json!("c2FtcGxl"),
+        _ => return None,
+    })
+}
+
 /// A value that a field allows and an action has something to do with.
 fn value_of(field: &Field, action: Option<&Action>) -> Value {
+    if let Some(schema) = snowplow::chosen_schema(&field.path) {
+        return json!(schema);
+    }
     if let Some(value) = field.values.as_ref().and_then(|values| values.first()) {
         return json!(value);
     }
@@ -254,7 +405,8 @@ fn set(at: &mut Value, steps: &[Step], value: Value, over: bool) {
         Step::AnyKey => set(member(at, "name"), rest, value, over),
         Step::Element => set(element(at), rest, value, over),
         Step::Where { key, equals } => {
-            let element = element(at);
+            let equals = iglu::whole(equals);
+            let element = chosen(at, key, &equals);
             *member(element, key) = json!(equals);
             set(element, rest, value, over);
         }
@@ -286,6 +438,19 @@ fn element(at: &mut Value) -> &mut Value {
     }
 }
 
+/// The element whose member `key` is `equals`: one that is there, the one that is nothing yet, or a new one.
+fn chosen<'v>(at: &'v mut Value, key: &str, equals: &str) -> &'v mut Value {
+    element(at);
+    let Value::Array(elements) = at else { return at };
+    let is_chosen = |element: &Value| element.get(key).is_some_and(|member| member == equals);
+    let place = elements.iter().position(is_chosen).or_else(|| elements.iter().position(Value::is_null));
+    let place = place.unwrap_or(elements.len());
+    if place == elements.len() {
+        elements.push(Value::Null);
+    }
+    elements.get_mut(place).expect("it is there or was pushed")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -294,15 +459,20 @@ mod tests {
     #[test]
     fn values_stand_where_their_paths_say() {
         let mut body = json!({});
-        for (path, value) in
-            [("a.b", "1"), ("list[].x", "2"), ("items[schema=s].data.y", "3"), ("map.*", "4"), ("a", "5")]
-        {
+        for (path, value) in [
+            ("a.b", "1"),
+            ("list[].x", "2"),
+            ("items[schema=s].data.y", "3"),
+            ("map.*", "4"),
+            ("a", "5"),
+            ("items[schema=t].data", "6"),
+        ] {
             let path: Path = path.parse().expect("a path");
             put(&mut body, &path.steps, json!(value));
         }
         assert_eq!(
             body,
-            json!({"a": {"b": "1"}, "list": [{"x": "2"}], "items": [{"schema": "s", "data": {"y": "3"}}], "map": {"name": "4"}})
+            json!({"a": {"b": "1"}, "list": [{"x": "2"}], "items": [{"schema": "s", "data": {"y": "3"}}, {"schema": "t", "data": "6"}], "map": {"name": "4"}})
         );
     }
 }

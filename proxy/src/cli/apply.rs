@@ -30,7 +30,7 @@ pub struct Args {
     /// The policy directory.
     #[arg(long, value_name = "DIR")]
     pub policies: PathBuf,
-    /// The wire format: segment, cloudevents, json, ndjson, or auto by path and body.
+    /// The wire format: segment, snowplow, cloudevents, json, ndjson, or auto by path and body.
     #[arg(long, default_value = "auto", value_name = "FMT")]
     pub format: String,
     /// A request header; may be given again.
@@ -176,6 +176,8 @@ pub(super) fn age(written: &str) -> Result<AgeClass, String> {
 const fn usual_path(format: Option<Format>) -> &'static str {
     match format {
         Some(Format::Segment) => "/v1/batch",
+        Some(Format::Snowplow) => privet_policy::snowplow::PAYLOAD_PATH,
+        Some(Format::Otlp) => "/v1/logs",
         _ => "/",
     }
 }

@@ -10,7 +10,7 @@ use privet_policy::format::Format;
 
 use super::media::Media;
 use super::{DecodeLimits, Decoded};
-use crate::formats::{Refusal, cloudevents, json, segment};
+use crate::formats::{Refusal, cloudevents, json, otlp, segment, snowplow};
 use crate::request::RawRequest;
 
 /// The path of a request target, without its query.
@@ -31,11 +31,17 @@ pub(super) fn by_head(raw: &RawRequest) -> Result<Option<Format>, Refusal> {
     if let [format] = formats {
         return Ok(Some(*format));
     }
+    if takes(formats, Format::Otlp) && otlp::is_known(path(&raw.target)) {
+        return Ok(Some(Format::Otlp));
+    }
     if takes(formats, Format::Segment) && segment::is_known(path(&raw.target)) {
         return if is_rudderstack(&raw.headers) { Err(Refusal::UnknownFormat) } else { Ok(Some(Format::Segment)) };
     }
     if takes(formats, Format::CloudEvents) && cloudevents::is_announced(&raw.headers) {
         return Ok(Some(Format::CloudEvents));
+    }
+    if takes(formats, Format::Snowplow) && snowplow::is_announced(raw) {
+        return Ok(Some(Format::Snowplow));
     }
     Ok(None)
 }
@@ -53,6 +59,9 @@ pub(super) fn by_body(
         Ok(root) if takes(formats, Format::CloudEvents) && cloudevents::is_document(index.node(body, root)) => {
             Ok(Format::CloudEvents)
         }
+        Ok(root) if takes(formats, Format::Snowplow) && snowplow::is_payload(index.node(body, root)) => {
+            Ok(Format::Snowplow)
+        }
         Ok(_) if lines && (media.is_lines() || !takes(formats, Format::Json)) => Ok(Format::Ndjson),
         Ok(_) if takes(formats, Format::Json) => Ok(Format::Json),
         Ok(_) => Err(Refusal::UnknownFormat),
@@ -64,7 +73,8 @@ pub(super) fn by_body(
 /// Refuses events of RudderStack's SDKs on paths that both have: read as Segment
 /// they would lose what only RudderStack's gateway reads.
 pub(super) fn check_sender(decoded: &Decoded) -> Result<(), Refusal> {
-    let senders = decoded.shared.iter().chain(decoded.events.first());
+    let around = decoded.groups.iter().flat_map(|group| group.around.iter().flatten());
+    let senders = around.chain(decoded.events.first());
     for &node in senders.filter(|_| decoded.format == Format::Segment) {
         let name = decoded.index.node(&decoded.body, node).get("context").and_then(|context| context.get("library"));
         let name = name.filter(|library| library.kind() == Kind::Object).and_then(|library| library.get("name"));

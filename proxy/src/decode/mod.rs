@@ -11,18 +11,24 @@
 mod coding;
 mod detect;
 pub(crate) mod media;
+pub(crate) mod query;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 use http::Method;
 use privet_json::{Index, Kind, NodeId};
+use privet_policy::batch::{self, Around, LEVELS_MAX, Levels};
+use privet_policy::event_name;
 use privet_policy::format::Format;
 
 pub use detect::format_hint;
+pub(crate) use detect::path;
 
-use crate::formats::{Bound, Fault, Refusal, cloudevents, json, segment};
+use crate::formats::snowplow::opened::Seals;
+use crate::formats::{Bound, Fault, Refusal, cloudevents, ga4, json, otlp, rudderstack, segment, snowplow};
 use crate::request::RawRequest;
 use media::Media;
 
@@ -31,10 +37,11 @@ use media::Media;
 pub enum Layout {
     /// The body is one event.
     Single,
-    /// The body is an object that holds its events in one member.
+    /// The body is an object that holds its events in one member, or in one member
+    /// objects that hold them.
     Batch {
-        /// The name of that member.
-        member: &'static str,
+        /// The names of those members.
+        levels: Levels,
     },
     /// The body is an array of events.
     Array,
@@ -44,6 +51,9 @@ pub enum Layout {
     /// [`Decoded::body`] holds is the structured document made from both;
     /// [`to_binary`](crate::formats::cloudevents::to_binary) turns it back.
     BinaryCloudEvent,
+    /// The query is the event, and there is no body. What [`Decoded::body`] holds is
+    /// the document made of it, one member a parameter.
+    Query,
 }
 
 /// Bounds on one request, all checked before anything that grows with it is built.
@@ -106,9 +116,8 @@ pub struct Decoded {
     /// [`Layout::Array`] and [`Layout::Lines`] a node that is not an object is an
     /// invalid event: counted and dropped alone.
     pub events: Vec<NodeId>,
-    /// The object whose members, but for the one that holds the events, belong
-    /// to every event.
-    pub shared: Option<NodeId>,
+    /// Which events have what around them; every event is in one, in order.
+    pub groups: Vec<Group>,
     /// The event type that the path implies; it holds where the event names none.
     pub implied: Option<&'static str>,
     /// The lines, counted from 1, that the strict reader refused. Each is one
@@ -118,6 +127,9 @@ pub struct Decoded {
     /// still no event of the format. Each is dropped alone; what it says about
     /// its person's choice counts.
     pub unfit: Vec<usize>,
+    /// Snowplow: how the self-describing JSON of each event was written, which
+    /// stands in `body` as the object it is. Empty for all other formats.
+    pub seals: Vec<Seals>,
 }
 
 impl Decoded {
@@ -125,6 +137,14 @@ impl Decoded {
     #[must_use]
     pub fn event_count(&self) -> usize {
         self.events.len() + self.malformed_lines.len()
+    }
+
+    /// Which events have what around them, as a policy judges them.
+    pub fn groups(&self) -> impl Iterator<Item = batch::Group<'_>> {
+        self.groups.iter().map(|group| batch::Group {
+            events: group.events.clone(),
+            around: Around::of(group.around.map(|holder| holder.map(|holder| self.index.node(&self.body, holder)))),
+        })
     }
 
     /// Whether a member of [`Self::events`] is an object; if not it is invalid.
@@ -135,19 +155,23 @@ impl Decoded {
 
     /// The event's type as its format has it.
     ///
-    /// Segment: `type`, else the older spelling `action`, else what the path
-    /// implies. CloudEvents: `type`. The other formats have none. A type that
+    /// Segment and RudderStack: `type`, else the older spelling `action`, else what
+    /// the path implies. CloudEvents: `type`. Snowplow: `e`. GA4: `name`. OTLP: `eventName`,
+    /// else the attribute `event.name`. The others have none. A type that
     /// stands there but is no string is no type: a contract must not match it by
     /// another way.
     #[must_use]
     pub fn event_type(&self, event: NodeId) -> Option<Cow<'_, str>> {
         let node = self.index.node(&self.body, event);
         match self.format {
-            Format::Segment => match node.get("type").or_else(|| node.get("action")) {
+            Format::Segment | Format::RudderStack => match node.get("type").or_else(|| node.get("action")) {
                 Some(written) => written.text(),
                 None => self.implied.map(Cow::Borrowed),
             },
             Format::CloudEvents => node.get("type").and_then(|written| written.text()),
+            Format::Snowplow => node.get("e").and_then(|written| written.text()),
+            Format::Ga4 => node.get("name").and_then(|written| written.text()),
+            Format::Otlp => event_name(node),
             Format::Json | Format::Ndjson => None,
         }
     }
@@ -165,21 +189,40 @@ impl fmt::Debug for Decoded {
     }
 }
 
+/// Neighbouring events that stand in the same objects.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// Their places in [`Decoded::events`].
+    pub events: Range<usize>,
+    /// Those objects, one a level. Their members, but for the one that leads to
+    /// the events, belong to every event of the group.
+    pub around: [Option<NodeId>; LEVELS_MAX],
+}
+
 /// What a format found in a body.
 pub(crate) struct Found {
     pub(crate) layout: Layout,
     pub(crate) events: Vec<NodeId>,
-    pub(crate) shared: Option<NodeId>,
+    pub(crate) groups: Vec<Group>,
     pub(crate) malformed_lines: Vec<u32>,
     pub(crate) unfit: Vec<usize>,
+    pub(crate) seals: Vec<Seals>,
     /// The document that was read in place of the body, where it is another.
     pub(crate) document: Option<Bytes>,
 }
 
 impl Found {
-    /// Events in a layout, none of them shared or malformed.
+    /// Events in a layout, none of them malformed and nothing around them.
     pub(crate) fn of(layout: Layout, events: Vec<NodeId>) -> Self {
-        Self { layout, events, shared: None, malformed_lines: Vec::new(), unfit: Vec::new(), document: None }
+        Self {
+            layout,
+            events,
+            groups: Vec::new(),
+            malformed_lines: Vec::new(),
+            unfit: Vec::new(),
+            seals: Vec::new(),
+            document: None,
+        }
     }
 
     /// How many events the sender sent, invalid ones included.
@@ -205,7 +248,12 @@ pub fn decode(raw: &RawRequest, limits: &DecodeLimits, scratch: &mut Scratch) ->
 fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Result<Decoded, Refusal> {
     let hint = detect::by_head(raw)?;
     check_method(&raw.method, hint)?;
-    let route = (hint == Some(Format::Segment)).then(|| segment::route(detect::path(&raw.target))).transpose()?;
+    let route = match hint {
+        Some(Format::Segment) => Some(segment::route(detect::path(&raw.target))?),
+        Some(Format::RudderStack) => Some(rudderstack::route(detect::path(&raw.target))?),
+        Some(Format::Otlp) => otlp::check_path(detect::path(&raw.target)).map(|()| None)?,
+        _ => None,
+    };
     let media = Media::of(&raw.headers)?;
     let body = coding::plain_body(&raw.headers, &raw.body, limits)?;
     media.check_charset(&body)?;
@@ -215,8 +263,12 @@ fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Re
     };
     let found = match (format, route) {
         (Format::Segment, Some(route)) => segment::find(route, &body, index, limits)?,
-        // Segment is only ever found by its path.
-        (Format::Segment, None) => return Err(Refusal::NotAnEventPath),
+        (Format::RudderStack, Some(route)) => rudderstack::find(route, &body, index, limits)?,
+        // Both are only ever found by their paths.
+        (Format::Segment | Format::RudderStack, None) => return Err(Refusal::NotAnEventPath),
+        (Format::Snowplow, _) => snowplow::find(raw, &body, index, limits)?,
+        (Format::Ga4, _) => ga4::find(&body, index, limits)?,
+        (Format::Otlp, _) => otlp::find(&media, &body, index, limits)?,
         (Format::CloudEvents, _) => cloudevents::find(&raw.headers, &media, &body, index, limits)?,
         (Format::Json, _) => json::find(&body, index, limits)?,
         (Format::Ndjson, _) => json::find_lines(&body, index, limits)?,
@@ -224,16 +276,19 @@ fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Re
     if found.event_count() > limits.events_max {
         return Err(Refusal::TooLarge(Bound::Events));
     }
+    let everything = || vec![Group { events: 0..found.events.len(), around: [None; LEVELS_MAX] }];
+    let groups = if found.groups.is_empty() { everything() } else { found.groups };
     let decoded = Decoded {
         format,
         layout: found.layout,
         body: found.document.unwrap_or(body),
         index: std::mem::take(index),
         events: found.events,
-        shared: found.shared,
+        groups,
         implied: route.and_then(segment::Route::implies),
         malformed_lines: found.malformed_lines,
         unfit: found.unfit,
+        seals: found.seals,
     };
     if raw.listener.formats.len() != 1 {
         detect::check_sender(&decoded)?;
@@ -241,10 +296,11 @@ fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Re
     Ok(decoded)
 }
 
-/// Events come by POST; CloudEvents may also be put.
+/// Events come by POST; CloudEvents may also be put, and Snowplow's be fetched.
 fn check_method(method: &Method, format: Option<Format>) -> Result<(), Refusal> {
+    let fetched = format == Some(Format::Snowplow) && (*method == Method::GET || *method == Method::HEAD);
     let put = *method == Method::PUT && matches!(format, Some(Format::CloudEvents));
-    if *method == Method::POST || put { Ok(()) } else { Err(Refusal::MethodNotAllowed) }
+    if *method == Method::POST || put || fetched { Ok(()) } else { Err(Refusal::MethodNotAllowed) }
 }
 
 /// Reads a whole body as one document.

@@ -6,16 +6,18 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Requests of real SDKs, one a line.
 const CAPTURES: &str = include_str!("traffic/captures.ndjson");
+/// Log records of OpenTelemetry's exporters.
+const OTLP_CAPTURES: &str = include_str!("traffic/otlp.ndjson");
 /// People who search, install and play.
 const CROWD: usize = 600;
 /// Films and songs that each of them starts.
@@ -58,6 +60,8 @@ pub(super) async fn send(to: SocketAddr, out: &mut (dyn Write + Send)) -> Result
         ("the same that installs", crowd((0..CROWD).map(install))),
         ("the same that plays", crowd((0..CROWD * STARTS).map(|start| play(start / STARTS, start % STARTS)))),
         ("playback events (json, ndjson)", playback()),
+        ("checkouts on the web (snowplow)", checkouts()),
+        ("orders and page views (otlp)", telemetry()),
         ("a request that cannot be read", vec![unreadable()]),
     ] {
         let before = sent.requests;
@@ -84,7 +88,7 @@ pub(super) async fn send(to: SocketAddr, out: &mut (dyn Write + Send)) -> Result
 }
 
 fn captures() -> Vec<Letter> {
-    CAPTURES.lines().filter_map(|line| letter(&serde_json::from_str(line).ok()?)).collect()
+    CAPTURES.lines().chain(OTLP_CAPTURES.lines()).filter_map(|line| letter(&serde_json::from_str(line).ok()?)).collect()
 }
 
 fn letter(line: &Value) -> Option<Letter> {
@@ -174,6 +178,65 @@ fn playback() -> Vec<Letter> {
         to("application/json", format!("[{},{}]", event(20, true), event(21, false))),
         to("application/x-ndjson", lines),
     ]
+}
+
+/// Checkouts as trackers send them: a payload with self-describing JSON as text, and a
+/// pixel with the same as base64.
+fn checkouts() -> Vec<Letter> {
+    let said = |person: usize, agreed: bool| {
+        format!(
+            r#"{{"schema":"iglu:com.snowplowanalytics.snowplow/unstruct_event/jsonschema/1-0-0","data":{{"schema":"iglu:com.example.store/checkout/jsonschema/1-0-{person}","data":{{"step":"done","total":{}.5,"email":"buyer{person}@example.com","consent":{{"analytics":{agreed}}}}}}}}}"#,
+            20 + person
+        )
+    };
+    let event = |person: usize| {
+        json!({
+            "e": "ue", "p": "web", "tv": "js-4.10.1", "aid": "store", "duid": format!("buyer-{person}"),
+            "eid": format!("bff29979-f7a4-42f6-97e1-c86afc6dc2b{person}"), "dtm": "1795384566119", "ip": "203.0.113.41",
+            "url": format!("https://store.example/checkout?email=buyer{person}@example.com"),
+            "ue_pr": said(person, !person.is_multiple_of(3)),
+        })
+    };
+    let payload = json!({
+        "schema": "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4",
+        "data": (0..6).map(event).collect::<Vec<_>>(),
+    });
+    let pixel = format!("/i?e=ue&p=web&tv=js-4.10.1&duid=buyer-7&ue_px={}", URL_SAFE_NO_PAD.encode(said(7, true)));
+    vec![
+        Letter {
+            method: Method::POST,
+            target: "/com.snowplowanalytics.snowplow/tp2".to_owned(),
+            headers: vec![("content-type".to_owned(), "application/json; charset=UTF-8".to_owned())],
+            body: payload.to_string().into_bytes(),
+        },
+        Letter { method: Method::GET, target: pixel, headers: Vec::new(), body: Vec::new() },
+    ]
+}
+
+/// Log records of a shop, an order and a page view of each person; every other one agreed.
+fn telemetry() -> Vec<Letter> {
+    let text = |key: &str, value: &str| format!(r#"{{"key":"{key}","value":{{"stringValue":"{value}"}}}}"#);
+    let record = |person: usize, name: &str, more: &str| {
+        let agreed = person.is_multiple_of(2);
+        format!(
+            r#"{{"timeUnixNano":"1795384246423000000","eventName":"{name}",{more}"attributes":[{},{},{{"key":"consent.analytics","value":{{"boolValue":{agreed}}}}}]}}"#,
+            text("enduser.id", &format!("shopper-{person}")),
+            text("client.address", &format!("203.0.113.{person}"))
+        )
+    };
+    let records = (0..5).flat_map(|person| {
+        let url = text("url", &format!("https://shop.example/kettles?for=shopper-{person}"));
+        let page = format!(r#""body":{{"kvlistValue":{{"values":[{url}]}}}},"#);
+        let order = format!(r#""body":{{"stringValue":"order placed by shopper-{person}@example.com"}},"#);
+        [record(person, "page_view", &page), record(person, "order_placed", &order)]
+    });
+    let body = format!(
+        r#"{{"resourceLogs":[{{"resource":{{"attributes":[{}]}},"scopeLogs":[{{"scope":{{"name":"events"}},"logRecords":[{}]}}]}}]}}"#,
+        text("service.name", "shop-web"),
+        records.collect::<Vec<_>>().join(",")
+    );
+    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    vec![Letter { method: Method::POST, target: "/v1/logs".to_owned(), headers, body: body.into_bytes() }]
 }
 
 /// A body with one member twice: two readers could read it in two ways.

@@ -16,7 +16,8 @@ use privet_policy::format::Format;
 use privet_policy::policy::Response as Listed;
 use serde_json::json;
 
-use super::{Refusal, Unready, allow_origin};
+use super::{Refusal, Unready, allow_origin, ga4, otlp, rudderstack, snowplow};
+use crate::request::Asked;
 
 /// After a defect of ours, how long a sender should wait.
 const INTERNAL_RETRY_SECS: u32 = 5;
@@ -27,28 +28,45 @@ const PASSED: [HeaderName; 2] = [CONTENT_TYPE, RETRY_AFTER];
 /// The normal success of a format, for a request of which nothing was sent on:
 /// the sender cannot tell a policy's drop from a delivery.
 #[must_use]
-pub fn answer_success(format: Format, request: &HeaderMap) -> Response<Bytes> {
+pub fn answer_success(format: Format, asked: &Asked<'_>) -> Response<Bytes> {
+    let mut answer = success(format, asked);
+    allow_origin(asked.headers, answer.headers_mut());
+    answer
+}
+
+fn success(format: Format, asked: &Asked<'_>) -> Response<Bytes> {
+    match format {
+        Format::RudderStack => rudderstack::success(asked),
+        Format::Snowplow => snowplow::success(asked),
+        Format::Ga4 => ga4::success(asked),
+        Format::Otlp => otlp::success(asked),
+        Format::Segment | Format::CloudEvents | Format::Json | Format::Ndjson => plain_success(format),
+    }
+}
+
+fn plain_success(format: Format) -> Response<Bytes> {
     let (status, body) = match format {
         // Never 204: some SDKs of this API take it for a failure and send again.
         Format::Segment => (StatusCode::OK, r#"{"success": true}"#),
         // "accepted and processed, but carries no payload": web hooks, 2.2.
         Format::CloudEvents => (StatusCode::NO_CONTENT, ""),
-        Format::Json | Format::Ndjson => (StatusCode::OK, r#"{"accepted": true}"#),
+        _ => (StatusCode::OK, r#"{"accepted": true}"#),
     };
-    respond(status, Bytes::from_static(body.as_bytes()), request)
+    respond(status, "application/json", Bytes::from_static(body.as_bytes()))
 }
 
 /// The answer to a refused request. `format` is what is known of it:
 /// [`format_hint`](crate::decode::format_hint) where nothing was decoded.
 #[must_use]
-pub fn answer_refusal(format: Option<Format>, refusal: &Refusal, request: &HeaderMap) -> Response<Bytes> {
-    let (code, message) = (refusal.code(), refusal.to_string());
-    let body = match format {
-        Some(Format::Segment) => json!({"success": false, "code": code, "message": message}),
-        _ => json!({"error": code, "message": message}),
+pub fn answer_refusal(format: Option<Format>, refusal: &Refusal, asked: &Asked<'_>) -> Response<Bytes> {
+    let status = status(format, refusal);
+    let mut response = match format {
+        Some(Format::RudderStack) => rudderstack::error(status, refusal),
+        Some(Format::Otlp) => otlp::error(status, refusal, asked),
+        format => plain_error(format, status, refusal),
     };
-    let mut response = respond(status(format, refusal), Bytes::from(body.to_string()), request);
     let headers = response.headers_mut();
+    allow_origin(asked.headers, headers);
     match refusal {
         Refusal::Unavailable { retry_after_secs, .. } => {
             headers.insert(RETRY_AFTER, HeaderValue::from((*retry_after_secs).max(1)));
@@ -57,7 +75,11 @@ pub fn answer_refusal(format: Option<Format>, refusal: &Refusal, request: &Heade
             headers.insert(RETRY_AFTER, HeaderValue::from(INTERNAL_RETRY_SECS));
         }
         Refusal::MethodNotAllowed => {
-            let methods = if format == Some(Format::CloudEvents) { "POST, PUT, OPTIONS" } else { "POST, OPTIONS" };
+            let methods = match format {
+                Some(Format::CloudEvents) => "POST, PUT, OPTIONS",
+                Some(Format::Snowplow) => "GET, HEAD, POST, OPTIONS",
+                _ => "POST, OPTIONS",
+            };
             headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
         Refusal::UnsupportedCoding => {
@@ -68,9 +90,21 @@ pub fn answer_refusal(format: Option<Format>, refusal: &Refusal, request: &Heade
     response
 }
 
+fn plain_error(format: Option<Format>, status: StatusCode, refusal: &Refusal) -> Response<Bytes> {
+    let (code, message) = (refusal.code(), refusal.to_string());
+    let body = match format {
+        Some(Format::Segment) => json!({"success": false, "code": code, "message": message}),
+        _ => json!({"error": code, "message": message}),
+    };
+    respond(status, "application/json", Bytes::from(body.to_string()))
+}
+
 /// The status of a refusal.
 fn status(format: Option<Format>, refusal: &Refusal) -> StatusCode {
     let segment = format == Some(Format::Segment);
+    if let Some(status) = snowplow::status(refusal).filter(|_| format == Some(Format::Snowplow)) {
+        return status;
+    }
     match refusal {
         // This API has one answer for whatever is wrong with a body.
         Refusal::TooLarge(_) | Refusal::UnsupportedCoding | Refusal::UnsupportedCharset | Refusal::UnsupportedMedia
@@ -93,6 +127,17 @@ fn status(format: Option<Format>, refusal: &Refusal) -> StatusCode {
         // A defect may lie in the request itself. A 429 does not count as a try
         // with Segment's SDKs, so it would come back for ever; a 503 does count.
         Refusal::Unavailable { .. } | Refusal::Internal => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// The status that the sender is told when its collector answered with another.
+///
+/// 413 makes Snowplow's trackers send the same again for ever; 422 makes them give up.
+#[must_use]
+pub fn passed_status(format: Format, status: StatusCode) -> StatusCode {
+    match (format, status) {
+        (Format::Snowplow, StatusCode::PAYLOAD_TOO_LARGE) => StatusCode::UNPROCESSABLE_ENTITY,
+        (_, status) => status,
     }
 }
 
@@ -119,13 +164,13 @@ pub fn pass_response_headers(from: &HeaderMap, policy: &Listed, request: &Header
     allow_origin(request, into);
 }
 
-fn respond(status: StatusCode, body: Bytes, request: &HeaderMap) -> Response<Bytes> {
+/// A response; one without a body has no media type.
+pub(super) fn respond(status: StatusCode, media: &'static str, body: Bytes) -> Response<Bytes> {
     let typed = !body.is_empty();
     let mut response = Response::new(body);
     *response.status_mut() = status;
     if typed {
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
     }
-    allow_origin(request, response.headers_mut());
     response
 }

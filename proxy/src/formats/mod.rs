@@ -10,13 +10,17 @@
 pub mod answers;
 pub mod cloudevents;
 mod cors;
+pub(crate) mod ga4;
 pub(crate) mod json;
+pub(crate) mod otlp;
 mod refusal;
+pub(crate) mod rudderstack;
 pub(crate) mod segment;
+pub mod snowplow;
 
 use privet_json::{Kind, Node};
 
-pub use answers::{answer_refusal, answer_success, pass_response_headers};
+pub use answers::{answer_refusal, answer_success, pass_response_headers, passed_status};
 pub use cors::{allow_origin, preflight};
 pub use refusal::{Bound, Fault, Refusal, Unready};
 

@@ -129,6 +129,15 @@ pub enum Fault {
     /// `data` and `data_base64` in one event.
     #[error("the event holds its data twice")]
     DataTwice,
+    /// A query that holds the event has a name twice, or text that cannot be read.
+    #[error("a query parameter is repeated or unreadable")]
+    Query,
+    /// A Snowplow body is no `payload_data`, or says more than one may.
+    #[error("the body is no payload_data of schema and data")]
+    Payload,
+    /// The body is no protobuf message of its kind, or one that can be read in two ways.
+    #[error("the protobuf message is malformed")]
+    Protobuf,
 }
 
 impl Fault {
@@ -146,6 +155,9 @@ impl Fault {
             Self::MissingAttribute => "missing_attribute",
             Self::SpecVersion => "unsupported_specversion",
             Self::DataTwice => "data_twice",
+            Self::Query => "malformed_query",
+            Self::Payload => "not_a_payload",
+            Self::Protobuf => "malformed_protobuf",
         }
     }
 }

@@ -10,7 +10,7 @@
 use privet_json::{Index, Kind, Node};
 
 use super::{Bound, Fault, Refusal};
-use crate::decode::{DecodeLimits, Found, Layout};
+use crate::decode::{DecodeLimits, Found, Group, Layout};
 
 /// "32 KB per normal API request".
 const EVENT_BYTES_MAX: usize = 32 * 1024;
@@ -103,7 +103,8 @@ fn find_batch(body: &[u8], index: &mut Index, limits: &DecodeLimits) -> Result<F
         check_size(event)?;
         events.push(event.id());
     }
-    Ok(Found { shared: Some(root), ..Found::of(Layout::Batch { member: BATCH }, events) })
+    let group = Group { events: 0..events.len(), around: [Some(root), None, None] };
+    Ok(Found { groups: vec![group], ..Found::of(Layout::Batch { levels: &[BATCH] }, events) })
 }
 
 fn check_size(event: Node<'_>) -> Result<(), Refusal> {

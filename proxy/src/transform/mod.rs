@@ -9,6 +9,7 @@
 mod request;
 mod value;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,8 +24,9 @@ use privet_policy::policy::{DestinationNo, Policy};
 use privet_policy::shared::{Matched, SharedTreatment};
 use privet_policy::verdict::{Edit, Ruling, Treatment};
 
-use crate::decode::{Decoded, Layout};
+use crate::decode::{Decoded, Group, Layout, query};
 use crate::formats::cloudevents::to_binary;
+use crate::formats::otlp;
 use crate::forward::Forward;
 use crate::keys::{Keyring, MissingKey, Pseudonyms, Sealer, Timeline};
 use crate::request::RawRequest;
@@ -114,13 +116,13 @@ pub fn transform(enforcement: &Enforcement, raw: &RawRequest, decoded: &Decoded,
             matched.add(verdict);
         }
     }
-    let member = match decoded.layout {
-        Layout::Batch { member } => Some(member),
-        _ => None,
+    let levels = match decoded.layout {
+        Layout::Batch { levels } => levels,
+        _ => &[],
     };
     let mut minimized = Minimized { shares: Vec::new(), undeclared: 0 };
     for destination in enforcement.policy.destination_numbers().filter(|destination| matched.any_leaves(*destination)) {
-        let shared = enforcement.policy.shared(&matched, destination, member);
+        let shared = enforcement.policy.shared(&matched, destination, levels);
         let mut writer = Writer {
             policy: &enforcement.policy,
             keys: Keys { all: &enforcement.keys, at_ms: raw.received_at.as_millisecond() },
@@ -166,15 +168,26 @@ impl<'a> Writer<'a> {
         }
         let destination = self.policy.destination(self.destination);
         let shared = self.shared;
-        let mut headers = request::headers(raw, &shared.outside, &mut self.shared_hands());
+        let mut headers = request::headers(raw, &shared.outside, &mut self.shared_hands(0)?);
         for (name, value) in &destination.headers {
             if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
                 headers.insert(name, value);
             }
         }
-        let target = request::target(raw, self.decoded.format, destination, &shared.outside, &mut self.shared_hands());
-        let body = match self.decoded.layout {
+        let format = self.decoded.format;
+        let layout = self.decoded.layout;
+        let mut hands = self.shared_hands(0)?;
+        let mut target = request::target(raw, (format, layout), destination, &shared.outside, &mut hands);
+        let body = match layout {
+            Layout::Query => {
+                target.push_str(&into_query(&body)?);
+                Bytes::new()
+            }
             Layout::BinaryCloudEvent => into_binary(&body, &mut headers)?,
+            _ if format == Format::Otlp && otlp::is_protobuf(&raw.headers) => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(otlp::media(&raw.headers)));
+                Bytes::from(otlp::to_protobuf(&body, &Limits::default())?)
+            }
             _ => {
                 headers.insert(CONTENT_TYPE, content_type(self.decoded));
                 Bytes::from(body)
@@ -184,66 +197,75 @@ impl<'a> Writer<'a> {
         Some(Share { destination: self.destination, forward, events })
     }
 
-    /// The events that may go there with the treatment each gets.
-    fn leaving(&self) -> impl Iterator<Item = (Node<'a>, &'a Treatment)> + use<'a> {
+    /// Those of some events that may go there, with the treatment each gets.
+    fn leaving(&self, which: Range<usize>) -> impl Iterator<Item = (usize, Node<'a>, &'a Treatment)> + use<'a> {
         let (decoded, destination) = (self.decoded, self.destination);
-        decoded.events.iter().zip(self.decisions).filter_map(move |(event, decision)| match &decision.outcome {
+        let events = decoded.events.get(which.clone()).unwrap_or_default();
+        let decisions = self.decisions.get(which.clone()).unwrap_or_default();
+        let each = which.zip(events).zip(decisions);
+        each.filter_map(move |((place, event), decision)| match &decision.outcome {
             Decided::Ruled(verdict) => {
-                Some((decoded.index.node(&decoded.body, *event), verdict.treatment(destination)?))
+                Some((place, decoded.index.node(&decoded.body, *event), verdict.treatment(destination)?))
             }
             _ => None,
         })
     }
 
-    /// The hands on what the events of the request share.
-    fn shared_hands(&mut self) -> Hands<'_> {
-        Hands {
+    /// The hands on what the events of the request share; `None` where nothing is to be rewritten.
+    fn shared_hands(&mut self, level: usize) -> Option<Hands<'_>> {
+        Some(Hands {
             rulings: &self.shared.rulings,
             key_rulings: &self.shared.key_rulings,
-            rewrite: &self.shared.rewrite,
+            rewrite: self.shared.rewrites.get(level)?,
+            format: self.decoded.format,
             keys: self.keys,
             room: &mut self.room,
             undeclared: &mut self.undeclared,
-        }
+        })
     }
 
     /// Writes the body; gives the number of events in it.
     fn body(&mut self, out: &mut Vec<u8>) -> u32 {
+        let all = 0..self.decoded.events.len();
         match self.decoded.layout {
-            Layout::Single | Layout::BinaryCloudEvent => self.events(b"", out),
+            Layout::Single | Layout::BinaryCloudEvent | Layout::Query => self.events(all, b"", out),
             Layout::Lines => {
-                let events = self.events(b"\n", out);
+                let events = self.events(all, b"\n", out);
                 out.push(b'\n');
                 events
             }
-            Layout::Array => self.array(out),
-            Layout::Batch { .. } => self.batch(out),
+            Layout::Array => self.array(all, out),
+            Layout::Batch { .. } => self.holder(0, &self.decoded.groups, out),
         }
     }
 
-    fn array(&mut self, out: &mut Vec<u8>) -> u32 {
+    fn array(&mut self, which: Range<usize>, out: &mut Vec<u8>) -> u32 {
         out.push(b'[');
-        let events = self.events(b",", out);
+        let events = self.events(which, b",", out);
         out.push(b']');
         events
     }
 
-    fn events(&mut self, between: &[u8], out: &mut Vec<u8>) -> u32 {
+    fn events(&mut self, which: Range<usize>, between: &[u8], out: &mut Vec<u8>) -> u32 {
         let mut written = 0;
-        for (event, treatment) in self.leaving() {
+        for (place, event, treatment) in self.leaving(which) {
             let before = out.len();
             if written > 0 {
                 out.extend_from_slice(between);
             }
+            let start = out.len();
             let mut hands = Hands {
                 rulings: &treatment.rulings,
                 key_rulings: &treatment.key_rulings,
                 rewrite: &treatment.rewrite,
+                format: self.decoded.format,
                 keys: self.keys,
                 room: &mut self.room,
                 undeclared: &mut self.undeclared,
             };
-            if rewrite(event, &treatment.rewrite.plan, &mut hands, out) == Emitted::Value {
+            let emitted = rewrite(event, &treatment.rewrite.plan, &mut hands, out) == Emitted::Value;
+            let seals = self.decoded.seals.get(place).copied().unwrap_or_default();
+            if emitted && seals.close(start, out) {
                 written += 1;
             } else {
                 out.truncate(before);
@@ -252,16 +274,38 @@ impl<'a> Writer<'a> {
         written
     }
 
-    /// The object around a batch, its events spliced in.
-    fn batch(&mut self, out: &mut Vec<u8>) -> u32 {
-        let Some(root) = self.decoded.shared else { return 0 };
-        let root = self.decoded.index.node(&self.decoded.body, root);
-        let shared = self.shared;
-        let mut splicer = Splicer { writer: self, events: 0 };
-        if rewrite(root, &shared.rewrite.plan, &mut splicer, out) == Emitted::Nothing {
-            return 0;
+    /// The one object of a level around some groups, what it holds spliced in. One
+    /// of which no event leaves does not leave either.
+    fn holder(&mut self, level: usize, groups: &'a [Group], out: &mut Vec<u8>) -> u32 {
+        let holder = groups.first().and_then(|group| *group.around.get(level)?);
+        let Some((holder, shared)) = holder.zip(self.shared.rewrites.get(level)) else { return 0 };
+        let holder = self.decoded.index.node(&self.decoded.body, holder);
+        let before = out.len();
+        let mut splicer = Splicer { writer: self, level, groups, events: 0 };
+        let emitted = rewrite(holder, &shared.plan, &mut splicer, out);
+        let events = if emitted == Emitted::Nothing { 0 } else { splicer.events };
+        if events == 0 && level > 0 {
+            out.truncate(before);
         }
-        splicer.events
+        events
+    }
+
+    /// The objects of a level that hold some groups, as an array.
+    fn holders(&mut self, level: usize, groups: &'a [Group], out: &mut Vec<u8>) -> u32 {
+        let mut events = 0;
+        out.push(b'[');
+        for groups in groups.chunk_by(|a, b| a.around.get(level) == b.around.get(level)) {
+            let before = out.len();
+            if events > 0 {
+                out.push(b',');
+            }
+            match self.holder(level, groups, out) {
+                0 => out.truncate(before),
+                more => events += more,
+            }
+        }
+        out.push(b']');
+        events
     }
 }
 
@@ -270,6 +314,7 @@ struct Hands<'a> {
     rulings: &'a [Ruling],
     key_rulings: &'a [Option<Ruling>],
     rewrite: &'a Rewrite,
+    format: Format,
     keys: Keys<'a>,
     room: &'a mut value::Room,
     undeclared: &'a mut u32,
@@ -325,9 +370,13 @@ impl Edits<Edit> for Hands<'_> {
         if let Some(inside) = self.rewrite.inside(edit.field) {
             return self.encoded(edit.field, inside, value, out);
         }
-        match self.rulings.get(usize::from(edit.field)) {
-            Some(ruling) => value::carry_out(&ruling.action, value, self.keys, self.room, out),
-            None => Outcome::Drop,
+        let Some(ruling) = self.rulings.get(usize::from(edit.field)) else { return Outcome::Drop };
+        let before = out.len();
+        let outcome = value::carry_out(&ruling.action, value, self.keys, self.room, out);
+        let unfit = |made: &[u8]| self.format == Format::Otlp && !otlp::fits(value.key(), made);
+        match outcome {
+            Outcome::Written if unfit(out.get(before..).unwrap_or_default()) => Outcome::Drop,
+            outcome => outcome,
         }
     }
 
@@ -350,31 +399,32 @@ impl Edits<Edit> for Hands<'_> {
 /// The hands on the object around a batch.
 struct Splicer<'w, 'a> {
     writer: &'w mut Writer<'a>,
+    level: usize,
+    /// What the object holds.
+    groups: &'a [Group],
     events: u32,
-}
-
-impl Splicer<'_, '_> {
-    fn hands(&mut self) -> Hands<'_> {
-        self.writer.shared_hands()
-    }
 }
 
 impl Edits<Edit> for Splicer<'_, '_> {
     fn edit(&mut self, edit: Edit, value: Node<'_>, out: &mut Vec<u8>) -> Outcome {
-        self.hands().edit(edit, value, out)
+        self.writer.shared_hands(self.level).map_or(Outcome::Drop, |mut hands| hands.edit(edit, value, out))
     }
 
     fn edit_key(&mut self, edit: Edit, key: Key<'_>, out: &mut Vec<u8>) -> Outcome {
-        self.hands().edit_key(edit, key, out)
+        self.writer.shared_hands(self.level).map_or(Outcome::Drop, |mut hands| hands.edit_key(edit, key, out))
     }
 
     fn splice(&mut self, _: u32, _: Node<'_>, out: &mut Vec<u8>) -> Outcome {
-        self.events = self.writer.array(out);
+        let last = self.level + 1 == self.writer.shared.rewrites.len();
+        self.events += match self.groups {
+            [only] if last => self.writer.array(only.events.clone(), out),
+            groups => self.writer.holders(self.level + 1, groups, out),
+        };
         Outcome::Written
     }
 
-    fn dropped(&mut self, nearest: PlanNodeId) {
-        self.hands().dropped(nearest);
+    fn dropped(&mut self, _: PlanNodeId) {
+        self.writer.undeclared = self.writer.undeclared.saturating_add(1);
     }
 }
 
@@ -384,8 +434,16 @@ fn content_type(decoded: &Decoded) -> HeaderValue {
         (Format::CloudEvents, Layout::Array) => "application/cloudevents-batch+json",
         (Format::CloudEvents, _) => "application/cloudevents+json",
         (Format::Ndjson, _) => "application/x-ndjson",
-        (Format::Segment | Format::Json, _) => "application/json",
+        _ => "application/json",
     })
+}
+
+/// Turns the document of a query back into a query, its `?` included.
+fn into_query(document: &[u8]) -> Option<String> {
+    let mut index = Index::new();
+    let root = index.read(document, &Limits::default()).ok()?;
+    let query = query::written(index.node(document, root));
+    Some(if query.is_empty() { query } else { format!("?{query}") })
 }
 
 /// Turns a structured event back into the headers and body it came as.

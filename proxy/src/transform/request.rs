@@ -11,6 +11,8 @@ use privet_policy::policy::Destination;
 use privet_policy::shared::Outside;
 
 use super::Hands;
+use crate::decode::Layout;
+use crate::formats::snowplow;
 use crate::request::RawRequest;
 
 /// Headers that HTTP itself needs and that are written anew.
@@ -34,13 +36,22 @@ impl RequestFacts for RequestView<'_> {
         self.0.headers.get_all(lower_case_name).iter().filter_map(|value| value.to_str().ok()).collect()
     }
 
-    fn has_query(&self, name: &str) -> bool {
-        parameters(&self.0.target).any(|(known, _)| known == name)
+    fn query(&self, name: &str) -> Vec<Cow<'_, str>> {
+        parameters(&self.0.target).filter(|(known, _)| known == name).map(|(_, value)| value).collect()
     }
 
-    fn has_cookie(&self, name: &str) -> bool {
-        cookies(&self.0.headers).any(|(known, _)| known == name)
+    /// Also out of a header that is no text as a whole: a signal must not be lost for what stands beside it.
+    fn cookie(&self, name: &str) -> Vec<Cow<'_, str>> {
+        let pairs =
+            self.0.headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+        pairs.filter_map(|pair| value_of(pair, name)).map(String::from_utf8_lossy).collect()
     }
+}
+
+/// The value of `name=value`, if the name is this one.
+fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let rest = pair.trim_ascii_start().strip_prefix(name.as_bytes())?;
+    rest.trim_ascii_start().strip_prefix(b"=").map(<[u8]>::trim_ascii)
 }
 
 /// The query's parameters, decoded.
@@ -94,24 +105,29 @@ fn cookie_header(raw: &RawRequest, outside: &Outside, hands: &mut Hands<'_>) -> 
 
 /// Path and query below the destination's address.
 ///
-/// Segment's paths name the call and nothing else, so they pass. The path of an
+/// The paths of most formats name the call and nothing else, so they pass. The path of an
 /// open format may name anything: it passes where the destination lists it, and
 /// else only the segments leave that a contract declares.
 pub(super) fn target(
     raw: &RawRequest,
-    format: Format,
+    (format, layout): (Format, Layout),
     destination: &Destination,
     outside: &Outside,
     hands: &mut Hands<'_>,
 ) -> String {
     let path = raw.target.split(['?', '#']).next().unwrap_or_default();
     let mut target = match format {
-        Format::Segment => path.to_owned(),
+        Format::Segment | Format::RudderStack | Format::Ga4 | Format::Otlp => path.to_owned(),
         _ if destination.paths.iter().any(|known| known == path) => path.to_owned(),
-        _ => declared_segments(path, outside, hands),
+        _ => match (format, declared_segments(path, outside, hands)) {
+            (Format::Snowplow, declared) if declared == "/" => snowplow::usual_path(path, layout).to_owned(),
+            (_, declared) => declared,
+        },
     };
     let mut separator = '?';
-    for (name, field) in &outside.query {
+    // Where the query is the event, it leaves as that.
+    let beside: &[_] = if layout == Layout::Query { &[] } else { &outside.query };
+    for (name, field) in beside {
         for (_, value) in parameters(&raw.target).filter(|(known, _)| known == name) {
             if let Some(made) = hands.text(*field, &value) {
                 let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();

@@ -1,6 +1,6 @@
 //! What senders are told, preflights included, and what of a collector's answer they see.
 
-use crate::request;
+use crate::{asked, request};
 use http::header;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use privet::formats::{
@@ -32,14 +32,17 @@ fn every_refusal_has_the_answer_that_its_client_bears() {
     ];
     for (refusal, statuses) in rows {
         for (format, status) in [Some(Format::Segment), Some(Format::CloudEvents), None].into_iter().zip(statuses) {
-            let answer = answer_refusal(format, &refusal, &HeaderMap::new());
+            let answer = answer_refusal(format, &refusal, &asked(&HeaderMap::new()));
             assert_eq!(answer.status(), status, "{refusal:?} {format:?}");
             assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/json");
             assert_eq!(answer.headers().contains_key(header::RETRY_AFTER), matches!(status, 429 | 503), "{refusal:?}");
         }
     }
-    let answer =
-        answer_refusal(None, &Refusal::Unavailable { because: Unready::Log, retry_after_secs: 0 }, &HeaderMap::new());
+    let answer = answer_refusal(
+        None,
+        &Refusal::Unavailable { because: Unready::Log, retry_after_secs: 0 },
+        &asked(&HeaderMap::new()),
+    );
     assert_eq!(answer.headers()[header::RETRY_AFTER], "1");
 }
 
@@ -48,11 +51,11 @@ fn success_is_what_the_sdks_take_for_one() {
     for (format, status) in
         [(Format::Segment, 200), (Format::CloudEvents, 204), (Format::Json, 200), (Format::Ndjson, 200)]
     {
-        let answer = answer_success(format, &HeaderMap::new());
+        let answer = answer_success(format, &asked(&HeaderMap::new()));
         assert_eq!(answer.status(), status, "{format}");
         assert_eq!(answer.headers().contains_key(header::CONTENT_TYPE), !answer.body().is_empty());
     }
-    assert_eq!(answer_success(Format::Segment, &HeaderMap::new()).body(), "{\"success\": true}");
+    assert_eq!(answer_success(Format::Segment, &asked(&HeaderMap::new())).body(), "{\"success\": true}");
 }
 
 #[test]
@@ -93,17 +96,24 @@ fn web_hook_senders_get_their_permission() {
 
 #[test]
 fn answers_can_be_read_by_the_page_that_asked() {
-    let mut asked = HeaderMap::new();
-    assert!(!answer_success(Format::Segment, &asked).headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
-    asked.insert(header::ORIGIN, HeaderValue::from_static("https://shop.example"));
+    let mut headers = HeaderMap::new();
+    assert!(
+        !answer_success(Format::Segment, &asked(&headers)).headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN)
+    );
+    headers.insert(header::ORIGIN, HeaderValue::from_static("https://shop.example"));
     let refusal = Refusal::Unavailable { because: Unready::Overload, retry_after_secs: 3 };
-    for answer in [answer_success(Format::Segment, &asked), answer_refusal(Some(Format::Segment), &refusal, &asked)] {
+    for answer in [
+        answer_success(Format::Segment, &asked(&headers)),
+        answer_refusal(Some(Format::Segment), &refusal, &asked(&headers)),
+    ] {
         assert_eq!(answer.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "https://shop.example");
         assert_eq!(answer.headers()[header::ACCESS_CONTROL_EXPOSE_HEADERS], "Retry-After");
         assert_eq!(answer.headers()[header::VARY], "Origin");
     }
-    asked.insert(header::ORIGIN, HeaderValue::from_str(&"x".repeat(600)).unwrap());
-    assert!(!answer_success(Format::Segment, &asked).headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+    headers.insert(header::ORIGIN, HeaderValue::from_str(&"x".repeat(600)).unwrap());
+    assert!(
+        !answer_success(Format::Segment, &asked(&headers)).headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN)
+    );
 }
 
 #[test]

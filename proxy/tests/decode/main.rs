@@ -6,7 +6,9 @@ mod answers;
 mod cloudevents;
 mod hostile;
 mod json;
+mod otlp;
 mod segment;
+mod snowplow;
 
 use std::sync::Arc;
 
@@ -17,7 +19,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 use privet::decode::{DecodeLimits, Decoded, Layout, Scratch, decode};
 use privet::formats::Refusal;
-use privet::request::{ListenerFacts, RawRequest};
+use privet::request::{Asked, ListenerFacts, RawRequest};
 use privet_policy::format::Format;
 use serde_json::Value;
 
@@ -25,7 +27,10 @@ const SEGMENT_CAPTURES: &str = include_str!("../data/segment-captures.ndjson");
 const SEGMENT_BATCH: &str = include_str!("../data/segment-batch.ndjson");
 const SEGMENT_DOCS: &str = include_str!("../data/segment-docs.ndjson");
 const RUDDERSTACK: &str = include_str!("../data/rudderstack-captures.ndjson");
+const OTLP: &str = include_str!("../data/otlp.ndjson");
 const CLOUDEVENTS: &str = include_str!("../data/cloudevents.ndjson");
+
+const SNOWPLOW: &str = include_str!("../data/snowplow.ndjson");
 
 /// A value that must never come back in an answer.
 const SECRET: &str = "marla.quillfeather@example.com";
@@ -62,6 +67,12 @@ fn request(
     }
 }
 
+/// A post with these headers.
+fn asked(headers: &HeaderMap) -> Asked<'_> {
+    static POST: Method = Method::POST;
+    Asked { method: &POST, target: "/", headers }
+}
+
 fn from_case(formats: &[Format], case: &Value) -> RawRequest {
     let headers: Vec<_> = case["headers"]
         .as_array()
@@ -88,10 +99,11 @@ fn refused(format: Format, target: &str, body: impl Into<Vec<u8>>) -> Refusal {
 fn layout_name(layout: Layout) -> &'static str {
     match layout {
         Layout::Single => "single",
-        Layout::Batch { member } => member,
+        Layout::Batch { levels } => levels[0],
         Layout::Array => "array",
         Layout::Lines => "lines",
         Layout::BinaryCloudEvent => "binary",
+        Layout::Query => "query",
     }
 }
 

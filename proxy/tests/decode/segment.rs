@@ -1,8 +1,8 @@
 //! Segment: every captured and documented request, its paths and its bounds; and RudderStack told from it.
 
 use crate::{
-    RUDDERSTACK, SEGMENT_BATCH, SEGMENT_CAPTURES, SEGMENT_DOCS, cases, check, event_json, from_case, layout_name, post,
-    read, refused, request,
+    RUDDERSTACK, SEGMENT_BATCH, SEGMENT_CAPTURES, SEGMENT_DOCS, asked, cases, check, event_json, from_case,
+    layout_name, post, read, refused, request,
 };
 use http::HeaderMap;
 use privet::decode::Layout;
@@ -22,7 +22,7 @@ fn every_segment_capture_decodes_by_listener_and_by_detection() {
             }
             let decoded = check(formats, case);
             assert_eq!(decoded.format, Format::Segment);
-            assert_eq!(decoded.shared.is_some(), decoded.layout == Layout::Batch { member: "batch" });
+            assert_eq!(decoded.groups[0].around[0].is_some(), decoded.layout == Layout::Batch { levels: &["batch"] });
             *counts.entry(layout_name(decoded.layout)).or_insert(0) += decoded.events.len();
         }
     }
@@ -35,7 +35,7 @@ fn every_documented_segment_event_decodes() {
     assert_eq!(cases.len(), 97);
     for case in &cases {
         let decoded = check(&[Format::Segment], case);
-        assert_eq!(decoded.shared, None);
+        assert_eq!(decoded.groups[0].around, [None; 3]);
         assert_eq!(event_json(&decoded, 0), serde_json::from_slice::<Value>(&decoded.body).unwrap());
     }
 }
@@ -114,7 +114,8 @@ fn paths_and_methods_that_take_no_events_are_refused() {
     for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW"] {
         for format in Format::ALL {
             let refusal = read(&request(&[format], method, "/v1/track", &[], "{}")).err();
-            let taken = method == "PUT" && format == Format::CloudEvents;
+            let taken = method == "PUT" && format == Format::CloudEvents
+                || matches!(method, "GET" | "HEAD") && format == Format::Snowplow;
             assert_eq!(refusal == Some(Refusal::MethodNotAllowed), !taken, "{method} {format}");
         }
     }
@@ -133,8 +134,8 @@ fn segment_bounds_are_exact_and_answered_as_its_api_does() {
     assert_eq!(refused(Format::Segment, "/v1/batch", batch(20, &event(30 * 1024))), Refusal::TooLarge(Bound::Body));
     for bound in [Bound::Body, Bound::Event, Bound::Events, Bound::Values, Bound::Ratio] {
         let refusal = Refusal::TooLarge(bound);
-        assert_eq!(answer_refusal(Some(Format::Segment), &refusal, &HeaderMap::new()).status(), 400);
-        assert_eq!(answer_refusal(Some(Format::CloudEvents), &refusal, &HeaderMap::new()).status(), 413);
+        assert_eq!(answer_refusal(Some(Format::Segment), &refusal, &asked(&HeaderMap::new())).status(), 400);
+        assert_eq!(answer_refusal(Some(Format::CloudEvents), &refusal, &asked(&HeaderMap::new())).status(), 413);
     }
 }
 
@@ -149,7 +150,10 @@ fn a_segment_batch_needs_its_array_and_bears_invalid_elements() {
     assert_eq!(objects, [true, false, false, false, false]);
     assert_eq!(post(Format::Segment, "/v1/b", "", r#"{"batch":[]}"#).unwrap().event_count(), 0);
     let late = post(Format::Segment, "/v1/b", "", r#"{"context":{},"batch":[{}],"writeKey":"k"}"#).unwrap();
-    assert_eq!(late.shared.map(|root| late.index.node(&late.body, root).span().len()), Some(late.body.len()));
+    assert_eq!(
+        late.groups[0].around[0].map(|root| late.index.node(&late.body, root).span().len()),
+        Some(late.body.len())
+    );
 }
 
 #[test]
