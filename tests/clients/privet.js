@@ -51,13 +51,14 @@ async function policiesFor(collector, directory) {
 }
 
 export class Privet {
-  /** Starts privet in front of `collector` and waits until it is ready. */
-  static async start(collector) {
+  /** Starts privet in front of `collector`, taking `formats`, and waits until it is ready. */
+  static async start(collector, formats = ["segment"]) {
     const privet = new Privet();
     privet.directory = await mkdtemp(join(tmpdir(), "privet-clients-"));
     privet.said = "";
     try {
-      await privet.#start(collector);
+      await privet.#arrange(collector, formats);
+      await privet.resume();
     } catch (error) {
       await privet.remove();
       throw error;
@@ -65,7 +66,7 @@ export class Privet {
     return privet;
   }
 
-  async #start(collector) {
+  async #arrange(collector, formats) {
     const [events, admin, metrics] = [await freePort(), await freePort(), await freePort()];
     this.origin = `http://127.0.0.1:${events}`;
     this.admin = `http://127.0.0.1:${admin}`;
@@ -77,7 +78,7 @@ export class Privet {
     const config = {
       apiVersion: "privet.dev/v1alpha1",
       kind: "Config",
-      listeners: [{ name: "events", address: `127.0.0.1:${events}`, formats: ["segment"] }],
+      listeners: [{ name: "events", address: `127.0.0.1:${events}`, formats }],
       admin: { address: `127.0.0.1:${admin}` },
       metrics: { address: `127.0.0.1:${metrics}` },
       policies: at("policies"),
@@ -87,7 +88,12 @@ export class Privet {
       drain: { delay_secs: 0, grace_secs: 10 },
     };
     await writeFile(at("privet.yaml"), JSON.stringify(config, null, 2));
-    this.process = spawn(binary("PRIVET_BIN"), ["run", "--config", at("privet.yaml")], {
+  }
+
+  /** Starts the process, for the first time or again, and waits until it is ready. */
+  async resume() {
+    const config = join(this.directory, "privet.yaml");
+    this.process = spawn(binary("PRIVET_BIN"), ["run", "--config", config], {
       stdio: ["ignore", "pipe", "pipe"],
     });
     for (const stream of [this.process.stdout, this.process.stderr]) {
