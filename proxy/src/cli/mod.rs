@@ -10,6 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 pub mod apply;
 pub mod check;
+pub mod consent;
 pub mod demo;
 pub mod diff;
 pub mod explain;
@@ -84,6 +85,8 @@ pub enum Command {
     Signer(sign::SignerArgs),
     /// Signs a policy directory, or tells who did.
     Sign(sign::Args),
+    /// Shows what consent signals say.
+    Consent(consent::Args),
     /// Tells the long story of an error code.
     Explain(explain::Args),
     /// Prints the JSON Schema of policy files, for editors.
@@ -129,6 +132,7 @@ impl Cli {
             Command::Keys(args) => keys::run(&args),
             Command::Signer(args) => sign::run_signer(&args),
             Command::Sign(args) => sign::run(&args),
+            Command::Consent(args) => consent::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Schema(args) => schema::run(&args),
         }
