@@ -2,7 +2,9 @@
 //! merely validate its JSON.
 //!
 //! Rows alternate in every round; a figure is the median of the rounds, in
-//! thread CPU time. `--profile ROW [BATCH [PASSES]]` runs one row alone, for a profiler.
+//! thread CPU time. `--consent` measures TC strings alone. `--profile ROW [BATCH [PASSES]]` runs one row alone, for a profiler.
+
+mod consent;
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -11,7 +13,7 @@ use privet::decode::{DecodeLimits, Scratch, decode};
 use privet::request::RawRequest;
 use privet::transform::{Enforcement, transform};
 use privet_benches::enforce::{decided, enforced, through};
-use privet_benches::sample::Samples;
+use privet_benches::sample::{self, Samples};
 use privet_benches::traffic::{Batch, batches, request};
 use privet_benches::{cpu, policy};
 use privet_json::{Index, Limits};
@@ -209,9 +211,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        [] => table(1).and_then(|()| table(20)),
+        [] => table(1).and_then(|()| table(20)).and_then(|()| consent::table()),
+        ["--consent"] => consent::table(),
         ["--profile", row, options @ ..] => profiled(row, options),
-        _ => Err("usage: micro [--profile ROW [BATCH [PASSES]]]".into()),
+        _ => Err("usage: micro [--consent] [--profile ROW [BATCH [PASSES]]]".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -170,7 +170,7 @@ proptest! {
             }
             ask_everything(text);
             ask_everything(&format!("DBABMA~{text}"));
-            ask_everything(&format!("DBABjw~{text}"));
+            ask_everything(&format!("DBABDA~{text}"));
             ask_everything(&format!("DBABLA~{text}"));
             let readings = [
                 UsPrivacy::read(text).err(),
@@ -438,4 +438,18 @@ fn onetrust_refuses_a_group_that_is_named_twice_with_two_answers() {
         (active.category("C0002"), active.category("C0003"), active.category("")),
         (Said::Granted, Said::Refused, Said::Refused)
     );
+}
+
+#[test]
+fn canadas_vendors_are_read_in_both_codings_and_consent_only_if_an_encoder_would_write_them() {
+    let canada = |text: &str| GppString::read(&format!("DBABDA~{text}")).unwrap();
+    for text in [
+        "BPSG_8APSG_8AAyACAENGdCgf_gfgAfgfgBgABABAAABAB4AACACAAA.fHHHA4444ao",
+        "BPSG_8APSG_8AAyACAENGdCgf_gfgAfgfgBhADVqxGAD0AILVgAA.fHHHA4444ao",
+    ] {
+        let read = canada(text);
+        let read = read.canada().unwrap();
+        assert!(read.express_consent(1, None) && read.express_consent(1, Some(24)), "{text}");
+        assert!(!read.express_consent(7, Some(24)) && !read.express_consent(1, Some(25)), "{text}");
+    }
 }
