@@ -11,6 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 pub mod apply;
 pub mod check;
 pub mod demo;
+pub mod detect;
 pub mod diff;
 pub mod explain;
 pub mod exposure;
@@ -78,6 +79,8 @@ pub enum Command {
     Prove(prove::Args),
     /// Compares what two policies let leave.
     Diff(diff::Args),
+    /// Finds personal data in texts: lines of `{"text": ...}` to lines of entities.
+    Detect(detect::Args),
     /// Makes, rotates and lists the keys of pseudonyms.
     Keys(keys::Args),
     /// Makes the key of somebody who signs policies.
@@ -126,6 +129,7 @@ impl Cli {
             Command::Exposure(args) => exposure::run(&args),
             Command::Prove(args) => prove::run(&args),
             Command::Diff(args) => diff::run(&args),
+            Command::Detect(args) => detect::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Signer(args) => sign::run_signer(&args),
             Command::Sign(args) => sign::run(&args),
