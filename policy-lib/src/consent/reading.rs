@@ -9,7 +9,7 @@ use privet_json::{Kind, Node};
 
 use super::{Consent, Signalled};
 use crate::format::Format;
-use crate::path::{Origin, Path, Step};
+use crate::path::{Origin, Path, Step, chosen};
 use crate::policy::{OptOut, Policy, PurposeNo, Recipient};
 use crate::signals::att::{AttStatus, ad_tracking_enabled};
 use crate::signals::google::{Gcd, Gcs, GoogleConsent, MeasurementConsent};
@@ -430,20 +430,23 @@ fn field(event: Node<'_>, path: &Path, given: &[String]) -> Consent {
     if path.origin != Origin::Event {
         return Consent::Unavailable;
     }
-    let mut node = event;
-    for step in &path.steps {
-        let Step::Key(name) = step else { return Consent::Unavailable };
-        match (node.kind(), node.get(name)) {
-            (Kind::Object, Some(inner)) => node = inner,
-            (Kind::Object | Kind::Null, None) => return Consent::Absent,
-            _ => return Consent::Unavailable,
+    field_below(event, &path.steps, given)
+}
+
+fn field_below(node: Node<'_>, steps: &[Step], given: &[String]) -> Consent {
+    match (steps.split_first(), node.kind()) {
+        (_, Kind::Null) => Consent::Absent,
+        (None, Kind::Array | Kind::Object) => Consent::Unavailable,
+        (None, Kind::String) => granted(given, &node.text().unwrap_or_default()),
+        (None, Kind::Bool | Kind::Number) => granted(given, std::str::from_utf8(node.raw()).unwrap_or_default()),
+        (Some((Step::Key(name), rest)), Kind::Object) => {
+            node.get(name).map_or(Consent::Absent, |inner| field_below(inner, rest, given))
         }
-    }
-    match node.kind() {
-        Kind::Null => Consent::Absent,
-        Kind::Array | Kind::Object => Consent::Unavailable,
-        Kind::String => granted(given, &node.text().unwrap_or_default()),
-        Kind::Bool | Kind::Number => granted(given, std::str::from_utf8(node.raw()).unwrap_or_default()),
+        (Some((Step::Where { key, equals }, rest)), Kind::Array) => {
+            let all = chosen(node, key, equals).map(|element| field_below(element, rest, given));
+            all.fold(Consent::Absent, Consent::and)
+        }
+        _ => Consent::Unavailable,
     }
 }
 

@@ -53,7 +53,8 @@ impl Sample {
         };
         let mut outside = Outside::default();
         if let Some(field) = contract.fields.get(way.field) {
-            let value = value_of(field, (way.part == Part::Value).then_some(&way.action));
+            let action = (way.part == Part::Value).then_some(&way.action);
+            let value = in_protocol(contract.format, field).unwrap_or_else(|| value_of(field, action));
             outside.set(&mut sample.body, field, Some(way.part), value);
         }
         for (path, values) in &contract.conditions {
@@ -63,7 +64,8 @@ impl Sample {
             fill(&mut sample.body, &path.steps, json!("u-1"));
         }
         for field in contract.fields.iter().filter(|field| field.required) {
-            outside.set(&mut sample.body, field, None, value_of(field, None));
+            let value = in_protocol(contract.format, field).unwrap_or_else(|| value_of(field, None));
+            outside.set(&mut sample.body, field, None, value);
         }
         sample.say(said, at_ms, &mut outside);
         sample.frame(contract, outside);
@@ -132,7 +134,8 @@ impl Sample {
                 self.fill_snowplow();
                 snowplow::PAYLOAD_PATH.to_owned()
             }
-            Format::RudderStack | Format::Ga4 | Format::Otlp | Format::Json | Format::Ndjson => "/".to_owned(),
+            Format::Otlp => "/v1/logs".to_owned(),
+            Format::RudderStack | Format::Ga4 | Format::Json | Format::Ndjson => "/".to_owned(),
         };
         let media = match contract.format {
             Format::CloudEvents => "application/cloudevents+json",
@@ -143,6 +146,9 @@ impl Sample {
         outside.encode(&mut self.body, &contract.fields);
         if contract.format == Format::Snowplow {
             self.wrap_snowplow();
+        }
+        if contract.format == Format::Otlp {
+            self.body = under_resource_and_scope(std::mem::take(&mut self.body));
         }
         self.target = outside.target(path);
         self.headers.extend(outside.headers());
@@ -298,9 +304,47 @@ fn find<'v>(at: &'v mut Value, steps: &[Step]) -> Option<&'v mut Value> {
     let next = match step {
         Step::Key(name) => at.get_mut(name)?,
         Step::AnyKey => at.as_object_mut()?.values_mut().next()?,
-        Step::Element | Step::Where { .. } => at.get_mut(0)?,
+        Step::Element => at.get_mut(0)?,
+        Step::Where { key, equals } => {
+            let is_chosen = |element: &&mut Value| element.get(key).is_some_and(|member| member == equals);
+            at.as_array_mut()?.iter_mut().find(is_chosen)?
+        }
     };
     find(next, rest)
+}
+
+/// A log record with what it shares where that stands in a request.
+fn under_resource_and_scope(mut record: Value) -> Value {
+    let mut taken = |name: &str| record.as_object_mut().and_then(|members| members.remove(name));
+    let shared = ["resource", "scope", "schemaUrl"].map(|name| (name, taken(name)));
+    let (mut resource_logs, mut scope_logs) = (json!({}), json!({"logRecords": [record]}));
+    for (name, value) in shared {
+        let holder = if name == "scope" { &mut scope_logs } else { &mut resource_logs };
+        if let Some(value) = value {
+            put(holder, &[Step::Key(name.to_owned())], value);
+        }
+    }
+    put(&mut resource_logs, &[Step::Key("scopeLogs".to_owned())], json!([scope_logs]));
+    json!({"resourceLogs": [resource_logs]})
+}
+
+/// A value of the type that a member of this name has in OpenTelemetry's protocol,
+/// if that is not text. A contract that says otherwise knows better.
+fn in_protocol(format: Format, field: &Field) -> Option<Value> {
+    let (Format::Otlp, Some(Step::Key(name)), None) = (format, field.path.steps.last(), &field.values) else {
+        return None;
+    };
+    Some(match name.as_str() {
+        "timeUnixNano" | "observedTimeUnixNano" => json!("1795384246399000000"),
+        "traceId" => json!("5b8efff798038103d269b633813fc60c"),
+        "spanId" => json!("eee19b7ec3c1b174"),
+        "intValue" => json!("42"),
+        "severityNumber" | "droppedAttributesCount" | "flags" => json!(9),
+        "doubleValue" => json!(52.520008),
+        "boolValue" => json!(true),
+        "bytesValue" => json!("c2FtcGxl"),
+        _ => return None,
+    })
 }
 
 /// A value that a field allows and an action has something to do with.
@@ -361,8 +405,9 @@ fn set(at: &mut Value, steps: &[Step], value: Value, over: bool) {
         Step::AnyKey => set(member(at, "name"), rest, value, over),
         Step::Element => set(element(at), rest, value, over),
         Step::Where { key, equals } => {
-            let element = element(at);
-            *member(element, key) = json!(iglu::whole(equals));
+            let equals = iglu::whole(equals);
+            let element = chosen(at, key, &equals);
+            *member(element, key) = json!(equals);
             set(element, rest, value, over);
         }
     }
@@ -393,6 +438,19 @@ fn element(at: &mut Value) -> &mut Value {
     }
 }
 
+/// The element whose member `key` is `equals`: one that is there, the one that is nothing yet, or a new one.
+fn chosen<'v>(at: &'v mut Value, key: &str, equals: &str) -> &'v mut Value {
+    element(at);
+    let Value::Array(elements) = at else { return at };
+    let is_chosen = |element: &Value| element.get(key).is_some_and(|member| member == equals);
+    let place = elements.iter().position(is_chosen).or_else(|| elements.iter().position(Value::is_null));
+    let place = place.unwrap_or(elements.len());
+    if place == elements.len() {
+        elements.push(Value::Null);
+    }
+    elements.get_mut(place).expect("it is there or was pushed")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -401,15 +459,20 @@ mod tests {
     #[test]
     fn values_stand_where_their_paths_say() {
         let mut body = json!({});
-        for (path, value) in
-            [("a.b", "1"), ("list[].x", "2"), ("items[schema=s].data.y", "3"), ("map.*", "4"), ("a", "5")]
-        {
+        for (path, value) in [
+            ("a.b", "1"),
+            ("list[].x", "2"),
+            ("items[schema=s].data.y", "3"),
+            ("map.*", "4"),
+            ("a", "5"),
+            ("items[schema=t].data", "6"),
+        ] {
             let path: Path = path.parse().expect("a path");
             put(&mut body, &path.steps, json!(value));
         }
         assert_eq!(
             body,
-            json!({"a": {"b": "1"}, "list": [{"x": "2"}], "items": [{"schema": "s", "data": {"y": "3"}}], "map": {"name": "4"}})
+            json!({"a": {"b": "1"}, "list": [{"x": "2"}], "items": [{"schema": "s", "data": {"y": "3"}}, {"schema": "t", "data": "6"}], "map": {"name": "4"}})
         );
     }
 }

@@ -178,6 +178,7 @@ const fn usual_path(format: Option<Format>) -> &'static str {
     match format {
         Some(Format::Segment) => "/v1/batch",
         Some(Format::Snowplow) => privet_policy::snowplow::PAYLOAD_PATH,
+        Some(Format::Otlp) => "/v1/logs",
         _ => "/",
     }
 }

@@ -10,7 +10,7 @@ use privet_policy::format::Format;
 
 use super::media::Media;
 use super::{DecodeLimits, Decoded};
-use crate::formats::{Refusal, cloudevents, json, segment, snowplow};
+use crate::formats::{Refusal, cloudevents, json, otlp, segment, snowplow};
 use crate::request::RawRequest;
 
 /// The path of a request target, without its query.
@@ -30,6 +30,9 @@ pub(super) fn by_head(raw: &RawRequest) -> Result<Option<Format>, Refusal> {
     let formats = raw.listener.formats.as_slice();
     if let [format] = formats {
         return Ok(Some(*format));
+    }
+    if takes(formats, Format::Otlp) && otlp::is_known(path(&raw.target)) {
+        return Ok(Some(Format::Otlp));
     }
     if takes(formats, Format::Segment) && segment::is_known(path(&raw.target)) {
         return if is_rudderstack(&raw.headers) { Err(Refusal::UnknownFormat) } else { Ok(Some(Format::Segment)) };

@@ -21,7 +21,8 @@ fn a_bomb_is_refused_by_every_format_before_its_text_is_read() {
     encoder.write_all(&vec![b' '; 32 * 1024 * 1024]).unwrap();
     let bomb = encoder.finish().unwrap();
     for format in Format::ALL {
-        let raw = request(&[format], "POST", "/v1/batch", &[("content-encoding", "gzip")], bomb.clone());
+        let path = if format == Format::Otlp { "/v1/logs" } else { "/v1/batch" };
+        let raw = request(&[format], "POST", path, &[("content-encoding", "gzip")], bomb.clone());
         assert_eq!(read(&raw).unwrap_err(), Refusal::TooLarge(Bound::Ratio), "{format}");
     }
 }
@@ -70,7 +71,8 @@ fn hostile_bodies_are_refused_and_not_echoed() {
 #[test]
 fn other_charsets_are_refused_before_anything_is_read() {
     for format in Format::ALL {
-        let refusal = post(format, "/v1/track", "application/json; charset=utf-16", "{}").unwrap_err();
+        let path = if format == Format::Otlp { "/v1/logs" } else { "/v1/track" };
+        let refusal = post(format, path, "application/json; charset=utf-16", "{}").unwrap_err();
         assert_eq!(refusal, Refusal::UnsupportedCharset, "{format}");
     }
 }

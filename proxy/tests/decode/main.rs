@@ -6,6 +6,7 @@ mod answers;
 mod cloudevents;
 mod hostile;
 mod json;
+mod otlp;
 mod segment;
 mod snowplow;
 
@@ -26,6 +27,7 @@ const SEGMENT_CAPTURES: &str = include_str!("../data/segment-captures.ndjson");
 const SEGMENT_BATCH: &str = include_str!("../data/segment-batch.ndjson");
 const SEGMENT_DOCS: &str = include_str!("../data/segment-docs.ndjson");
 const RUDDERSTACK: &str = include_str!("../data/rudderstack-captures.ndjson");
+const OTLP: &str = include_str!("../data/otlp.ndjson");
 const CLOUDEVENTS: &str = include_str!("../data/cloudevents.ndjson");
 
 const SNOWPLOW: &str = include_str!("../data/snowplow.ndjson");
