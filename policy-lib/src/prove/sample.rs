@@ -77,7 +77,9 @@ impl Sample {
             self.say_family(*family, granted, at_ms, outside);
         }
         for (path, value) in &said.members {
-            put(&mut self.body, &path.steps, json!(value));
+            let truth = matches!(path.steps.last(), Some(Step::Key(name)) if name == "boolValue");
+            let value = value.parse().ok().filter(|_| truth).map_or_else(|| json!(value), Value::Bool);
+            put(&mut self.body, &path.steps, value);
         }
         if said.gpc {
             self.headers.push(("sec-gpc".to_owned(), "1".to_owned()));

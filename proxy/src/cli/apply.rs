@@ -31,7 +31,7 @@ pub struct Args {
     /// The policy directory.
     #[arg(long, value_name = "DIR")]
     pub policies: PathBuf,
-    /// The wire format: segment, snowplow, cloudevents, json, ndjson, or auto by path and body.
+    /// The wire format: segment, rudderstack, snowplow, ga4, otlp, cloudevents, json, ndjson, or auto by path and body.
     #[arg(long, default_value = "auto", value_name = "FMT")]
     pub format: String,
     /// A request header; may be given again.

@@ -356,6 +356,21 @@ impl Hands<'_> {
         }
     }
 
+    /// Carries an action out on a value that has to stay what its field in OpenTelemetry's protocol holds.
+    fn in_protocol(&mut self, action: &Action, value: Node<'_>, out: &mut Vec<u8>) -> Outcome {
+        let begun = out.len();
+        let shaped = otlp::shaped(action, value.key());
+        let outcome = value::carry_out(shaped.as_ref().unwrap_or(action), value, self.keys, self.room, out);
+        if outcome != Outcome::Written {
+            return outcome;
+        }
+        if shaped.is_some() {
+            otlp::as_hex(value, begun, out);
+        }
+        let fits = otlp::fits(value.key(), out.get(begun..).unwrap_or_default());
+        if fits { Outcome::Written } else { Outcome::Drop }
+    }
+
     /// What leaves of a text that stands outside of the body.
     fn text(&mut self, field: u16, text: &str) -> Option<String> {
         match self.rewrite.inside(field) {
@@ -371,13 +386,10 @@ impl Edits<Edit> for Hands<'_> {
             return self.encoded(edit.field, inside, value, out);
         }
         let Some(ruling) = self.rulings.get(usize::from(edit.field)) else { return Outcome::Drop };
-        let before = out.len();
-        let outcome = value::carry_out(&ruling.action, value, self.keys, self.room, out);
-        let unfit = |made: &[u8]| self.format == Format::Otlp && !otlp::fits(value.key(), made);
-        match outcome {
-            Outcome::Written if unfit(out.get(before..).unwrap_or_default()) => Outcome::Drop,
-            outcome => outcome,
+        if self.format == Format::Otlp {
+            return self.in_protocol(&ruling.action, value, out);
         }
+        value::carry_out(&ruling.action, value, self.keys, self.room, out)
     }
 
     fn edit_key(&mut self, edit: Edit, key: Key<'_>, out: &mut Vec<u8>) -> Outcome {
