@@ -185,7 +185,7 @@ fn bytes_of(text: &str, token: Token) -> &[u8] {
 /// Whether a code may begin here: not inside a word, a number with a point, or a dashed code.
 fn is_free(token: Token) -> bool {
     let tight = token.joint.is_some_and(|joint| joint != ' ' && joint != '_');
-    !token.glued && !(tight && token.after_digit)
+    !(token.glued || tight && token.after_digit)
 }
 
 /// Shows every code that begins with this token.

@@ -22,9 +22,8 @@ impl Shape {
             match *sign {
                 b'9' => digits |= 1 << len,
                 b'A' => letters |= 1 << len,
-                b'X' => {}
                 b'-' => cuts |= 1 << len,
-                _ => assert!(false, "a shape is made of 9, A, X and -"),
+                other => assert!(other == b'X', "a shape is made of 9, A, X and -"),
             }
             len += if *sign == b'-' { 0 } else { 1 };
             rest = tail;
