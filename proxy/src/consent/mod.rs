@@ -60,11 +60,11 @@ use writer::Writer;
 /// Subjects of one request that are asked about; of any more the answer is "unavailable".
 const SUBJECTS_MAX: usize = 8_192;
 /// How long a record is believed while changes are not heard.
-const UNHEARD: Duration = Duration::from_millis(900);
+const UNHEARD: Duration = Duration::from_millis(800);
 /// How often it is made sure that changes are heard.
 const HEARTBEAT_EVERY: Duration = Duration::from_millis(250);
 /// How long after a heartbeat was sent its answer still says that changes are heard.
-const HEARD_FOR: Duration = Duration::from_millis(900);
+const HEARD_FOR: Duration = Duration::from_millis(800);
 /// How long a change may take to be written: nobody's event waits for it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Before listening is tried again.
