@@ -161,6 +161,13 @@ impl Sidecar {
             .ok()
     }
 
+    /// Waits for the consent store, for a moment at most: whoever opens the doors before loses the first events.
+    pub async fn settle(&self) {
+        if !self.consent.until_attached().await {
+            tracing::warn!("starting without the consent store: what could be refused is unavailable until it answers");
+        }
+    }
+
     /// Has what people refused written, ends the exports and closes the log.
     ///
     /// # Errors
