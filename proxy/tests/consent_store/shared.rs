@@ -85,6 +85,7 @@ fn a_redis_that_evicts_or_was_emptied_makes_silence_refuse() {
     pod.until_heard();
     assert!(pod.readyz().contains("noeviction"), "{}", pod.readyz());
     assert!(!pod.passes_us("somebody-1", Says::Nothing));
+    pod.until("it is counted", |pod| pod.metric("privet_purposes_without_memory") == 1.0);
     pod.until("a grant is all it takes", |pod| pod.passes_us("somebody-1", Says::Yes));
     server.redis(&["FLUSHALL"]);
     server.redis(&["CLIENT", "KILL", "TYPE", "pubsub"]);
