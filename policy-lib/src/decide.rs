@@ -17,7 +17,7 @@ use crate::consent::{ConsentStates, Grounds, Memory, Remembered, is_null_id};
 use crate::format::Format;
 use crate::path::Path;
 use crate::policy::{AgeClass, Contract, ContractNo, PlaceNo, Policy, PurposeNo, PurposeSet, Recipient};
-use crate::shape::Subject;
+use crate::shape::{Subject, SubjectHeader};
 use crate::verdict::{Verdict, VerdictKey};
 
 /// The decision on one event.
@@ -154,7 +154,9 @@ impl<'a> Facts<'a> {
         };
         let request = self.batch.request;
         let headers = contract.map(|contract| contract.shape.subject_headers()).unwrap_or_default();
-        let in_headers = headers.iter().flat_map(|name| request.header(name)).map(Cow::Borrowed);
+        let in_header =
+            |header: &'a SubjectHeader| request.header(&header.name).into_iter().filter_map(|value| header.text(value));
+        let in_headers = headers.iter().flat_map(in_header);
         let values = self.subjects.get(event.subjects.clone()).unwrap_or_default();
         let in_values = values.iter().filter_map(Subject::text);
         in_values.chain(in_headers).filter(|id| !is_null_id(id)).map(trimmed)
@@ -363,12 +365,25 @@ impl People {
 /// The event's own idea of when it happened, in milliseconds since 1970.
 fn event_time_ms(format: Format, event: Node<'_>) -> Option<i64> {
     let member = match format {
-        Format::Segment | Format::RudderStack => "timestamp",
+        Format::Segment => "timestamp",
+        Format::RudderStack if event.get("timestamp").is_none() => "originalTimestamp",
+        Format::RudderStack => "timestamp",
         Format::CloudEvents => "time",
-        Format::Snowplow | Format::Ga4 | Format::Otlp | Format::Json | Format::Ndjson => return None,
+        Format::Ga4 => return event.get("timestamp_micros").and_then(micros_ms),
+        Format::Snowplow | Format::Otlp | Format::Json | Format::Ndjson => return None,
     };
     let text = event.get(member)?.text()?;
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
+}
+
+/// Microseconds since 1970, a number or its text, in milliseconds.
+fn micros_ms(written: Node<'_>) -> Option<i64> {
+    let text = match written.kind() {
+        Kind::String => written.text()?,
+        Kind::Number => std::str::from_utf8(written.raw()).ok()?.into(),
+        _ => return None,
+    };
+    text.parse::<i64>().ok().map(|micros| micros.div_euclid(1_000))
 }
 
 /// The scalar text at a plain member path of an event, or of what its batch shares.

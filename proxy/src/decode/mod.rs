@@ -8,9 +8,11 @@
 //! no delivery of events (a preflight) is answered by
 //! [`preflight`](crate::formats::preflight) before this step.
 
-mod coding;
+pub(crate) mod coding;
 mod detect;
+mod inflate;
 pub(crate) mod media;
+mod query;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,6 +25,7 @@ use privet_policy::batch::{self, Around, LEVELS_MAX, Levels};
 use privet_policy::format::Format;
 
 pub use detect::format_hint;
+pub(crate) use detect::path;
 
 use crate::formats::{Bound, Fault, Refusal, cloudevents, ga4, json, otlp, rudderstack, segment, snowplow};
 use crate::request::RawRequest;
@@ -230,22 +233,27 @@ fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Re
     let route = match hint {
         Some(Format::Segment) => Some(segment::route(detect::path(&raw.target))?),
         Some(Format::RudderStack) => Some(rudderstack::route(detect::path(&raw.target))?),
+        Some(Format::Ga4) if !ga4::is_known(path(&raw.target)) => return Err(Refusal::NotAnEventPath),
         _ => None,
     };
     let media = Media::of(&raw.headers)?;
     let body = coding::plain_body(&raw.headers, &raw.body, limits)?;
     media.check_charset(&body)?;
     let format = match hint {
+        Some(Format::Segment) => detect::by_sender(&raw.listener.formats, &body, index, limits),
         Some(format) => format,
         None => detect::by_body(&raw.listener.formats, &media, &body, index, limits)?,
     };
+    if matches!(format, Format::RudderStack | Format::Ga4) {
+        query::check(&raw.target)?;
+    }
     let found = match (format, route) {
         (Format::Segment, Some(route)) => segment::find(route, &body, index, limits)?,
         (Format::RudderStack, Some(route)) => rudderstack::find(route, &body, index, limits)?,
         // Both are only ever found by their paths.
         (Format::Segment | Format::RudderStack, None) => return Err(Refusal::NotAnEventPath),
         (Format::Snowplow, _) => snowplow::find(raw, &body, index, limits)?,
-        (Format::Ga4, _) => ga4::find(&body, index, limits)?,
+        (Format::Ga4, _) => ga4::find(&raw.target, &body, index, limits)?,
         (Format::Otlp, _) => otlp::find(&media, &body, index, limits)?,
         (Format::CloudEvents, _) => cloudevents::find(&raw.headers, &media, &body, index, limits)?,
         (Format::Json, _) => json::find(&body, index, limits)?,

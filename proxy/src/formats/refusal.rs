@@ -25,7 +25,7 @@ pub enum Refusal {
     #[error("{0}")]
     TooLarge(Bound),
     /// The content coding is none that privet decodes.
-    #[error("the content coding is not supported, send the body as gzip or without one")]
+    #[error("the content coding is not supported, send the body as gzip, deflate, zstd, br or without one")]
     UnsupportedCoding,
     /// The text is in another encoding than UTF-8.
     #[error("the charset is not supported, send utf-8")]
@@ -111,6 +111,9 @@ pub enum Fault {
     /// A header that decides how the body is read is repeated or unreadable.
     #[error("a content header is repeated or unreadable")]
     Header,
+    /// The query could be read in two ways.
+    #[error("the query names a parameter twice or is badly encoded")]
+    Query,
     /// An event, or the body that holds events, is no JSON object.
     #[error("an event must be a JSON object")]
     NotAnObject,
@@ -140,6 +143,7 @@ impl Fault {
             Self::Empty => "empty_body",
             Self::Coding => "malformed_coding",
             Self::Header => "malformed_header",
+            Self::Query => "malformed_query",
             Self::NotAnObject => "not_an_object",
             Self::NoBatch => "no_batch",
             Self::Attribute => "malformed_attribute",

@@ -4,8 +4,10 @@
 
 mod answers;
 mod cloudevents;
+mod ga4;
 mod hostile;
 mod json;
+mod rudderstack;
 mod segment;
 
 use std::sync::Arc;
@@ -25,6 +27,9 @@ const SEGMENT_CAPTURES: &str = include_str!("../data/segment-captures.ndjson");
 const SEGMENT_BATCH: &str = include_str!("../data/segment-batch.ndjson");
 const SEGMENT_DOCS: &str = include_str!("../data/segment-docs.ndjson");
 const RUDDERSTACK: &str = include_str!("../data/rudderstack-captures.ndjson");
+const RUDDERSTACK_SERVERS: &str = include_str!("../data/rudderstack-servers.ndjson");
+const RUDDERSTACK_EVENTS: &str = include_str!("../data/rudderstack-events.ndjson");
+const GA4: &str = include_str!("../data/ga4.ndjson");
 const CLOUDEVENTS: &str = include_str!("../data/cloudevents.ndjson");
 
 /// A value that must never come back in an answer.
