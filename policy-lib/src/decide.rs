@@ -370,7 +370,8 @@ fn event_time_ms(format: Format, event: Node<'_>) -> Option<i64> {
         Format::RudderStack => "timestamp",
         Format::CloudEvents => "time",
         Format::Ga4 => return event.get("timestamp_micros").and_then(micros_ms),
-        Format::Snowplow | Format::Otlp | Format::Json | Format::Ndjson => return None,
+        Format::Snowplow => return event.get("dtm")?.text()?.parse().ok(),
+        Format::Otlp | Format::Json | Format::Ndjson => return None,
     };
     let text = event.get(member)?.text()?;
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)

@@ -2,13 +2,15 @@
 //!
 //! A contract's conditions are equalities over finite sets, so all of them
 //! together are a lookup: the values an event has at a few paths, joined, are
-//! the key. The contract with the most conditions wins.
+//! the key. The contract with the most conditions wins. Iglu URIs are compared up
+//! to their model.
 
 use std::collections::HashMap;
 
 use privet_json::Node;
 
 use crate::format::Format;
+use crate::iglu::comparable;
 use crate::path::{Path, Step};
 use crate::policy::{Contract, ContractNo};
 
@@ -63,7 +65,10 @@ impl Matcher {
         let paths: Vec<Path> = conditions.iter().map(|(path, _)| path.clone()).collect();
         let mut keys = vec![String::new()];
         for (_, values) in conditions {
-            keys = keys.iter().flat_map(|key| values.iter().map(move |value| format!("{key}{value}{END}"))).collect();
+            keys = keys
+                .iter()
+                .flat_map(|key| values.iter().map(move |value| format!("{key}{}{END}", comparable(value))))
+                .collect();
         }
         let group =
             match self.groups.iter_mut().position(|group| group.format == contract.format && group.paths == paths) {
@@ -119,7 +124,7 @@ fn push_value(path: &Path, format: Format, event: Node<'_>, implied: Option<&str
     if text.contains(END) {
         return false;
     }
-    key.push_str(&text);
+    key.push_str(comparable(&text));
     key.push(END);
     true
 }
@@ -128,7 +133,9 @@ fn push_value(path: &Path, format: Format, event: Node<'_>, implied: Option<&str
 fn can_overlap(a: &Contract, b: &Contract) -> bool {
     let apart = |(path, values): &(Path, Vec<String>)| {
         let others = b.conditions.iter().find(|(other, _)| other == path).map(|(_, others)| others);
-        others.is_some_and(|others| !values.iter().any(|value| others.contains(value)))
+        others.is_some_and(|others| {
+            !values.iter().any(|value| others.iter().any(|other| comparable(other) == comparable(value)))
+        })
     };
     a.format == b.format && a.conditions.len() == b.conditions.len() && !a.conditions.iter().any(apart)
 }

@@ -1,12 +1,14 @@
 //! Field paths: where in an event, or in the request around it, a value stands.
 //!
 //! `a.b` members; `[]` any element; `[k=v]` the elements whose member `k` is
-//! `v`; `*` any key; `"x.y"` a key with a dot in it; `$query.x`, `$header.x`,
+//! `v`, an Iglu URI up to its model; `*` any key; `"x.y"` a key with a dot in it; `$query.x`, `$header.x`,
 //! `$cookie.x`, `$path.n` the rest of the request. A path goes on into a value
 //! that is encoded JSON as if it were not encoded.
 
 use std::fmt;
 use std::str::FromStr;
+
+use crate::iglu;
 
 /// Which part of the request a path starts in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,11 +34,12 @@ pub enum Step {
     AnyKey,
     /// Any element of an array.
     Element,
-    /// The elements of an array whose member `key` is the string `equals`.
+    /// The elements of an array whose member `key` is the string `equals`, or an
+    /// Iglu URI of the same model.
     Where {
         /// The member that is compared.
         key: String,
-        /// The text it has to equal.
+        /// The text it has to equal; an Iglu URI without revision and addition.
         equals: String,
     },
 }
@@ -62,6 +65,9 @@ pub enum NotAPath {
     /// `[` without `]`, or something other than `[]` and `[k=v]`.
     #[error("write `[]` for any element or `[key=value]` for chosen ones")]
     Bracket,
+    /// `[k=iglu:...]` that names no schema.
+    #[error("an Iglu URI is `iglu:vendor/name/format/model`, such as `iglu:com.acme/user/jsonschema/1`")]
+    Iglu,
     /// An odd number of quotes.
     #[error("a quoted name does not end")]
     Quote,
@@ -174,7 +180,11 @@ fn selector(bracket: &str) -> Result<Step, NotAPath> {
     if key.is_empty() {
         return Err(NotAPath::Bracket);
     }
-    Ok(Step::Where { key: key.to_owned(), equals: equals.trim_matches('"').to_owned() })
+    let equals = equals.trim_matches('"');
+    if iglu::is_meant(equals) && iglu::up_to_model(equals).is_none() {
+        return Err(NotAPath::Iglu);
+    }
+    Ok(Step::Where { key: key.to_owned(), equals: iglu::comparable(equals).to_owned() })
 }
 
 impl fmt::Display for Path {
@@ -242,6 +252,7 @@ mod tests {
             ("a..b", NotAPath::MissingName),
             ("a.", NotAPath::MissingName),
             ("a[0]", NotAPath::Bracket),
+            ("a[schema=iglu:com.acme/user/jsonschema].b", NotAPath::Iglu),
             ("\"a", NotAPath::Quote),
             ("$body.x", NotAPath::Origin),
             ("$path.x", NotAPath::Origin),

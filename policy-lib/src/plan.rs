@@ -4,6 +4,7 @@ use privet_json::{Plan, PlanBuilder, Step as JsonStep};
 
 use crate::action::Action;
 use crate::encoding::Encoding;
+use crate::iglu;
 use crate::path::{Origin, Path, Step};
 use crate::policy::Field;
 use crate::verdict::{Edit, Ruling};
@@ -185,6 +186,10 @@ pub(crate) fn json_step(step: &Step) -> JsonStep {
         Step::Key(name) => JsonStep::Key(name.as_str().into()),
         Step::AnyKey => JsonStep::AnyKey,
         Step::Element => JsonStep::Element,
+        // Revision and addition follow the model.
+        Step::Where { key, equals } if iglu::up_to_model(equals).is_some() => {
+            JsonStep::WhereStarts { key: key.as_str().into(), starts: format!("{equals}-").into() }
+        }
         Step::Where { key, equals } => JsonStep::Where { key: key.as_str().into(), equals: equals.as_str().into() },
     }
 }

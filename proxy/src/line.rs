@@ -27,7 +27,9 @@ use crate::contained::{Panicked, contained};
 use crate::decide::{Surroundings, decide};
 use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_hint};
 use crate::export::{ExportLine, Plan};
-use crate::formats::{Refusal, Unready, answer_refusal, answer_success, pass_response_headers, preflight};
+use crate::formats::{
+    Refusal, Unready, answer_refusal, answer_success, pass_response_headers, passed_status, preflight,
+};
 use crate::forward::{Delivery, Reply, Upstreams};
 use crate::metrics::{EventOutcome, Metrics, RefusedAt};
 use crate::recorded::Recorded;
@@ -438,9 +440,9 @@ async fn forward(
     }
     match answer {
         None => Ok(answer_success(format, &raw.asked())),
-        Some(Delivery::Acknowledged(reply)) => Ok(passed_on(raw, listed, reply)),
+        Some(Delivery::Acknowledged(reply)) => Ok(passed_on(raw, format, listed, reply)),
         // A redirect would count as success with some clients and lose the events.
-        Some(Delivery::Refused(reply)) if !reply.status.is_redirection() => Ok(passed_on(raw, listed, reply)),
+        Some(Delivery::Refused(reply)) if !reply.status.is_redirection() => Ok(passed_on(raw, format, listed, reply)),
         Some(Delivery::Refused(_) | Delivery::Unknown(_)) => Err(Stopped {
             format: Some(format),
             refusal: Refusal::Unavailable { because: Unready::Destination, retry_after_secs: RETRY_SECS },
@@ -451,9 +453,9 @@ async fn forward(
 }
 
 /// The collector's answer, with the headers that may pass.
-fn passed_on(raw: &RawRequest, listed: &Listed, reply: Reply) -> Response<Bytes> {
+fn passed_on(raw: &RawRequest, format: Format, listed: &Listed, reply: Reply) -> Response<Bytes> {
     let mut answer = Response::new(reply.body);
-    *answer.status_mut() = reply.status;
+    *answer.status_mut() = passed_status(format, reply.status);
     pass_response_headers(&reply.headers, listed, &raw.headers, answer.headers_mut());
     answer
 }

@@ -11,6 +11,7 @@ use crate::path::{Origin, Path, Step};
 use crate::plan::encoded_parent;
 use crate::policy::{Contract, Field, FieldTypes, PurposeNo, PurposeSet, Role};
 use crate::shape::Shape;
+use crate::snowplow;
 use crate::source::{ContractSource, FieldSource, PolicySource};
 
 impl Compiler {
@@ -28,6 +29,7 @@ impl Compiler {
                 merge(&mut fields, path, field);
             }
         }
+        snowplow::declare_schemas(source.format, &mut fields);
         let conditions: Vec<_> =
             source.conditions.iter().map(|(path, values)| (path.value.clone(), values.clone())).collect();
         self.check_conditions(source);

@@ -13,8 +13,10 @@ use crate::envelope;
 use crate::exposure::Part;
 use crate::format::Format;
 use crate::generalize::GeoCell;
+use crate::iglu;
 use crate::path::{Origin, Step};
 use crate::policy::{AgeClass, Contract, Field, FieldTypes, Policy, Role};
+use crate::snowplow;
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +53,7 @@ impl Sample {
             outside.set(&mut sample.body, field, Some(way.part), value);
         }
         for (path, values) in &contract.conditions {
-            put(&mut sample.body, &path.steps, values.first().map_or(Value::Null, |value| json!(value)));
+            put(&mut sample.body, &path.steps, values.first().map_or(Value::Null, |value| json!(iglu::whole(value))));
         }
         for path in envelope::of(contract.format).requires.into_iter().filter_map(|one_of| one_of.into_iter().next()) {
             fill(&mut sample.body, &path.steps, json!("u-1"));
@@ -95,9 +97,11 @@ impl Sample {
                 put(&mut self.body, &key("specversion"), json!("1.0"));
                 "/".to_owned()
             }
-            Format::RudderStack | Format::Snowplow | Format::Ga4 | Format::Otlp | Format::Json | Format::Ndjson => {
-                "/".to_owned()
+            Format::Snowplow => {
+                self.fill_snowplow();
+                snowplow::PAYLOAD_PATH.to_owned()
             }
+            Format::RudderStack | Format::Ga4 | Format::Otlp | Format::Json | Format::Ndjson => "/".to_owned(),
         };
         let media = match contract.format {
             Format::CloudEvents => "application/cloudevents+json",
@@ -106,12 +110,49 @@ impl Sample {
         };
         self.headers.push(("content-type".to_owned(), media.to_owned()));
         outside.encode(&mut self.body, &contract.fields);
+        if contract.format == Format::Snowplow {
+            self.wrap_snowplow();
+        }
         self.target = outside.target(path);
         self.headers.extend(outside.headers());
         let cookies = outside.cookies();
         if !cookies.is_empty() {
             self.headers.push(("cookie".to_owned(), cookies));
         }
+    }
+}
+
+impl Sample {
+    /// What the schemas of Snowplow want in an event and around its parts.
+    fn fill_snowplow(&mut self) {
+        let key = |name: &str| Step::Key(name.to_owned());
+        let described = self.body.get(snowplow::EVENT).is_some();
+        for (name, value) in [("e", if described { "ue" } else { "pv" }), ("p", "web"), ("tv", "sample-1.0.0")] {
+            fill(&mut self.body, &[key(name)], json!(value));
+        }
+        if described {
+            put(&mut self.body, &[key(snowplow::EVENT), key("schema")], json!(snowplow::EVENT_SCHEMA));
+            let data = [key(snowplow::EVENT), key("data"), key("data")];
+            fill(&mut self.body, &data, json!({}));
+            fill(
+                &mut self.body,
+                &[&data[..2], &[key("schema")]].concat(),
+                json!("iglu:com.acme/sample/jsonschema/1-0-0"),
+            );
+        }
+        if self.body.get(snowplow::ENTITIES).is_some() {
+            put(&mut self.body, &[key(snowplow::ENTITIES), key("schema")], json!(snowplow::ENTITIES_SCHEMA));
+        }
+    }
+
+    /// Puts the event into a payload: every value a string, self-describing JSON as text.
+    fn wrap_snowplow(&mut self) {
+        for value in self.body.as_object_mut().into_iter().flat_map(|event| event.values_mut()) {
+            if !value.is_string() {
+                *value = json!(value.to_string());
+            }
+        }
+        self.body = json!({"schema": snowplow::PAYLOAD_SCHEMA, "data": [self.body.take()]});
     }
 }
 
@@ -257,7 +298,7 @@ fn set(at: &mut Value, steps: &[Step], value: Value, over: bool) {
         Step::Element => set(element(at), rest, value, over),
         Step::Where { key, equals } => {
             let element = element(at);
-            *member(element, key) = json!(equals);
+            *member(element, key) = json!(iglu::whole(equals));
             set(element, rest, value, over);
         }
     }

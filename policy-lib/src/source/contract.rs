@@ -7,6 +7,7 @@ use crate::format::Format;
 use crate::path::{Origin, Path};
 use crate::policy::{FieldTypes, Role};
 use crate::shape::FIELDS_MAX;
+use crate::snowplow;
 use crate::span::{Span, Spanned};
 use crate::taxonomy::nearest;
 use crate::yaml::{Node, Value};
@@ -90,6 +91,10 @@ impl ContractSource {
         let matched = reader.required(document, "match")?;
         let (format, conditions) = read_match(matched, reader);
         let fields = document.get("fields").map(|fields| FieldSource::read_all(fields, reader)).unwrap_or_default();
+        let fields = match format {
+            Some(Format::Snowplow) => fields.into_iter().filter_map(FieldSource::as_opened).collect(),
+            _ => fields,
+        };
         let subjects = reader.optional_texts(document, "subjects");
         Some(Self { name: name?, version, format: format?, conditions, fields, subjects, at: matched.at.clone() })
     }
@@ -101,11 +106,19 @@ fn read_match(matched: &Node, reader: &mut Reader) -> (Option<Format>, Vec<Condi
     if matched.get("format").is_none() {
         reader.required(matched, "format");
     }
+    // What the paths mean depends on the format, wherever that stands.
+    if let Some(value) = matched.get("format") {
+        let formats = Format::ALL.map(|format| (format.name(), format));
+        format = reader.text(value).and_then(|written| reader.word(&written, "wire format", &formats));
+    }
     for (key, value) in reader.members(matched) {
         if key.value == "format" {
-            let formats = Format::ALL.map(|format| (format.name(), format));
-            format = reader.text(value).and_then(|written| reader.word(&written, "wire format", &formats));
-        } else if let Some(path) = reader.path(key) {
+            continue;
+        }
+        if let Some(mut path) = reader.path(key) {
+            if format == Some(Format::Snowplow) {
+                path.value = snowplow::condition(path.value);
+            }
             conditions.push((path, reader.texts(value).into_iter().map(|text| text.value).collect()));
         }
     }
@@ -141,6 +154,17 @@ impl FieldSource {
         reader.optional_text(node, "description");
         field.check_wildcard(reader);
         Some(field)
+    }
+
+    /// The field in Snowplow's opened events: self-describing JSON has one spelling
+    /// there, and needs no encoding. `None` where nothing else was said.
+    fn as_opened(mut self) -> Option<Self> {
+        self.path.value = snowplow::opened(self.path.value);
+        if self.encoding.is_some() && snowplow::is_opened(&self.path.value) {
+            self.encoding = None;
+            self.category.as_ref()?;
+        }
+        Some(self)
     }
 
     /// `*` says nothing about the names it covers, so the author has to.

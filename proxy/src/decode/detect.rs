@@ -9,7 +9,7 @@ use privet_policy::format::Format;
 
 use super::media::Media;
 use super::{DecodeLimits, Decoded};
-use crate::formats::{Refusal, cloudevents, ga4, json, rudderstack, segment};
+use crate::formats::{Refusal, cloudevents, ga4, json, rudderstack, segment, snowplow};
 use crate::request::RawRequest;
 
 /// The path of a request target, without its query.
@@ -44,6 +44,9 @@ pub(super) fn by_head(raw: &RawRequest) -> Result<Option<Format>, Refusal> {
     if takes(formats, Format::CloudEvents) && cloudevents::is_announced(&raw.headers) {
         return Ok(Some(Format::CloudEvents));
     }
+    if takes(formats, Format::Snowplow) && snowplow::is_announced(raw) {
+        return Ok(Some(Format::Snowplow));
+    }
     Ok(None)
 }
 
@@ -59,6 +62,9 @@ pub(super) fn by_body(
     match super::read(index, body, limits) {
         Ok(root) if takes(formats, Format::CloudEvents) && cloudevents::is_document(index.node(body, root)) => {
             Ok(Format::CloudEvents)
+        }
+        Ok(root) if takes(formats, Format::Snowplow) && snowplow::is_payload(index.node(body, root)) => {
+            Ok(Format::Snowplow)
         }
         Ok(_) if lines && (media.is_lines() || !takes(formats, Format::Json)) => Ok(Format::Ndjson),
         Ok(_) if takes(formats, Format::Json) => Ok(Format::Json),

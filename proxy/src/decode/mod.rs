@@ -12,7 +12,7 @@ pub(crate) mod coding;
 mod detect;
 mod inflate;
 pub(crate) mod media;
-mod query;
+pub(crate) mod query;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,6 +27,7 @@ use privet_policy::format::Format;
 pub use detect::format_hint;
 pub(crate) use detect::path;
 
+use crate::formats::snowplow::opened::Seals;
 use crate::formats::{Bound, Fault, Refusal, cloudevents, ga4, json, otlp, rudderstack, segment, snowplow};
 use crate::request::RawRequest;
 use media::Media;
@@ -50,6 +51,9 @@ pub enum Layout {
     /// [`Decoded::body`] holds is the structured document made from both;
     /// [`to_binary`](crate::formats::cloudevents::to_binary) turns it back.
     BinaryCloudEvent,
+    /// The query is the event, and there is no body. What [`Decoded::body`] holds is
+    /// the document made of it, one member a parameter.
+    Query,
 }
 
 /// Bounds on one request, all checked before anything that grows with it is built.
@@ -123,6 +127,9 @@ pub struct Decoded {
     /// still no event of the format. Each is dropped alone; what it says about
     /// its person's choice counts.
     pub unfit: Vec<usize>,
+    /// Snowplow: how the self-describing JSON of each event was written, which
+    /// stands in `body` as the object it is. Empty for all other formats.
+    pub seals: Vec<Seals>,
 }
 
 impl Decoded {
@@ -197,6 +204,7 @@ pub(crate) struct Found {
     pub(crate) groups: Vec<Group>,
     pub(crate) malformed_lines: Vec<u32>,
     pub(crate) unfit: Vec<usize>,
+    pub(crate) seals: Vec<Seals>,
     /// The document that was read in place of the body, where it is another.
     pub(crate) document: Option<Bytes>,
 }
@@ -204,7 +212,15 @@ pub(crate) struct Found {
 impl Found {
     /// Events in a layout, none of them malformed and nothing around them.
     pub(crate) fn of(layout: Layout, events: Vec<NodeId>) -> Self {
-        Self { layout, events, groups: Vec::new(), malformed_lines: Vec::new(), unfit: Vec::new(), document: None }
+        Self {
+            layout,
+            events,
+            groups: Vec::new(),
+            malformed_lines: Vec::new(),
+            unfit: Vec::new(),
+            seals: Vec::new(),
+            document: None,
+        }
     }
 
     /// How many events the sender sent, invalid ones included.
@@ -245,7 +261,7 @@ fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Re
         None => detect::by_body(&raw.listener.formats, &media, &body, index, limits)?,
     };
     if matches!(format, Format::RudderStack | Format::Ga4) {
-        query::check(&raw.target)?;
+        query::document(&raw.target, index, limits)?;
     }
     let found = match (format, route) {
         (Format::Segment, Some(route)) => segment::find(route, &body, index, limits)?,
@@ -274,6 +290,7 @@ fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Re
         implied: route.and_then(segment::Route::implies),
         malformed_lines: found.malformed_lines,
         unfit: found.unfit,
+        seals: found.seals,
     };
     if raw.listener.formats.len() != 1 {
         detect::check_sender(&decoded)?;
@@ -281,10 +298,11 @@ fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Re
     Ok(decoded)
 }
 
-/// Events come by POST; CloudEvents may also be put.
+/// Events come by POST; CloudEvents may also be put, and Snowplow's be fetched.
 fn check_method(method: &Method, format: Option<Format>) -> Result<(), Refusal> {
+    let fetched = format == Some(Format::Snowplow) && (*method == Method::GET || *method == Method::HEAD);
     let put = *method == Method::PUT && matches!(format, Some(Format::CloudEvents));
-    if *method == Method::POST || put { Ok(()) } else { Err(Refusal::MethodNotAllowed) }
+    if *method == Method::POST || put || fetched { Ok(()) } else { Err(Refusal::MethodNotAllowed) }
 }
 
 /// Reads a whole body as one document.

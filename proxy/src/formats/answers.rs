@@ -76,7 +76,11 @@ pub fn answer_refusal(format: Option<Format>, refusal: &Refusal, asked: &Asked<'
             headers.insert(RETRY_AFTER, HeaderValue::from(INTERNAL_RETRY_SECS));
         }
         Refusal::MethodNotAllowed => {
-            let methods = if format == Some(Format::CloudEvents) { "POST, PUT, OPTIONS" } else { "POST, OPTIONS" };
+            let methods = match format {
+                Some(Format::CloudEvents) => "POST, PUT, OPTIONS",
+                Some(Format::Snowplow) => "GET, HEAD, POST, OPTIONS",
+                _ => "POST, OPTIONS",
+            };
             headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
         Refusal::UnsupportedCoding => {
@@ -99,6 +103,9 @@ fn plain_error(format: Option<Format>, status: StatusCode, refusal: &Refusal) ->
 /// The status of a refusal.
 fn status(format: Option<Format>, refusal: &Refusal) -> StatusCode {
     let segment = format == Some(Format::Segment);
+    if let Some(status) = snowplow::status(refusal).filter(|_| format == Some(Format::Snowplow)) {
+        return status;
+    }
     match refusal {
         // This API has one answer for whatever is wrong with a body.
         Refusal::TooLarge(_) | Refusal::UnsupportedCoding | Refusal::UnsupportedCharset | Refusal::UnsupportedMedia
@@ -123,6 +130,17 @@ fn status(format: Option<Format>, refusal: &Refusal) -> StatusCode {
         // A defect may lie in the request itself. A 429 does not count as a try
         // with Segment's SDKs, so it would come back for ever; a 503 does count.
         Refusal::Unavailable { .. } | Refusal::Internal => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// The status that the sender is told when its collector answered with another.
+///
+/// 413 makes Snowplow's trackers send the same again for ever; 422 makes them give up.
+#[must_use]
+pub fn passed_status(format: Format, status: StatusCode) -> StatusCode {
+    match (format, status) {
+        (Format::Snowplow, StatusCode::PAYLOAD_TOO_LARGE) => StatusCode::UNPROCESSABLE_ENTITY,
+        (_, status) => status,
     }
 }
 

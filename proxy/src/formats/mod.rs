@@ -16,12 +16,12 @@ pub(crate) mod otlp;
 mod refusal;
 pub(crate) mod rudderstack;
 pub(crate) mod segment;
-pub(crate) mod snowplow;
+pub mod snowplow;
 
 use privet_json::{Index, Kind, Node};
 use privet_policy::batch::Levels;
 
-pub use answers::{answer_refusal, answer_success, pass_response_headers};
+pub use answers::{answer_refusal, answer_success, pass_response_headers, passed_status};
 pub use cors::{allow_origin, preflight};
 pub use refusal::{Bound, Fault, Refusal, Unready};
 

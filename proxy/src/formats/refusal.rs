@@ -111,9 +111,6 @@ pub enum Fault {
     /// A header that decides how the body is read is repeated or unreadable.
     #[error("a content header is repeated or unreadable")]
     Header,
-    /// The query could be read in two ways.
-    #[error("the query names a parameter twice or is badly encoded")]
-    Query,
     /// An event, or the body that holds events, is no JSON object.
     #[error("an event must be a JSON object")]
     NotAnObject,
@@ -132,6 +129,12 @@ pub enum Fault {
     /// `data` and `data_base64` in one event.
     #[error("the event holds its data twice")]
     DataTwice,
+    /// A query that the collector reads has a name twice, or text that cannot be read.
+    #[error("a query parameter is repeated or unreadable")]
+    Query,
+    /// A Snowplow body is no `payload_data`, or says more than one may.
+    #[error("the body is no payload_data of schema and data")]
+    Payload,
 }
 
 impl Fault {
@@ -143,13 +146,14 @@ impl Fault {
             Self::Empty => "empty_body",
             Self::Coding => "malformed_coding",
             Self::Header => "malformed_header",
-            Self::Query => "malformed_query",
             Self::NotAnObject => "not_an_object",
             Self::NoBatch => "no_batch",
             Self::Attribute => "malformed_attribute",
             Self::MissingAttribute => "missing_attribute",
             Self::SpecVersion => "unsupported_specversion",
             Self::DataTwice => "data_twice",
+            Self::Query => "malformed_query",
+            Self::Payload => "not_a_payload",
         }
     }
 }

@@ -24,7 +24,7 @@ use privet_policy::policy::{DestinationNo, Policy};
 use privet_policy::shared::{Matched, SharedTreatment};
 use privet_policy::verdict::{Edit, Ruling, Treatment};
 
-use crate::decode::{Decoded, Group, Layout};
+use crate::decode::{Decoded, Group, Layout, query};
 use crate::formats::cloudevents::to_binary;
 use crate::forward::Forward;
 use crate::keys::{Keyring, MissingKey, Pseudonyms, Sealer, Timeline};
@@ -174,9 +174,14 @@ impl<'a> Writer<'a> {
             }
         }
         let format = self.decoded.format;
+        let layout = self.decoded.layout;
         let mut hands = self.shared_hands(0)?;
-        let target = request::target(raw, format, destination, &shared.outside, &mut hands);
-        let body = match self.decoded.layout {
+        let mut target = request::target(raw, (format, layout), destination, &shared.outside, &mut hands);
+        let body = match layout {
+            Layout::Query => {
+                target.push_str(&into_query(&body)?);
+                Bytes::new()
+            }
             Layout::BinaryCloudEvent => into_binary(&body, &mut headers)?,
             _ => {
                 headers.insert(CONTENT_TYPE, content_type(self.decoded));
@@ -188,13 +193,14 @@ impl<'a> Writer<'a> {
     }
 
     /// Those of some events that may go there, with the treatment each gets.
-    fn leaving(&self, which: Range<usize>) -> impl Iterator<Item = (Node<'a>, &'a Treatment)> + use<'a> {
+    fn leaving(&self, which: Range<usize>) -> impl Iterator<Item = (usize, Node<'a>, &'a Treatment)> + use<'a> {
         let (decoded, destination) = (self.decoded, self.destination);
         let events = decoded.events.get(which.clone()).unwrap_or_default();
-        let decisions = self.decisions.get(which).unwrap_or_default();
-        events.iter().zip(decisions).filter_map(move |(event, decision)| match &decision.outcome {
+        let decisions = self.decisions.get(which.clone()).unwrap_or_default();
+        let each = which.zip(events).zip(decisions);
+        each.filter_map(move |((place, event), decision)| match &decision.outcome {
             Decided::Ruled(verdict) => {
-                Some((decoded.index.node(&decoded.body, *event), verdict.treatment(destination)?))
+                Some((place, decoded.index.node(&decoded.body, *event), verdict.treatment(destination)?))
             }
             _ => None,
         })
@@ -216,7 +222,7 @@ impl<'a> Writer<'a> {
     fn body(&mut self, out: &mut Vec<u8>) -> u32 {
         let all = 0..self.decoded.events.len();
         match self.decoded.layout {
-            Layout::Single | Layout::BinaryCloudEvent => self.events(all, b"", out),
+            Layout::Single | Layout::BinaryCloudEvent | Layout::Query => self.events(all, b"", out),
             Layout::Lines => {
                 let events = self.events(all, b"\n", out);
                 out.push(b'\n');
@@ -236,11 +242,12 @@ impl<'a> Writer<'a> {
 
     fn events(&mut self, which: Range<usize>, between: &[u8], out: &mut Vec<u8>) -> u32 {
         let mut written = 0;
-        for (event, treatment) in self.leaving(which) {
+        for (place, event, treatment) in self.leaving(which) {
             let before = out.len();
             if written > 0 {
                 out.extend_from_slice(between);
             }
+            let start = out.len();
             let mut hands = Hands {
                 rulings: &treatment.rulings,
                 key_rulings: &treatment.key_rulings,
@@ -249,7 +256,9 @@ impl<'a> Writer<'a> {
                 room: &mut self.room,
                 undeclared: &mut self.undeclared,
             };
-            if rewrite(event, &treatment.rewrite.plan, &mut hands, out) == Emitted::Value {
+            let emitted = rewrite(event, &treatment.rewrite.plan, &mut hands, out) == Emitted::Value;
+            let seals = self.decoded.seals.get(place).copied().unwrap_or_default();
+            if emitted && seals.close(start, out) {
                 written += 1;
             } else {
                 out.truncate(before);
@@ -415,6 +424,14 @@ fn content_type(decoded: &Decoded) -> HeaderValue {
         (Format::Ndjson, _) => "application/x-ndjson",
         _ => "application/json",
     })
+}
+
+/// Turns the document of a query back into a query, its `?` included.
+fn into_query(document: &[u8]) -> Option<String> {
+    let mut index = Index::new();
+    let root = index.read(document, &Limits::default()).ok()?;
+    let query = query::written(index.node(document, root));
+    Some(if query.is_empty() { query } else { format!("?{query}") })
 }
 
 /// Turns a structured event back into the headers and body it came as.

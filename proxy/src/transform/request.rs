@@ -11,6 +11,8 @@ use privet_policy::policy::Destination;
 use privet_policy::shared::Outside;
 
 use super::Hands;
+use crate::decode::Layout;
+use crate::formats::snowplow;
 use crate::request::RawRequest;
 
 /// Headers that HTTP itself needs and that are written anew.
@@ -99,7 +101,7 @@ fn cookie_header(raw: &RawRequest, outside: &Outside, hands: &mut Hands<'_>) -> 
 /// else only the segments leave that a contract declares.
 pub(super) fn target(
     raw: &RawRequest,
-    format: Format,
+    (format, layout): (Format, Layout),
     destination: &Destination,
     outside: &Outside,
     hands: &mut Hands<'_>,
@@ -108,10 +110,15 @@ pub(super) fn target(
     let mut target = match format {
         Format::Segment | Format::RudderStack | Format::Ga4 | Format::Otlp => path.to_owned(),
         _ if destination.paths.iter().any(|known| known == path) => path.to_owned(),
-        _ => declared_segments(path, outside, hands),
+        _ => match (format, declared_segments(path, outside, hands)) {
+            (Format::Snowplow, declared) if declared == "/" => snowplow::usual_path(path, layout).to_owned(),
+            (_, declared) => declared,
+        },
     };
     let mut separator = '?';
-    for (name, field) in &outside.query {
+    // Where the query is the event, it leaves as that.
+    let beside: &[_] = if layout == Layout::Query { &[] } else { &outside.query };
+    for (name, field) in beside {
         for (_, value) in parameters(&raw.target).filter(|(known, _)| known == name) {
             if let Some(made) = hands.text(*field, &value) {
                 let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();

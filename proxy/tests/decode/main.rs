@@ -103,6 +103,7 @@ fn layout_name(layout: Layout) -> &'static str {
         Layout::Array => "array",
         Layout::Lines => "lines",
         Layout::BinaryCloudEvent => "binary",
+        Layout::Query => "query",
     }
 }
 

@@ -1,0 +1,109 @@
+//! Snowplow's self-describing JSON, as policies name it.
+//!
+//! Promise: an author writes a field once, however trackers encode it. The protocol
+//! has two names each for an event's self-describing data (`ue_pr` as text, `ue_px`
+//! as base64) and for its entities (`co`, `cx`). Policies see both opened under the
+//! first name, and may write either: see docs/decisions/0017-snowplow-paths.md.
+//!
+//! Not here: opening and closing them, which is the wire format's.
+
+use crate::format::Format;
+use crate::path::{Origin, Path, Step};
+use crate::policy::{Field, FieldTypes, Role};
+
+/// The name of self-describing data in an opened event.
+pub const EVENT: &str = "ue_pr";
+/// The name of the entities in an opened event.
+pub const ENTITIES: &str = "co";
+/// The schema around self-describing data.
+pub const EVENT_SCHEMA: &str = "iglu:com.snowplowanalytics.snowplow/unstruct_event/jsonschema/1-0-0";
+/// The schema around entities.
+pub const ENTITIES_SCHEMA: &str = "iglu:com.snowplowanalytics.snowplow/contexts/jsonschema/1-0-1";
+/// The schema around a payload's events.
+pub const PAYLOAD_SCHEMA: &str = "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4";
+/// The path that takes payloads.
+pub const PAYLOAD_PATH: &str = "/com.snowplowanalytics.snowplow/tp2";
+
+/// A path in an opened event, whichever encoding its author had in mind.
+#[must_use]
+pub fn opened(mut path: Path) -> Path {
+    if let (Origin::Event, Some(Step::Key(name))) = (path.origin, path.steps.first_mut()) {
+        match name.as_str() {
+            "ue_px" => EVENT.clone_into(name),
+            "cx" => ENTITIES.clone_into(name),
+            _ => {}
+        }
+    }
+    path
+}
+
+/// Whether a path leads to the opened JSON itself.
+#[must_use]
+pub fn is_opened(path: &Path) -> bool {
+    [EVENT, ENTITIES].into_iter().any(|name| *path == Path::keys(&[name]))
+}
+
+/// A path in `match`, where `schema` is the schema of an event's self-describing data.
+#[must_use]
+pub fn condition(path: Path) -> Path {
+    if path == Path::keys(&["schema"]) { Path::keys(&[EVENT, "data", "schema"]) } else { opened(path) }
+}
+
+/// Entities chosen by their schema leave with it: without one they are none.
+pub(crate) fn declare_schemas(format: Format, fields: &mut Vec<Field>) {
+    if format != Format::Snowplow {
+        return;
+    }
+    let chosen = fields.iter().filter_map(|field| schema_of_chosen(&field.path)).collect::<Vec<_>>();
+    for path in chosen {
+        if !fields.iter().any(|known| known.path == path) {
+            fields.push(schema_field(path));
+        }
+    }
+}
+
+/// `co.data[schema=X].schema` for a path into those entities.
+fn schema_of_chosen(path: &Path) -> Option<Path> {
+    let at = path.steps.iter().position(|step| matches!(step, Step::Where { key, .. } if key == "schema"))?;
+    let mut steps = path.steps.get(..=at)?.to_vec();
+    steps.push(Step::Key("schema".to_owned()));
+    Some(Path { origin: path.origin, steps })
+}
+
+fn schema_field(path: Path) -> Field {
+    Field {
+        path,
+        types: FieldTypes::NONE,
+        category: Some("system.operations.schema".to_owned()),
+        required: false,
+        values: None,
+        max_length: None,
+        free_text: false,
+        url: false,
+        role: Some(Role::Schema),
+        key_category: None,
+        encoding: None,
+        may_contain: vec!["user".to_owned()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_spelling_is_the_same_path() {
+        let path = |written: &str| written.parse::<Path>().unwrap();
+        for (written, meant) in [
+            ("ue_px.data.data.email", "ue_pr.data.data.email"),
+            ("ue_pr.data.data.email", "ue_pr.data.data.email"),
+            ("cx.data[schema=iglu:a/b/jsonschema/1-0-2].data.id", "co.data[schema=iglu:a/b/jsonschema/1].data.id"),
+            ("se_la", "se_la"),
+            ("$query.cx", "$query.cx"),
+        ] {
+            assert_eq!(opened(path(written)), path(meant), "{written}");
+        }
+        assert_eq!(condition(path("schema")), path("ue_pr.data.schema"));
+        assert!(is_opened(&opened(path("cx"))) && !is_opened(&path("co.data")));
+    }
+}
