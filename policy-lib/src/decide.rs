@@ -61,7 +61,9 @@ pub fn decide(policy: &Policy, batch: &Batch<'_>) -> Vec<Decision> {
     let mut facts = Facts::read(policy, batch);
     facts.spread_refusals();
     let mut judge = Judge::of(policy, batch);
-    facts.events.iter().zip(batch.events).map(|(event, node)| judge.decide(&facts, event, *node)).collect()
+    let around = batch.groups.iter().flat_map(|group| group.events.clone().map(|_| group.around));
+    let events = facts.events.iter().zip(batch.events).zip(around);
+    events.map(|((event, node), around)| judge.decide(&facts, event, *node, around)).collect()
 }
 
 /// Ids that an event usually has, and one to spare.
@@ -212,7 +214,7 @@ impl<'a> Facts<'a> {
     }
 
     /// Signals and what was stored earlier, put together.
-    fn resolve(&self, event: &EventFacts, node: Node<'_>) -> ConsentStates {
+    fn resolve(&self, event: &EventFacts, node: Node<'_>, around: Around<'_>) -> ConsentStates {
         let signalled = event.signalled.and(ConsentStates::all_refused(event.refused));
         let stored = self.batch.stored;
         if stored.is_empty() {
@@ -234,7 +236,8 @@ impl<'a> Facts<'a> {
         if remembered.is_empty() && !failed {
             return signalled;
         }
-        let granted_at = event_time_ms(self.batch.format, node).map(|at| at.min(self.batch.received_ms));
+        let happened_at = event_time_ms(self.batch.format, node, around);
+        let granted_at = happened_at.map(|at| at.min(self.batch.received_ms));
         let mut resolved = ConsentStates::default();
         for (number, _) in self.policy.numbered_purposes() {
             let mut remembered = remembered.get(usize::from(number.0)).copied().unwrap_or_default();
@@ -284,8 +287,8 @@ impl<'a> Judge<'a> {
         Self { policy, place, memory, opted_out, opted_out_anywhere, grounds: [None; 3], key, last: None }
     }
 
-    fn decide(&mut self, facts: &Facts<'_>, event: &EventFacts, node: Node<'_>) -> Decision {
-        let resolved = facts.resolve(event, node);
+    fn decide(&mut self, facts: &Facts<'_>, event: &EventFacts, node: Node<'_>, around: Around<'_>) -> Decision {
+        let resolved = facts.resolve(event, node, around);
         let grounds = self.grounds(event.age);
         let permitted = self.opted_out.map(|opted_out| resolved.and(opted_out).permit(grounds));
         let outcome = match &event.contract {
@@ -363,13 +366,17 @@ impl People {
 }
 
 /// The event's own idea of when it happened, in milliseconds since 1970.
-fn event_time_ms(format: Format, event: Node<'_>) -> Option<i64> {
+fn event_time_ms(format: Format, event: Node<'_>, around: Around<'_>) -> Option<i64> {
     let member = match format {
         Format::Segment => "timestamp",
         Format::RudderStack if event.get("timestamp").is_none() => "originalTimestamp",
         Format::RudderStack => "timestamp",
         Format::CloudEvents => "time",
-        Format::Ga4 => return event.get("timestamp_micros").and_then(micros_ms),
+        Format::Ga4 => {
+            // One time for all events of a request, unless an event has its own.
+            let mut holders = std::iter::once(event).chain(around.iter());
+            return holders.find_map(|holder| holder.get("timestamp_micros")).and_then(micros_ms);
+        }
         Format::Snowplow => return event.get("dtm")?.text()?.parse().ok(),
         Format::Otlp | Format::Json | Format::Ndjson => return None,
     };

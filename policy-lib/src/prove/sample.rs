@@ -81,11 +81,20 @@ impl Sample {
         }
     }
 
+    /// An event of GA4 has a name and parameters; all else is the request's.
+    fn wrap_ga4(&mut self) {
+        let Value::Object(all) = self.body.take() else { return };
+        let of_event = |name: &String| matches!(name.as_str(), "name" | "params");
+        let (event, mut request): (Map<_, _>, Map<_, _>) = all.into_iter().partition(|(name, _)| of_event(name));
+        request.insert("events".to_owned(), json!([event]));
+        self.body = Value::Object(request);
+    }
+
     /// What the format wants around an event.
     fn frame(&mut self, contract: &Contract, mut outside: Outside) {
         let key = |name: &str| [Step::Key(name.to_owned())];
         let path = match contract.format {
-            Format::Segment => {
+            Format::Segment | Format::RudderStack => {
                 fill(&mut self.body, &key("type"), json!("track"));
                 let kind = self.body.get("type").and_then(Value::as_str).unwrap_or("track");
                 format!("/v1/{kind}")
@@ -101,7 +110,11 @@ impl Sample {
                 self.fill_snowplow();
                 snowplow::PAYLOAD_PATH.to_owned()
             }
-            Format::RudderStack | Format::Ga4 | Format::Otlp | Format::Json | Format::Ndjson => "/".to_owned(),
+            Format::Ga4 => {
+                fill(&mut self.body, &key("name"), json!("sample"));
+                "/mp/collect".to_owned()
+            }
+            Format::Otlp | Format::Json | Format::Ndjson => "/".to_owned(),
         };
         let media = match contract.format {
             Format::CloudEvents => "application/cloudevents+json",
@@ -112,6 +125,9 @@ impl Sample {
         outside.encode(&mut self.body, &contract.fields);
         if contract.format == Format::Snowplow {
             self.wrap_snowplow();
+        }
+        if contract.format == Format::Ga4 {
+            self.wrap_ga4();
         }
         self.target = outside.target(path);
         self.headers.extend(outside.headers());

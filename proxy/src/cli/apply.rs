@@ -30,7 +30,7 @@ pub struct Args {
     /// The policy directory.
     #[arg(long, value_name = "DIR")]
     pub policies: PathBuf,
-    /// The wire format: segment, cloudevents, json, ndjson, or auto by path and body.
+    /// The wire format: segment, rudderstack, snowplow, ga4, otlp, cloudevents, json, ndjson, or auto by path and body.
     #[arg(long, default_value = "auto", value_name = "FMT")]
     pub format: String,
     /// A request header; may be given again.
@@ -175,7 +175,8 @@ pub(super) fn age(written: &str) -> Result<AgeClass, String> {
 /// The path an SDK would use, where none is given.
 const fn usual_path(format: Option<Format>) -> &'static str {
     match format {
-        Some(Format::Segment) => "/v1/batch",
+        Some(Format::Segment | Format::RudderStack) => "/v1/batch",
+        Some(Format::Ga4) => "/mp/collect",
         _ => "/",
     }
 }
@@ -201,10 +202,14 @@ fn single(args: &Args, enforcement: &Enforcement, defaults: &Defaults) -> Outcom
     }
 }
 
-/// A Segment body on stdin is a batch if it has one, else a single call.
+/// A body on stdin of Segment or RudderStack is a batch if it has one, else a single call.
 fn segment_path(format: Option<Format>, body: &[u8]) -> &'static str {
     let is_batch = || serde_json::from_slice::<Value>(body).map_or(true, |body| body.get("batch").is_some());
-    if format == Some(Format::Segment) && !is_batch() { "/v1/track" } else { usual_path(format) }
+    if matches!(format, Some(Format::Segment | Format::RudderStack)) && !is_batch() {
+        "/v1/track"
+    } else {
+        usual_path(format)
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "a refusal and its status are diagnostics")]

@@ -245,7 +245,7 @@ pub fn decode(raw: &RawRequest, limits: &DecodeLimits, scratch: &mut Scratch) ->
 
 fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Result<Decoded, Refusal> {
     let hint = detect::by_head(raw)?;
-    check_method(&raw.method, hint)?;
+    check_method(raw, hint)?;
     let route = match hint {
         Some(Format::Segment) => Some(segment::route(detect::path(&raw.target))?),
         Some(Format::RudderStack) => Some(rudderstack::route(detect::path(&raw.target))?),
@@ -265,7 +265,7 @@ fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Re
     }
     let found = match (format, route) {
         (Format::Segment, Some(route)) => segment::find(route, &body, index, limits)?,
-        (Format::RudderStack, Some(route)) => rudderstack::find(route, &body, index, limits)?,
+        (Format::RudderStack, Some(route)) => rudderstack::find(route, &raw.target, &body, index, limits)?,
         // Both are only ever found by their paths.
         (Format::Segment | Format::RudderStack, None) => return Err(Refusal::NotAnEventPath),
         (Format::Snowplow, _) => snowplow::find(raw, &body, index, limits)?,
@@ -299,7 +299,12 @@ fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Re
 }
 
 /// Events come by POST; CloudEvents may also be put, and Snowplow's be fetched.
-fn check_method(method: &Method, format: Option<Format>) -> Result<(), Refusal> {
+/// RudderStack's pixels are fetched, and nothing else.
+fn check_method(raw: &RawRequest, format: Option<Format>) -> Result<(), Refusal> {
+    let method = &raw.method;
+    if format == Some(Format::RudderStack) && rudderstack::is_pixel(path(&raw.target)) {
+        return if *method == Method::GET { Ok(()) } else { Err(Refusal::MethodNotAllowed) };
+    }
     let fetched = format == Some(Format::Snowplow) && (*method == Method::GET || *method == Method::HEAD);
     let put = *method == Method::PUT && matches!(format, Some(Format::CloudEvents));
     if *method == Method::POST || put || fetched { Ok(()) } else { Err(Refusal::MethodNotAllowed) }

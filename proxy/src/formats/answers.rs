@@ -17,7 +17,7 @@ use privet_policy::policy::Response as Listed;
 use serde_json::json;
 
 use super::{Refusal, Unready, allow_origin, ga4, otlp, rudderstack, snowplow};
-use crate::decode::coding;
+use crate::decode::{coding, path};
 use crate::request::Asked;
 
 /// After a defect of ours, how long a sender should wait.
@@ -79,6 +79,7 @@ pub fn answer_refusal(format: Option<Format>, refusal: &Refusal, asked: &Asked<'
             let methods = match format {
                 Some(Format::CloudEvents) => "POST, PUT, OPTIONS",
                 Some(Format::Snowplow) => "GET, HEAD, POST, OPTIONS",
+                Some(Format::RudderStack) if rudderstack::is_pixel(path(asked.target)) => "GET, OPTIONS",
                 _ => "POST, OPTIONS",
             };
             headers.insert(ALLOW, HeaderValue::from_static(methods));

@@ -13,6 +13,7 @@ mod cors;
 pub(crate) mod ga4;
 pub(crate) mod json;
 pub(crate) mod otlp;
+pub(crate) mod pixel;
 mod refusal;
 pub(crate) mod rudderstack;
 pub(crate) mod segment;
