@@ -18,6 +18,9 @@ use crate::path::{Origin, Step};
 use crate::policy::{AgeClass, Contract, Field, FieldTypes, Policy, Role};
 use crate::snowplow;
 
+/// The calls of Segment and RudderStack that have a path of their own.
+const CALLS: [&str; 6] = ["identify", "track", "page", "screen", "group", "alias"];
+
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
@@ -96,8 +99,9 @@ impl Sample {
         let path = match contract.format {
             Format::Segment | Format::RudderStack => {
                 fill(&mut self.body, &key("type"), json!("track"));
-                let kind = self.body.get("type").and_then(Value::as_str).unwrap_or("track");
-                format!("/v1/{kind}")
+                // The event's own kind counts, whatever path it comes by.
+                let kind = self.body.get("type").and_then(Value::as_str).filter(|kind| CALLS.contains(kind));
+                format!("/v1/{}", kind.unwrap_or("track"))
             }
             Format::CloudEvents => {
                 for (name, value) in [("id", "1"), ("source", "/sample"), ("type", "sample")] {
