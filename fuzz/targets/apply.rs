@@ -228,6 +228,14 @@ impl Outside {
                 }
                 ("/v1/batch".to_owned(), "application/json", batch.to_string())
             }
+            Format::Snowplow => {
+                let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                for event in events.iter_mut().filter_map(Value::as_object_mut) {
+                    event.values_mut().for_each(|value| *value = text(value.take()).into());
+                }
+                let payload = json!({"schema": privet_policy::snowplow::PAYLOAD_SCHEMA, "data": events});
+                (privet_policy::snowplow::PAYLOAD_PATH.to_owned(), "application/json", payload.to_string())
+            }
             Format::CloudEvents if single && draw.arbitrary()? => {
                 let data = events.first_mut().and_then(|event| event.get_mut("data")).map(Value::take);
                 let attributes = events.iter().flat_map(|event| event.as_object().into_iter().flatten());
@@ -281,6 +289,11 @@ fn event(draw: &mut Unstructured<'_>, number: usize) -> Result<Value> {
     for name in ["userId", "messageId"].into_iter().filter(|_| contract.format == Format::Segment) {
         put(&mut event, &[Step::Key(name.to_owned())], json!("u-1"));
     }
+    for (name, value) in [("e", "ue"), ("p", "web"), ("tv", "fuzz")] {
+        if contract.format == Format::Snowplow {
+            put(&mut event, &[Step::Key(name.to_owned())], json!(value));
+        }
+    }
     for (name, value) in [("id", "1"), ("source", "/fuzz"), ("specversion", "1.0")] {
         if contract.format == Format::CloudEvents {
             put(&mut event, &[Step::Key(name.to_owned())], json!(value));
@@ -305,6 +318,7 @@ fn consent(draw: &mut Unstructured<'_>, contract: &Contract, event: &mut Value) 
         Format::CloudEvents => {
             put(event, &steps(&["consentpurposes"]), json!(if agrees { "analytics" } else { "none" }))
         }
+        Format::Snowplow => put(event, &steps(&["ue_pr", "data", "data", "consent", "analytics"]), json!(agrees)),
         Format::Json | Format::Ndjson => put(event, &steps(&["consent", "analytics"]), json!(agrees)),
     }
     Ok(())

@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use privet_json::{Kind, Node};
 
-use crate::batch::{Around, Batch};
-use crate::consent::{ConsentStates, Grounds, Memory, Remembered, is_null_id};
+use crate::batch::{Around, Batch, Group};
+use crate::consent::{AudienceNo, ConsentStates, Grounds, Memory, Reading, Remembered, Signalled, is_null_id};
 use crate::format::Format;
 use crate::path::Path;
-use crate::policy::{AgeClass, Contract, ContractNo, PlaceNo, Policy, PurposeNo, PurposeSet, Recipient};
+use crate::policy::{AgeClass, Contract, ContractNo, PlaceNo, Policy, PurposeNo, PurposeSet, Rule};
 use crate::shape::{Subject, SubjectHeader};
 use crate::verdict::{Verdict, VerdictKey};
 
@@ -73,6 +73,9 @@ const SUBJECTS_USUAL: usize = 3;
 struct Facts<'a> {
     policy: &'a Policy,
     batch: &'a Batch<'a>,
+    reading: Reading<'a>,
+    /// What the request says around its body.
+    around: Signalled,
     events: Vec<EventFacts>,
     /// The values that name the people of all events, one event's after the other's.
     subjects: Vec<Subject<'a>>,
@@ -82,9 +85,8 @@ struct Facts<'a> {
 struct EventFacts {
     contract: Result<ContractNo, Outcome>,
     age: AgeClass,
-    signalled: ConsentStates,
-    /// What the person refused, here or in another event of the request.
-    refused: PurposeSet,
+    /// What it says, and what the person refused in another event of the request.
+    signalled: Signalled,
     /// Its part of [`Facts::subjects`].
     subjects: Range<usize>,
 }
@@ -93,27 +95,22 @@ impl<'a> Facts<'a> {
     fn read(policy: &'a Policy, batch: &'a Batch<'a>) -> Self {
         let events = Vec::with_capacity(batch.events.len());
         let subjects = Vec::with_capacity(batch.events.len() * SUBJECTS_USUAL);
-        let mut facts = Self { policy, batch, events, subjects };
-        let of_request = policy.signals_of(batch.request);
+        let reading = Reading::new(policy, batch.received_ms, batch.faults);
+        let around = reading.request(batch.request);
+        let mut facts = Self { policy, batch, reading, around, events, subjects };
         let mut scratch = String::new();
         for group in batch.groups {
-            let signalled = group.around.iter().map(|shared| policy.signals_in(shared));
-            let signalled = signalled.fold(of_request, ConsentStates::and);
+            let mut signalled = Signalled::default();
+            group.around.iter().for_each(|shared| signalled.add(&facts.reading.node(shared, batch.format)));
             for event in batch.events.get(group.events.clone()).unwrap_or_default() {
-                let read = facts.event(*event, group.around, signalled, &mut scratch);
+                let read = facts.event(*event, group, &signalled, &mut scratch);
                 facts.events.push(read);
             }
         }
         facts
     }
 
-    fn event(
-        &mut self,
-        event: Node<'a>,
-        around: Around<'a>,
-        signalled: ConsentStates,
-        scratch: &mut String,
-    ) -> EventFacts {
+    fn event(&mut self, event: Node<'a>, group: &Group<'a>, shared: &Signalled, scratch: &mut String) -> EventFacts {
         let Self { policy, batch, .. } = *self;
         let begun = self.subjects.len();
         let mut age = batch.age;
@@ -124,13 +121,13 @@ impl<'a> Facts<'a> {
                 if let Some(contract) = self.stand_in() {
                     let mut collect = |node| contract.shape.subjects(&contract.fields, node, &mut self.subjects);
                     collect(event);
-                    around.iter().for_each(collect);
+                    group.around.iter().for_each(collect);
                 }
                 Err(if fit { Outcome::Unmatched } else { Outcome::Malformed })
             }
             Some(number) => {
                 let contract = policy.contract(number);
-                let check = contract.shape.check(&contract.fields, event, around, &mut self.subjects);
+                let check = contract.shape.check(&contract.fields, event, group.around, &mut self.subjects);
                 // Whoever says that it is a child is believed.
                 if let (AgeClass::Unknown, Some(found)) | (_, Some(found @ AgeClass::Child)) = (age, check.age) {
                     age = found;
@@ -138,8 +135,13 @@ impl<'a> Facts<'a> {
                 if check.valid { Ok(number) } else { Err(Outcome::Invalid(number)) }
             }
         };
-        let signalled = policy.signals_in(event).and(signalled);
-        EventFacts { contract, age, signalled, refused: signalled.refused(), subjects: begun..self.subjects.len() }
+        let mut signalled = self.reading.node(event, batch.format);
+        signalled.add(shared);
+        signalled.add_common(&self.around);
+        if signalled.child {
+            age = AgeClass::Child;
+        }
+        EventFacts { contract, age, signalled, subjects: begun..self.subjects.len() }
     }
 
     /// An event of no contract still names its subject where its format says so.
@@ -166,7 +168,7 @@ impl<'a> Facts<'a> {
 
     /// Whether a person who refused something has more than one event here.
     fn refusers_have_company(&self) -> bool {
-        let refuses = |event: &&EventFacts| !event.refused.is_empty();
+        let refuses = |event: &&EventFacts| event.signalled.refuses();
         let mut ids: HashMap<Cow<'a, str>, usize> = HashMap::new();
         for (number, event) in self.events.iter().enumerate().filter(|(_, event)| refuses(event)) {
             for subject in self.subjects_of(event) {
@@ -201,24 +203,25 @@ impl<'a> Facts<'a> {
             }
             person_of.push(first);
         }
-        let mut refused = vec![PurposeSet::default(); numbers.len()];
+        let mut refused = vec![Signalled::default(); numbers.len()];
         for (event, person) in self.events.iter().zip(&person_of) {
             if let Some(all) = person.and_then(|person| refused.get_mut(people.find(person))) {
-                *all = all.or(event.refused);
+                all.refuse(&event.signalled);
             }
         }
         for (event, person) in self.events.iter_mut().zip(&person_of) {
-            let bound = person.and_then(|person| refused.get(people.find(person))).copied();
-            event.refused = event.refused.or(bound.unwrap_or_default());
+            if let Some(all) = person.and_then(|person| refused.get(people.find(person))) {
+                event.signalled.refuse(all);
+            }
         }
     }
 
     /// Signals and what was stored earlier, put together.
-    fn resolve(&self, event: &EventFacts, node: Node<'_>, around: Around<'_>) -> ConsentStates {
-        let signalled = event.signalled.and(ConsentStates::all_refused(event.refused));
+    fn resolve(&self, event: &EventFacts, node: Node<'_>, around: Around<'_>) -> Resolved {
+        let signalled = event.signalled.all;
         let stored = self.batch.stored;
         if stored.is_empty() {
-            return signalled;
+            return Resolved { states: signalled, age: event.age, age_hidden: false };
         }
         let mut remembered: Vec<Remembered> = Vec::new();
         let mut add = |purpose: PurposeNo, stored| {
@@ -230,21 +233,44 @@ impl<'a> Facts<'a> {
             }
         };
         let mut failed = stored.recall_without_subject(&mut add).is_err();
+        let mut age = event.age;
         for subject in self.subjects_of(event) {
-            failed |= stored.recall(&subject, &mut add).is_err();
+            match stored.recall_with_age(&subject, &mut add) {
+                Ok(known) if event.age == AgeClass::Unknown => age = younger(age, known),
+                Ok(_) => {}
+                Err(_) => failed = true,
+            }
         }
+        let age_hidden = failed && event.age == AgeClass::Unknown;
         if remembered.is_empty() && !failed {
-            return signalled;
+            return Resolved { states: signalled, age, age_hidden };
         }
-        let happened_at = event_time_ms(self.batch.format, node, around);
-        let granted_at = happened_at.map(|at| at.min(self.batch.received_ms));
-        let mut resolved = ConsentStates::default();
+        let event_ms = event_time_ms(self.batch.format, node, around);
+        let mut states = ConsentStates::default();
         for (number, _) in self.policy.numbered_purposes() {
             let mut remembered = remembered.get(usize::from(number.0)).copied().unwrap_or_default();
             remembered.unavailable = failed;
-            resolved.say(number, remembered.resolve(signalled.of(number), granted_at));
+            let granted_at = event.signalled.granted_at(number, event_ms).map(|at| at.min(self.batch.received_ms));
+            states.say(number, remembered.resolve(signalled.of(number), granted_at));
         }
-        resolved
+        Resolved { states, age, age_hidden }
+    }
+}
+
+/// What an event's person chose, and how old the person is.
+struct Resolved {
+    states: ConsentStates,
+    age: AgeClass,
+    /// The store did not say how old, and it may have known a child.
+    age_hidden: bool,
+}
+
+/// Of what is stored under several ids of a person, a child's age counts.
+const fn younger(known: AgeClass, stored: Option<AgeClass>) -> AgeClass {
+    match (known, stored) {
+        (AgeClass::Child, _) | (_, Some(AgeClass::Child)) => AgeClass::Child,
+        (AgeClass::Adult, _) | (_, Some(AgeClass::Adult)) => AgeClass::Adult,
+        (AgeClass::Unknown, _) => AgeClass::Unknown,
     }
 }
 
@@ -260,47 +286,64 @@ struct Judge<'a> {
     policy: &'a Policy,
     place: PlaceNo,
     memory: Memory,
-    /// By [`RECIPIENTS`].
-    opted_out: [ConsentStates; 3],
-    /// Over all destinations that use a purpose.
-    opted_out_anywhere: ConsentStates,
+    /// What is permitted to each audience, for the event at hand.
+    permitted: Vec<PurposeSet>,
     /// By age class, as far as needed.
     grounds: [Option<Grounds>; 3],
     key: VerdictKey,
     last: Option<Arc<Verdict>>,
 }
 
-const RECIPIENTS: [Recipient; 3] = [Recipient::Own, Recipient::Processor, Recipient::ThirdParty];
-
 impl<'a> Judge<'a> {
     fn of(policy: &'a Policy, batch: &Batch<'_>) -> Self {
-        let opted_out = RECIPIENTS.map(|recipient| policy.opted_out(recipient, batch.request));
-        let mut opted_out_anywhere = ConsentStates::default();
-        for destination in &policy.destinations {
-            for purpose in destination.purposes.iter() {
-                opted_out_anywhere.say(purpose, of_recipient(&opted_out, destination.recipient).of(purpose));
-            }
-        }
         let permitted = Vec::with_capacity(policy.destinations.len());
         let key = VerdictKey { contract: ContractNo(0), place: batch.place, age: batch.age, permitted };
         let (place, memory) = (batch.place, batch.memory);
-        Self { policy, place, memory, opted_out, opted_out_anywhere, grounds: [None; 3], key, last: None }
+        let permitted = Vec::with_capacity(policy.audiences.len());
+        Self { policy, place, memory, permitted, grounds: [None; 3], key, last: None }
     }
 
     fn decide(&mut self, facts: &Facts<'_>, event: &EventFacts, node: Node<'_>, around: Around<'_>) -> Decision {
-        let resolved = facts.resolve(event, node, around);
-        let grounds = self.grounds(event.age);
-        let permitted = self.opted_out.map(|opted_out| resolved.and(opted_out).permit(grounds));
+        let Resolved { states: resolved, mut age, age_hidden } = facts.resolve(event, node, around);
+        let to = |audience| resolved.and(event.signalled.to(audience)).and(facts.around.to(audience));
+        self.permit(to, age);
+        if age_hidden {
+            self.permit_whatever_the_age(to);
+            age = AgeClass::Child;
+        }
         let outcome = match &event.contract {
-            Ok(contract) => Outcome::Ruled(self.verdict(*contract, event.age, &permitted)),
+            Ok(contract) => Outcome::Ruled(self.verdict(*contract, age)),
             Err(outcome) => outcome.clone(),
         };
-        let refusal = (!event.refused.is_empty()).then(|| {
+        let refused = event.signalled.all.refused();
+        let refusal = (!refused.is_empty()).then(|| {
             let subjects = facts.subjects_of(event).map(Cow::into_owned).collect();
-            Box::new(Refusal { purposes: event.refused, subjects })
+            Box::new(Refusal { purposes: refused, subjects })
         });
-        let publishable = of_recipient(&permitted, Recipient::ThirdParty);
-        Decision { outcome, consent: resolved.and(self.opted_out_anywhere), refusal, publishable }
+        let publishable = self.permitted_to(AudienceNo::PUBLIC);
+        Decision { outcome, consent: resolved.and(self.policy.audiences.strictest(to)), refusal, publishable }
+    }
+
+    fn permitted_to(&self, audience: AudienceNo) -> PurposeSet {
+        self.permitted.get(usize::from(audience.0)).copied().unwrap_or_default()
+    }
+
+    /// What is permitted to each audience.
+    fn permit(&mut self, to: impl Fn(AudienceNo) -> ConsentStates, age: AgeClass) {
+        let grounds = self.grounds(age);
+        self.permitted.clear();
+        self.permitted.extend(self.policy.audiences.iter().map(|(audience, _)| to(audience).permit(grounds)));
+    }
+
+    /// What is permitted where the store hides whether the person is a child: what every age
+    /// permits, and nothing where a rule could let more leave of a child than of an adult.
+    fn permit_whatever_the_age(&mut self, to: impl Fn(AudienceNo) -> ConsentStates) {
+        let grounds = self.grounds(AgeClass::Child);
+        let no_milder = self.policy.rules.iter().all(Rule::is_no_milder_to_children);
+        for ((audience, _), permitted) in self.policy.audiences.iter().zip(&mut self.permitted) {
+            let of_a_child = if no_milder { to(audience).permit(grounds) } else { PurposeSet::default() };
+            *permitted = permitted.and(of_a_child);
+        }
     }
 
     fn grounds(&mut self, age: AgeClass) -> Grounds {
@@ -314,27 +357,17 @@ impl<'a> Judge<'a> {
     }
 
     /// The verdict on these facts; neighbouring events mostly have the same.
-    fn verdict(&mut self, contract: ContractNo, age: AgeClass, permitted: &[PurposeSet; 3]) -> Arc<Verdict> {
+    fn verdict(&mut self, contract: ContractNo, age: AgeClass) -> Arc<Verdict> {
         (self.key.contract, self.key.age) = (contract, age);
         self.key.permitted.clear();
-        let purposes = self
-            .policy
-            .destinations
-            .iter()
-            .map(|destination| of_recipient(permitted, destination.recipient).and(destination.purposes));
-        self.key.permitted.extend(purposes);
+        for destination in &self.policy.destinations {
+            let permitted = self.permitted_to(destination.audience).and(destination.purposes);
+            self.key.permitted.push(permitted);
+        }
         match &self.last {
             Some(last) if last.key == self.key => Arc::clone(last),
             _ => Arc::clone(self.last.insert(self.policy.verdict(&self.key))),
         }
-    }
-}
-
-const fn of_recipient<T: Copy>([own, processor, third_party]: &[T; 3], recipient: Recipient) -> T {
-    match recipient {
-        Recipient::Own => *own,
-        Recipient::Processor => *processor,
-        Recipient::ThirdParty => *third_party,
     }
 }
 

@@ -29,6 +29,7 @@ pub mod prove;
 pub mod schema;
 mod shape;
 pub mod shared;
+pub mod signals;
 pub mod snowplow;
 pub mod source;
 pub mod span;

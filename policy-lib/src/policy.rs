@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::action::{Action, Generalize, Preference};
+use crate::consent::{AudienceNo, Audiences, Strings};
 use crate::encoding::Encoding;
 use crate::export::Export;
 use crate::format::Format;
@@ -24,6 +25,8 @@ pub struct Policy {
     pub(crate) contracts: Vec<Contract>,
     pub(crate) purposes: Vec<Purpose>,
     pub(crate) destinations: Vec<Destination>,
+    pub(crate) audiences: Audiences,
+    pub(crate) strings: Strings,
     pub(crate) rules: Vec<Rule>,
     pub(crate) exports: Vec<Export>,
     /// Jurisdictions that some purpose or rule names; the first is `default`.
@@ -326,6 +329,29 @@ pub enum OptOut {
     GppSharing,
     /// A GPP section's targeted advertising opt-out.
     GppTargeted,
+    /// A GPP section's opt-out of processing sensitive data of some kind.
+    GppSensitive,
+    /// Do Not Track.
+    Dnt,
+    /// Apple's App Tracking Transparency, in any state but authorized.
+    Att,
+    /// Snowplow's request not to be identified.
+    SpAnonymous,
+}
+
+impl OptOut {
+    /// Whether it is about selling and sharing, so that it binds third parties
+    /// alone unless the purpose says otherwise.
+    #[must_use]
+    pub const fn binds_third_parties_only(self) -> bool {
+        matches!(self, Self::Gpc) || self.is_gpp()
+    }
+
+    /// Whether it stands in a GPP string.
+    #[must_use]
+    pub const fn is_gpp(self) -> bool {
+        matches!(self, Self::GppSale | Self::GppSharing | Self::GppTargeted | Self::GppSensitive)
+    }
 }
 
 /// Why data is processed.
@@ -360,6 +386,8 @@ pub struct Destination {
     pub primary: bool,
     /// Who it is.
     pub recipient: Recipient,
+    /// Whom consent signals mean by it.
+    pub audience: AudienceNo,
     /// What it may use data for.
     pub purposes: PurposeSet,
     /// Request paths that pass as they are.
@@ -396,6 +424,15 @@ pub struct Rule {
     pub(crate) ages: Option<Vec<AgeClass>>,
     /// The action; a pseudonym's domain is filled in from `for` where the rule is applied.
     pub(crate) action: Action,
+}
+
+impl Rule {
+    /// Whether the rule asks nobody's age, or drops what is a child's: then a child's fields
+    /// leave no finer than an adult's.
+    pub(crate) fn is_no_milder_to_children(&self) -> bool {
+        let Some(ages) = &self.ages else { return true };
+        self.action == Action::Drop && ages.as_slice() == [AgeClass::Child]
+    }
 }
 
 impl Policy {
@@ -445,6 +482,11 @@ impl Policy {
     }
 
     /// Every purpose with its number.
+    /// A purpose by its number, if there is one.
+    pub(crate) fn purpose(&self, number: PurposeNo) -> Option<&Purpose> {
+        self.purposes.get(usize::from(number.0))
+    }
+
     pub(crate) fn numbered_purposes(&self) -> impl Iterator<Item = (PurposeNo, &Purpose)> {
         (0..).map(PurposeNo).zip(&self.purposes)
     }

@@ -7,9 +7,14 @@
 //!
 //! Not here: opening and closing them, which is the wire format's.
 
+use crate::action::{Action, PseudonymShape};
 use crate::format::Format;
+use crate::iglu;
 use crate::path::{Origin, Path, Step};
 use crate::policy::{Field, FieldTypes, Role};
+use crate::source::ConditionSource;
+use crate::span::Spanned;
+use crate::verdict::Ruling;
 
 /// The name of self-describing data in an opened event.
 pub const EVENT: &str = "ue_pr";
@@ -49,6 +54,16 @@ pub fn condition(path: Path) -> Path {
     if path == Path::keys(&["schema"]) { Path::keys(&[EVENT, "data", "schema"]) } else { opened(path) }
 }
 
+/// What a condition on the schema of self-describing data implies: that the event is a
+/// self-describing one.
+#[must_use]
+pub fn implied(conditions: &[ConditionSource]) -> Option<ConditionSource> {
+    let asked = |path: &Path| conditions.iter().find(|(known, _)| known.value == *path);
+    let (schema, _) = asked(&Path::keys(&[EVENT, "data", "schema"]))?;
+    let kind = Path::keys(&["e"]);
+    asked(&kind).is_none().then(|| (Spanned::new(kind, schema.at.clone()), vec!["ue".to_owned()]))
+}
+
 /// Entities chosen by their schema leave with it: without one they are none.
 pub(crate) fn declare_schemas(format: Format, fields: &mut Vec<Field>) {
     if format != Format::Snowplow {
@@ -59,6 +74,21 @@ pub(crate) fn declare_schemas(format: Format, fields: &mut Vec<Field>) {
         if !fields.iter().any(|known| known.path == path) {
             fields.push(schema_field(path));
         }
+    }
+}
+
+/// Whether a field is the schema by which an entity was chosen, which no author declares.
+#[must_use]
+pub fn chooses(path: &Path) -> bool {
+    schema_of_chosen(path).is_some_and(|schema| schema == *path)
+}
+
+/// A schema by which entities at such a path are chosen, revision and addition included.
+pub(crate) fn chosen_schema(path: &Path) -> Option<String> {
+    let chosen = path.steps.iter().rev().nth(1).filter(|_| chooses(path))?;
+    match chosen {
+        Step::Where { equals, .. } => Some(iglu::whole(equals)),
+        _ => None,
     }
 }
 
@@ -87,13 +117,46 @@ fn schema_field(path: Path) -> Field {
     }
 }
 
+/// A ruling that enrichment can live with: it reads some ids as UUIDs, and refuses an
+/// event in which one is none. A pseudonym of these is a UUID where its rule names no
+/// shape. `tid` is a number of 32 bits, which no pseudonym is: it does not leave as one.
+pub(crate) fn shaped(format: Format, path: &Path, mut ruling: Ruling) -> Ruling {
+    let Action::Pseudonymize { shape, .. } = &mut ruling.action else { return ruling };
+    if format != Format::Snowplow {
+        return ruling;
+    }
+    if *path == Path::keys(&["tid"]) {
+        ruling.action = Action::Drop;
+    } else if *shape == PseudonymShape::Text && is_uuid(path) {
+        *shape = PseudonymShape::Uuid;
+    }
+    ruling
+}
+
+/// What enrichment (Transform.scala), or the entity's schema, reads as a UUID.
+fn is_uuid(path: &Path) -> bool {
+    const ENTITY_IDS: [(&str, &[&str]); 4] = [
+        ("client_session", &["userId", "sessionId", "previousSessionId", "firstEventId"]),
+        ("web_page", &["id"]),
+        ("browser_context", &["tabId"]),
+        ("screen", &["id"]),
+    ];
+    match (path.origin, path.steps.as_slice()) {
+        (Origin::Event, [Step::Key(name)]) => matches!(name.as_str(), "eid" | "sid"),
+        (Origin::Event, [.., Step::Where { equals, .. }, Step::Key(data), Step::Key(name)]) if data == "data" => {
+            let entity = equals.split('/').nth(1).filter(|_| equals.starts_with("iglu:com.snowplowanalytics."));
+            ENTITY_IDS.iter().any(|(known, ids)| entity == Some(known) && ids.contains(&name.as_str()))
+        }
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn either_spelling_is_the_same_path() {
-        let path = |written: &str| written.parse::<Path>().unwrap();
         for (written, meant) in [
             ("ue_px.data.data.email", "ue_pr.data.data.email"),
             ("ue_pr.data.data.email", "ue_pr.data.data.email"),
@@ -105,5 +168,26 @@ mod tests {
         }
         assert_eq!(condition(path("schema")), path("ue_pr.data.schema"));
         assert!(is_opened(&opened(path("cx"))) && !is_opened(&path("co.data")));
+    }
+
+    #[test]
+    fn what_enrichment_reads_as_a_uuid_stays_one() {
+        for written in [
+            "eid",
+            "sid",
+            "cx.data[schema=iglu:com.snowplowanalytics.snowplow/web_page/jsonschema/1-0-0].data.id",
+            "co.data[schema=iglu:com.snowplowanalytics.snowplow/client_session/jsonschema/1].data.userId",
+        ] {
+            assert!(is_uuid(&opened(path(written))), "{written}");
+        }
+        for written in
+            ["duid", "uid", "ue_pr.data.data.id", "$query.eid", "co.data[schema=iglu:a/web_page/jsonschema/1].data.id"]
+        {
+            assert!(!is_uuid(&opened(path(written))), "{written}");
+        }
+    }
+
+    fn path(written: &str) -> Path {
+        written.parse().unwrap()
     }
 }

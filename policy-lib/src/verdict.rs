@@ -15,6 +15,7 @@ use crate::plan::{self, Rewrite};
 use crate::policy::{
     AgeClass, Contract, ContractNo, DestinationNo, Field, PlaceNo, Policy, Purpose, PurposeNo, PurposeSet, Role, Rule,
 };
+use crate::snowplow;
 use crate::taxonomy::covers;
 
 /// Everything a verdict depends on.
@@ -309,9 +310,11 @@ impl Policy {
             return None;
         }
         let at = Circumstances { contract: key.contract, destination, place: key.place, age: key.age };
-        let fields = &self.contract(key.contract).fields;
+        let contract = self.contract(key.contract);
+        let fields = &contract.fields;
+        let ruled = |field: &Field| self.ruling_on(field.category.as_deref(), field.role, purposes, at);
         let rulings: Vec<_> =
-            fields.iter().map(|field| self.ruling_on(field.category.as_deref(), field.role, purposes, at)).collect();
+            fields.iter().map(|field| snowplow::shaped(contract.format, &field.path, ruled(field))).collect();
         let key_rulings: Vec<_> = fields.iter().map(|field| self.key_ruling(field, purposes, at)).collect();
         let rewrite = plan::of_event(fields, &rulings, &key_rulings);
         // An event of which nothing may leave does not go there, and is not counted as if it did.

@@ -1,6 +1,8 @@
 //! Who is bound by whose refusal, and what a store, a signal and silence make of consent.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::borrow::Cow;
+
 use privet_json::{Index, Limits};
 use privet_policy::Policy;
 use privet_policy::batch::{self, Batch, Group};
@@ -58,19 +60,23 @@ fn policy() -> Policy {
 #[derive(Default)]
 struct Around {
     headers: Vec<(&'static str, &'static str)>,
-    query: Vec<&'static str>,
-    cookies: Vec<&'static str>,
+    query: Vec<(&'static str, &'static str)>,
+    cookies: Vec<(&'static str, &'static str)>,
+}
+
+fn values<'a>(all: &[(&str, &'a str)], name: &str) -> Vec<Cow<'a, str>> {
+    all.iter().filter(|(known, _)| *known == name).map(|(_, value)| Cow::Borrowed(*value)).collect()
 }
 
 impl RequestFacts for Around {
     fn header(&self, name: &str) -> Vec<&str> {
         self.headers.iter().filter(|(known, _)| *known == name).map(|(_, value)| *value).collect()
     }
-    fn has_query(&self, name: &str) -> bool {
-        self.query.contains(&name)
+    fn query(&self, name: &str) -> Vec<Cow<'_, str>> {
+        values(&self.query, name)
     }
-    fn has_cookie(&self, name: &str) -> bool {
-        self.cookies.contains(&name)
+    fn cookie(&self, name: &str) -> Vec<Cow<'_, str>> {
+        values(&self.cookies, name)
     }
 }
 
@@ -131,14 +137,17 @@ impl<'a> Asked<'a> {
     }
 
     fn decisions(&self) -> Vec<Decision> {
-        let policy = policy();
+        self.decisions_by(&policy())
+    }
+
+    fn decisions_by(&self, policy: &Policy) -> Vec<Decision> {
         let (mut index, mut other) = (Index::new(), Index::new());
         let root = index.read(self.events.as_bytes(), &Limits::default()).unwrap();
         let shared = other.read(self.shared.as_bytes(), &Limits::default()).unwrap();
         let around = batch::Around::of([Some(other.node(self.shared.as_bytes(), shared)), None, None]);
         let events: Vec<_> = index.node(self.events.as_bytes(), root).elements().collect();
         decide(
-            &policy,
+            policy,
             &Batch {
                 format: policy.contracts()[0].format,
                 events: &events,
@@ -151,6 +160,7 @@ impl<'a> Asked<'a> {
                 age: self.age,
                 stored: self.stored,
                 memory: self.memory,
+                faults: &|_| {},
             },
         )
     }
@@ -238,8 +248,8 @@ fn a_signal_that_cannot_be_read_is_unavailable_and_one_that_is_not_there_absent(
     let silent = r#"[{"type":"view","id":"1"}]"#;
     let state = |query: &[&'static str], cookies: &[&'static str]| {
         let mut asked = Asked::of(silent);
-        asked.around.query = query.to_vec();
-        asked.around.cookies = cookies.to_vec();
+        asked.around.query = query.iter().map(|name| (*name, "unreadable")).collect();
+        asked.around.cookies = cookies.iter().map(|name| (*name, "unreadable")).collect();
         asked.state()
     };
     assert_eq!(state(&[], &[]), Consent::Absent);
@@ -347,4 +357,65 @@ fn an_age_that_may_be_a_child_s_is_one() {
     }
     assert_eq!(age(r#","age":9"#, AgeClass::Adult), AgeClass::Child, "whoever says so is believed");
     assert_eq!(age(r#","age":30"#, AgeClass::Child), AgeClass::Child);
+}
+
+/// Knows how old somebody is, or does not answer.
+struct Ages(Result<Option<AgeClass>, StoreUnavailable>);
+
+impl StoredDecisions for Ages {
+    fn is_empty(&self) -> bool {
+        false
+    }
+    fn recall(&self, _: &str, _: &mut dyn FnMut(PurposeNo, Stored)) -> Result<(), StoreUnavailable> {
+        self.0.map(|_| ())
+    }
+    fn recall_with_age(
+        &self,
+        _: &str,
+        _: &mut dyn FnMut(PurposeNo, Stored),
+    ) -> Result<Option<AgeClass>, StoreUnavailable> {
+        self.0
+    }
+}
+
+#[test]
+fn a_stored_age_counts_where_the_event_tells_none() {
+    let leaves = |event: &str, known, stored: &Ages| {
+        let mut asked = Asked::of(event);
+        (asked.place, asked.age, asked.stored) = ("us", known, stored);
+        asked.leave() == [true]
+    };
+    let (silent, grown) = (r#"[{"type":"view","id":"1"}]"#, r#"[{"type":"view","id":"1","age":30}]"#);
+    let (child, adult) = (Ages(Ok(Some(AgeClass::Child))), Ages(Ok(Some(AgeClass::Adult))));
+    assert!(leaves(silent, AgeClass::Unknown, &adult));
+    assert!(leaves(silent, AgeClass::Unknown, &Ages(Ok(None))));
+    assert!(!leaves(silent, AgeClass::Unknown, &child));
+    assert!(leaves(silent, AgeClass::Adult, &child), "it was said from outside");
+    assert!(leaves(grown, AgeClass::Unknown, &child), "the event tells it");
+}
+
+#[test]
+fn a_store_that_does_not_answer_may_hide_a_child() {
+    let necessary = POLICY.replace("basis: consent", "basis: contract");
+    let for_adults = necessary.replace("jurisdictions:", "ages: [adult]\njurisdictions:");
+    let for_children = |data: &str, action: &str| {
+        let rule = "apiVersion: privet.dev/v1alpha1\nkind: Rule\nmetadata: {name: children}\nfor: [analytics.reporting]\nages: [child]\n";
+        format!("{necessary}---\n{rule}data: [{data}]\naction: {action}\n")
+    };
+    let leaves = |policy: &str, stored: &Ages| {
+        let files = [SourceFile { name: "policy.yaml".to_owned(), text: policy.to_owned() }];
+        let compiled = privet_policy::compile(&files);
+        let policy = compiled.policy.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
+        let mut asked = Asked::of(r#"[{"type":"view","id":"1"}]"#);
+        (asked.age, asked.stored) = (AgeClass::Unknown, stored);
+        let outcome = asked.decisions_by(&policy).pop().unwrap().outcome;
+        matches!(outcome, Outcome::Ruled(verdict) if verdict.treatments.iter().any(Option::is_some))
+    };
+    let (silent, fails) = (Ages(Ok(None)), Ages(Err(StoreUnavailable)));
+    assert!(leaves(&necessary, &silent) && leaves(&necessary, &fails), "nobody's age matters");
+    assert!(leaves(&for_adults, &silent) && !leaves(&for_adults, &fails));
+    let harder = for_children("user.behavior", "drop");
+    assert!(leaves(&harder, &silent) && leaves(&harder, &fails));
+    let milder = for_children("user.behavior", "keep");
+    assert!(leaves(&milder, &silent) && !leaves(&milder, &fails));
 }

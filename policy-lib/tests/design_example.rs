@@ -9,6 +9,7 @@ use privet_policy::decide::{Decision, Outcome, decide};
 use privet_policy::diagnostic::SourceFile;
 use privet_policy::format::Format;
 use privet_policy::policy::{AgeClass, DestinationNo, PlaceNo, Policy, PurposeNo};
+use std::borrow::Cow;
 
 struct Bare;
 
@@ -16,11 +17,11 @@ impl RequestFacts for Bare {
     fn header(&self, _: &str) -> Vec<&str> {
         Vec::new()
     }
-    fn has_query(&self, _: &str) -> bool {
-        false
+    fn query(&self, _: &str) -> Vec<Cow<'_, str>> {
+        Vec::new()
     }
-    fn has_cookie(&self, _: &str) -> bool {
-        false
+    fn cookie(&self, _: &str) -> Vec<Cow<'_, str>> {
+        Vec::new()
     }
 }
 
@@ -47,6 +48,7 @@ fn decided(policy: &Policy, event: &str, place: &str) -> Decision {
         age: AgeClass::Unknown,
         stored: &NothingStored,
         memory: Memory::Lasting,
+        faults: &|_| {},
     };
     decide(policy, &batch).pop().unwrap()
 }

@@ -11,6 +11,7 @@ use privet_policy::diagnostic::SourceFile;
 use privet_policy::exposure::exposure;
 use privet_policy::policy::{AgeClass, Policy};
 use privet_policy::prove::{Question, prove};
+use std::borrow::Cow;
 
 const POLICY: &str = r#"
 apiVersion: privet.dev/v1alpha1
@@ -153,11 +154,11 @@ impl RequestFacts for Gpc {
     fn header(&self, name: &str) -> Vec<&str> {
         if name == "sec-gpc" { vec![self.0] } else { Vec::new() }
     }
-    fn has_query(&self, _: &str) -> bool {
-        false
+    fn query(&self, _: &str) -> Vec<Cow<'_, str>> {
+        Vec::new()
     }
-    fn has_cookie(&self, _: &str) -> bool {
-        false
+    fn cookie(&self, _: &str) -> Vec<Cow<'_, str>> {
+        Vec::new()
     }
 }
 
@@ -187,6 +188,7 @@ fn an_opt_out_signal_binds_third_parties_and_others_only_where_it_is_to_bind_eve
             age: AgeClass::Adult,
             stored: &NothingStored,
             memory: Memory::Lasting,
+            faults: &|_| {},
         };
         let decision = decide(&policy, &batch).pop().unwrap();
         let Outcome::Ruled(verdict) = &decision.outcome else { panic!("it follows a contract") };

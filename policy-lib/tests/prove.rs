@@ -1,6 +1,7 @@
 //! What `prove` says, against every request that there is.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -89,11 +90,11 @@ impl RequestFacts for Headers {
     fn header(&self, name: &str) -> Vec<&str> {
         self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
     }
-    fn has_query(&self, _: &str) -> bool {
-        false
+    fn query(&self, _: &str) -> Vec<Cow<'_, str>> {
+        Vec::new()
     }
-    fn has_cookie(&self, _: &str) -> bool {
-        false
+    fn cookie(&self, _: &str) -> Vec<Cow<'_, str>> {
+        Vec::new()
     }
 }
 
@@ -112,6 +113,7 @@ fn decided(policy: &Policy, event: &str, headers: &Headers, place: &str, age: Ag
         age,
         stored: &NothingStored,
         memory: Memory::Lasting,
+        faults: &|_| {},
     };
     decide(policy, &batch).pop().unwrap()
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::consent::desk;
 use crate::metrics::Metrics;
 use crate::shadow::Board;
 use crate::tasks::TaskSet;
@@ -178,6 +179,8 @@ pub struct Pages {
     pub metrics: Arc<Metrics>,
     /// What `/v1/shadow` tells.
     pub shadow: Arc<Board>,
+    /// Who answers below `/v1/consent/` and `/v1/subject/`.
+    pub consent: Arc<desk::Place>,
     /// Tells whether the heart stands still.
     pub clock: Arc<dyn Clock>,
 }
@@ -261,9 +264,8 @@ async fn serve(socket: TcpListener, side: Side, pages: Pages, tasks: TaskSet) {
         };
         let pages = pages.clone();
         tasks.spawn(async move {
-            let service = service_fn(|request: Request<Incoming>| {
-                std::future::ready(Ok::<_, Infallible>(pages.answer(side, request.method(), request.uri().path())))
-            });
+            let service =
+                service_fn(async |request: Request<Incoming>| Ok::<_, Infallible>(pages.answer(side, request).await));
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(Duration::from_secs(10))
@@ -276,7 +278,29 @@ async fn serve(socket: TcpListener, side: Side, pages: Pages, tasks: TaskSet) {
 }
 
 impl Pages {
-    fn answer(&self, side: Side, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    async fn answer(&self, side: Side, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path();
+        if matches!(side, Side::Admin) && (path.starts_with("/v1/consent/") || path.starts_with("/v1/subject/")) {
+            return self.at_the_desk(request).await;
+        }
+        self.read(side, request.method(), path)
+    }
+
+    async fn at_the_desk(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.method() != Method::POST {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "POST only\n");
+        }
+        let (head, body) = request.into_parts();
+        let Ok(body) = Limited::new(body, desk::BODY_BYTES_MAX).collect().await else {
+            return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or was not sent whole\n");
+        };
+        let (status, answer) = self.consent.answer(head.uri.path(), &head.headers, &body.to_bytes()).await;
+        let mut response = page(status, "application/json", format!("{answer:#}\n").into());
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+
+    fn read(&self, side: Side, method: &Method, path: &str) -> Response<Full<Bytes>> {
         if method != Method::GET && method != Method::HEAD {
             return text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
         }
@@ -338,6 +362,7 @@ mod tests {
             health: Arc::clone(&health),
             metrics: Arc::default(),
             shadow: Arc::default(),
+            consent: Arc::default(),
             clock: Arc::new(SystemClock::default()),
         };
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -391,5 +416,7 @@ mod tests {
         assert!(get(admin.metrics_address, "/readyz").starts_with("HTTP/1.1 404"));
         assert!(get(admin.metrics_address, "/v1/shadow").starts_with("HTTP/1.1 404"));
         assert!(get(admin.admin_address, "/v1/shadow").contains("no policy is in shadow"));
+        assert!(get(admin.admin_address, "/v1/consent/get").starts_with("HTTP/1.1 405"));
+        assert!(get(admin.metrics_address, "/v1/consent/get").starts_with("HTTP/1.1 404"));
     }
 }

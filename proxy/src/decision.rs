@@ -153,8 +153,8 @@ impl Shown<'_> {
             let there = match field.path.origin {
                 Origin::Event => false,
                 Origin::Header => raw.headers.contains_key(name.as_str()),
-                Origin::Query => around.has_query(name),
-                Origin::Cookie => around.has_cookie(name),
+                Origin::Query => !around.query(name).is_empty(),
+                Origin::Cookie => !around.cookie(name).is_empty(),
                 Origin::PathSegment => segment(&raw.target, name).is_some(),
             };
             if there {

@@ -23,6 +23,7 @@ use crate::accept::{self, Carry, Held};
 use crate::audit::{
     Arrival, CannotRecord, ClassNo, Delivery as Fate, DestNo, ListenerNo, PolicyNo, Recorder, RefusedAs, Tally,
 };
+use crate::consent::{Answers, ConsentStore, SubjectKey};
 use crate::contained::{Panicked, contained};
 use crate::decide::{Surroundings, decide};
 use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_hint};
@@ -47,6 +48,7 @@ pub struct Line {
     recorder: Recorder,
     exports: ArcSwapOption<ExportLine>,
     refusals: WireRefusals,
+    consent: Option<ConsentStore>,
     metrics: Arc<Metrics>,
     limits: DecodeLimits,
     listeners: RwLock<HashMap<String, ListenerNo>>,
@@ -106,12 +108,24 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
+/// What becomes of the events of a request.
+struct Decided {
+    decisions: Vec<Decision>,
+    /// The policy in shadow, where there is one, and what would become of them by it.
+    shadow: Option<(Arc<Shadow>, Judged)>,
+}
+
+/// How often a request asks the store at most: what was in memory may be gone when the answers come.
+const PASSES_MAX: usize = 3;
+
 /// What a line is made of.
 pub struct Parts {
     /// The enforcement log.
     pub recorder: Recorder,
     /// What is remembered of refusals.
     pub refusals: WireRefusals,
+    /// What is stored of earlier decisions.
+    pub consent: Option<ConsentStore>,
     /// Where things are counted.
     pub metrics: Arc<Metrics>,
     /// Bounds on one request.
@@ -127,6 +141,7 @@ impl Line {
             recorder: parts.recorder,
             exports: ArcSwapOption::empty(),
             refusals: parts.refusals,
+            consent: parts.consent,
             metrics: parts.metrics,
             limits: parts.limits,
             listeners: RwLock::default(),
@@ -149,6 +164,12 @@ impl Line {
         self.exports.store(Some(exports));
     }
 
+    /// What is remembered of refusals on the wire, in this process alone.
+    #[must_use]
+    pub const fn refusals(&self) -> &WireRefusals {
+        &self.refusals
+    }
+
     /// The export line, if there is one.
     #[must_use]
     pub fn exports(&self) -> Option<Arc<ExportLine>> {
@@ -165,7 +186,7 @@ impl Line {
     /// One record and one commit a request, however many events it holds.
     async fn take(&self, raw: &RawRequest, room: Held<'_>, arrival: &mut Arrival) -> Result<Response<Bytes>, Stopped> {
         let in_force = self.in_force.load_full().ok_or_else(|| Stopped::unready(raw, Unready::Policy))?;
-        let (_room, format, minimized, tally) = match self.minimize(&in_force, raw, room, arrival) {
+        let (_room, format, minimized, tally) = match self.minimize(&in_force, raw, room, arrival).await {
             Ok(minimized) => minimized,
             Err(stopped) => match pass(&in_force.enforcement, raw, &stopped.refusal) {
                 Some(passing) => return self.pass(&in_force, raw, passing, arrival).await,
@@ -206,67 +227,143 @@ impl Line {
         Err(Stopped::undelivered(format))
     }
 
-    /// Decode, decide and transform: from bytes to what may leave, without waiting for anything.
-    ///
-    /// What may leave waits in memory for its collector, so it is paid for before
-    /// anything is counted: a refused client comes again, and counts once.
-    fn minimize<'a>(
+    /// Decode, decide and transform: from bytes to what may leave. Waits for nothing, or
+    /// a bounded time for what is stored of people nobody asked about lately.
+    async fn minimize<'a>(
         &self,
         in_force: &InForce,
         raw: &RawRequest,
         mut room: Held<'a>,
         arrival: &mut Arrival,
     ) -> Result<(Held<'a>, Format, Minimized, Tally), Stopped> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let decoded = decode(raw, &self.limits, scratch).map_err(|refusal| Stopped::by_decode(raw, refusal))?;
-            arrival.decoded(decoded.event_count() as u64);
-            let shadow = in_force.shadow.load();
-            let (decisions, judged) = self.decide(in_force, shadow.as_deref(), raw, &decoded);
-            let minimized = transform(&in_force.enforcement, raw, &decoded, &decisions);
-            let format = decoded.format;
-            if !room.grow(minimized.bytes().saturating_sub(room.bytes())) {
-                scratch.reclaim(decoded);
-                return Err(Stopped::overloaded(format));
-            }
-            self.observe(in_force, &decoded, &decisions);
-            self.metrics.fields_undeclared.increment(u64::from(minimized.undeclared));
-            let tally = self.tally(in_force, &decoded, &decisions, &minimized);
-            if let (Some(shadow), Some(judged)) = (&*shadow, &judged) {
-                shadow.count(&decisions, judged);
-            }
-            scratch.reclaim(decoded);
-            let tally = tally.map_err(|error| self.unrecorded(format, error))?;
-            Ok((room, format, minimized, tally))
-        })
+        let decoded = SCRATCH
+            .with_borrow_mut(|scratch| decode(raw, &self.limits, scratch))
+            .map_err(|refusal| Stopped::by_decode(raw, refusal))?;
+        arrival.decoded(decoded.event_count() as u64);
+        let minimized = match self.decide(in_force, raw, &decoded, &mut room).await {
+            Ok(decided) => self.minimize_decided(in_force, raw, &decoded, &decided, &mut room),
+            Err(stopped) => Err(stopped),
+        };
+        let format = decoded.format;
+        SCRATCH.with_borrow_mut(|scratch| scratch.reclaim(decoded));
+        minimized.map(|(minimized, tally)| (room, format, minimized, tally))
+    }
+
+    /// What may leave waits in memory for its collector, so it is paid for before
+    /// anything is counted: a refused client comes again, and counts once.
+    fn minimize_decided(
+        &self,
+        in_force: &InForce,
+        raw: &RawRequest,
+        decoded: &Decoded,
+        Decided { decisions, shadow }: &Decided,
+        room: &mut Held<'_>,
+    ) -> Result<(Minimized, Tally), Stopped> {
+        let minimized = transform(&in_force.enforcement, raw, decoded, decisions);
+        if !room.grow(minimized.bytes().saturating_sub(room.bytes())) {
+            return Err(Stopped::overloaded(decoded.format));
+        }
+        self.observe(in_force, decoded, decisions);
+        self.metrics.fields_undeclared.increment(u64::from(minimized.undeclared));
+        let tally = self.tally(in_force, decoded, decisions, &minimized);
+        if let Some((shadow, judged)) = shadow {
+            shadow.count(decisions, judged);
+        }
+        let tally = tally.map_err(|error| self.unrecorded(decoded.format, error))?;
+        Ok((minimized, tally))
     }
 
     /// What becomes of every event, and what would become of it by the policy in shadow.
     ///
-    /// Both judge on what was refused before this request, and only the refusals that
-    /// the enforced one knows are remembered.
-    fn decide(
+    /// A decision is a pure function of what is known, so it is made again once more is
+    /// known. What people refuse here is remembered whatever becomes of the request.
+    async fn decide(
         &self,
         in_force: &InForce,
-        shadow: Option<&Shadow>,
         raw: &RawRequest,
         decoded: &Decoded,
-    ) -> (Vec<Decision>, Option<Judged>) {
-        let policy = &in_force.enforcement.policy;
-        let decisions = self.decide_by(policy, raw, decoded);
-        let judged = shadow.map(|shadow| shadow.judge(|policy| self.decide_by(policy, raw, decoded)));
-        for refusal in decisions.iter().filter_map(|decision| decision.refusal.as_deref()) {
-            if !self.refusals.remember(policy, raw.peer, refusal, raw.received_at.as_millisecond()) {
-                self.metrics.refusals_not_remembered.increment(1);
+        room: &mut Held<'_>,
+    ) -> Result<Decided, Stopped> {
+        let mut answers = Answers::default();
+        let (mut decided, mut missed) = self.decide_knowing(in_force, raw, decoded, &answers);
+        if let (Some(store), false) = (&self.consent, missed.is_empty()) {
+            let until = store.patience();
+            // The body waits in memory as long as the answer does.
+            let enough = room.grow(decoded.body.len().saturating_sub(room.bytes()));
+            for _ in 0..if enough { PASSES_MAX } else { 0 } {
+                store.ask(missed, &mut answers, until).await;
+                (decided, missed) = self.decide_knowing(in_force, raw, decoded, &answers);
+                if missed.is_empty() {
+                    break;
+                }
+            }
+            if !enough {
+                self.remember(in_force, raw, &decided);
+                return Err(Stopped::overloaded(decoded.format));
             }
         }
-        (decisions, judged)
+        self.remember(in_force, raw, &decided);
+        Ok(decided)
     }
 
-    fn decide_by(&self, policy: &Policy, raw: &RawRequest, decoded: &Decoded) -> Vec<Decision> {
-        let stored = self.refusals.under(policy);
-        let around =
-            Surroundings { stored: &stored, memory: Memory::Forgetful, jurisdiction: None, age: AgeClass::Unknown };
-        decide(policy, raw, decoded, &around)
+    /// Both policies judge on what was refused before this request. Gives the subjects, too, that
+    /// the store has to be asked about; as long as there are any, they count as unavailable.
+    fn decide_knowing(
+        &self,
+        in_force: &InForce,
+        raw: &RawRequest,
+        decoded: &Decoded,
+        answers: &Answers,
+    ) -> (Decided, Vec<SubjectKey>) {
+        let mut missed = Vec::new();
+        let mut by = |policy: &Policy| {
+            let (decisions, more) = self.decide_by(policy, raw, decoded, answers);
+            missed.extend(more);
+            decisions
+        };
+        let decisions = by(&in_force.enforcement.policy);
+        let shadow = in_force.shadow.load_full().map(|shadow| {
+            let judged = shadow.judge(&mut by);
+            (shadow, judged)
+        });
+        (Decided { decisions, shadow }, missed)
+    }
+
+    fn decide_by(
+        &self,
+        policy: &Policy,
+        raw: &RawRequest,
+        decoded: &Decoded,
+        answers: &Answers,
+    ) -> (Vec<Decision>, Vec<SubjectKey>) {
+        let remembered = self.refusals.under(policy);
+        let faults = |fault| self.metrics.signals_unreadable.count(fault);
+        let around = |stored, memory| Surroundings {
+            stored,
+            memory,
+            faults: &faults,
+            jurisdiction: None,
+            age: AgeClass::Unknown,
+        };
+        let Some(store) = &self.consent else {
+            return (decide(policy, raw, decoded, &around(&remembered, Memory::Forgetful)), Vec::new());
+        };
+        let stored = store.recollection(policy, remembered, answers);
+        let decisions = decide(policy, raw, decoded, &around(&stored, store.memory()));
+        (decisions, stored.missed())
+    }
+
+    /// Only the refusals that the enforced policy knows are remembered.
+    fn remember(&self, in_force: &InForce, raw: &RawRequest, decided: &Decided) {
+        let policy = &in_force.enforcement.policy;
+        let at_ms = raw.received_at.as_millisecond();
+        for refusal in decided.decisions.iter().filter_map(|decision| decision.refusal.as_deref()) {
+            if !self.refusals.remember(policy, raw.peer, refusal, at_ms) {
+                self.metrics.refusals_not_remembered.increment(1);
+            } else if let Some(store) = &self.consent {
+                store.keep(policy, refusal, at_ms);
+            }
+        }
     }
 
     /// Shows permitted events to the export line.

@@ -7,12 +7,14 @@
 //!
 //! Not here: serving them over HTTP; that is [`crate::admin`].
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use metrics::{Counter, Gauge, Histogram, Key, Label as Pair, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use privet_audit_log::record::RefusalReason;
+use privet_policy::consent::Fault;
 
 /// A closed set of label values.
 pub trait Label: Copy + 'static {
@@ -44,6 +46,40 @@ macro_rules! label {
             }
         }
     };
+}
+
+label! {
+    /// How an event's question to the consent store was answered.
+    ConsentLookup as "answer" {
+        /// From memory, without waiting.
+        Cached = "cached",
+        /// By the store.
+        Stored = "stored",
+        /// Not, or not in time.
+        Unavailable = "unavailable",
+        /// Not asked: the request has too many subjects.
+        TooMany = "too_many",
+    }
+}
+
+label! {
+    /// Why the consent store did not answer.
+    ConsentFailure as "reason" {
+        /// It took too long.
+        TimedOut = "timed_out",
+        /// It cannot be reached, or the connection ended.
+        Connection = "connection",
+        /// It takes nobody new.
+        Full = "full",
+        /// It holds something that is no record.
+        Unreadable = "unreadable",
+        /// It was let alone after several failures.
+        Resting = "resting",
+        /// It is not known to be ours.
+        Locked = "locked",
+        /// It said that it cannot.
+        Failed = "failed",
+    }
 }
 
 label! {
@@ -236,6 +272,35 @@ impl<L: Label> Gauges<L> {
     }
 }
 
+/// One counter for each kind of signal and reason that occurred: both come from
+/// lists in the code, so no sender can add a series.
+pub struct SignalFaults {
+    recorder: PrometheusRecorder,
+    known: RwLock<HashMap<Fault, Counter>>,
+}
+
+impl SignalFaults {
+    const NAME: &'static str = "privet_signals_unreadable_total";
+
+    fn new(recorder: PrometheusRecorder) -> Self {
+        let question = "consent signals that were there and could not be relied on: is a consent platform misbehaving?";
+        recorder.describe_counter(Self::NAME.into(), Some(Unit::Count), question.into());
+        Self { recorder, known: RwLock::default() }
+    }
+
+    /// Counts one.
+    pub fn count(&self, fault: Fault) {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&fault).cloned();
+        let counter = known.unwrap_or_else(|| {
+            let labels = vec![Pair::new("signal", fault.signal.name()), Pair::new("reason", fault.reason)];
+            let counter = self.recorder.register_counter(&Key::from_parts(Self::NAME, labels), &METADATA);
+            self.known.write().unwrap_or_else(PoisonError::into_inner).insert(fault, counter.clone());
+            counter
+        });
+        counter.increment(1);
+    }
+}
+
 /// Something that sets gauges just before they are read.
 type Sampler = Box<dyn Fn() + Send + Sync>;
 
@@ -257,6 +322,22 @@ pub struct Metrics {
     pub fields_undeclared: Counter,
     /// Refusals that were enforced and not remembered, their source sending too many at once.
     pub refusals_not_remembered: Counter,
+    /// Consent signals that were there and could not be relied on: is a consent platform misbehaving?
+    pub signals_unreadable: SignalFaults,
+    /// Refusals on the wire that were written to the consent store.
+    pub refusals_stored: Counter,
+    /// Refusals on the wire that were not written: were they remembered by this pod alone?
+    pub refusals_not_stored: Counter,
+    /// Questions of events to the consent store, one a subject, by how they were answered.
+    pub consent_lookups: Counters<ConsentLookup>,
+    /// Questions that the consent store did not answer, by why.
+    pub consent_failures: Counters<ConsentFailure>,
+    /// Seconds the consent store took to answer or to fail: does it slow us down?
+    pub consent_seconds: Histogram,
+    /// 1 while the consent store is let alone after several failures.
+    pub consent_resting: Gauge,
+    /// 1 while changes of the consent store are heard: does a withdrawal arrive in time?
+    pub consent_heard: Gauge,
     /// Purposes that would permit by silence and are treated as opt-in, for want of a shared consent store.
     pub purposes_without_memory: Gauge,
     /// Requests that panicked and failed alone: is there a fault in privet?
@@ -350,6 +431,41 @@ impl Metrics {
                 Unit::Count,
                 "refusals enforced and not remembered, their source sending too many at once: is someone flooding the memory?",
             ),
+            refusals_stored: declare.counter(
+                "privet_refusals_stored_total",
+                Unit::Count,
+                "subjects whose refusals on the wire were written to the consent store: are they remembered?",
+            ),
+            refusals_not_stored: declare.counter(
+                "privet_refusals_not_stored_total",
+                Unit::Count,
+                "subjects whose refusals were not written to the consent store: is it full, or down for too long?",
+            ),
+            consent_lookups: declare.counters(
+                "privet_consent_lookups_total",
+                Unit::Count,
+                "subjects that events asked the consent store about: does the store answer?",
+            ),
+            consent_failures: declare.counters(
+                "privet_consent_failures_total",
+                Unit::Count,
+                "questions the consent store did not answer: why are events treated as unavailable?",
+            ),
+            consent_seconds: declare.histogram(
+                "privet_consent_store_seconds",
+                Unit::Seconds,
+                "from asking the consent store to its answer or failure: does it slow us down?",
+            ),
+            consent_resting: declare.gauge(
+                "privet_consent_store_resting",
+                Unit::Count,
+                "1 while the consent store is let alone after several failures: is it down?",
+            ),
+            consent_heard: declare.gauge(
+                "privet_consent_store_heard",
+                Unit::Count,
+                "1 while changes of the consent store are heard: does a withdrawal arrive in time?",
+            ),
             fields_undeclared: declare.counter(
                 "privet_fields_undeclared_total",
                 Unit::Count,
@@ -429,6 +545,7 @@ impl Metrics {
                 "1 while the enforcement log can be written: are we refusing for lack of a log?",
             ),
             handle: recorder.handle(),
+            signals_unreadable: SignalFaults::new(recorder),
             samplers: Mutex::new(Vec::new()),
         };
         metrics.log_writable.set(1.0);

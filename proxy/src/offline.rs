@@ -88,6 +88,7 @@ pub fn think(enforcement: &Enforcement, question: &Question, scratch: &mut Scrat
     let around = Surroundings {
         stored: &question.stored,
         memory: Memory::Lasting,
+        faults: &|_| {},
         jurisdiction: question.jurisdiction.as_deref(),
         age: question.age,
     };

@@ -20,6 +20,7 @@ use crate::accept::{Carry, Door, Parts, Shell};
 use crate::admin::{self, Admin, BEAT_EVERY, Health, Pages};
 use crate::clock::Clock;
 use crate::config::{Config, Drain, Listener, Tls};
+use crate::consent::desk;
 use crate::forward::Client;
 use crate::metrics::{Metrics, Reloaded};
 use crate::reload::{self, Place, Source, Timing, Watch, contents_digest};
@@ -35,6 +36,8 @@ pub struct Foundation {
     pub metrics: Arc<Metrics>,
     /// What there is to see of a policy in shadow.
     pub shadow: Arc<Board>,
+    /// Where decisions are read and changed.
+    pub consent: Arc<desk::Place>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Owns the requests under way and the copies; the drain waits for them.
@@ -84,12 +87,13 @@ impl Foundation {
     /// [`StartError`] when an address or an identity cannot be used.
     pub fn lay(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let (health, metrics) = (Arc::new(Health::default()), Arc::new(Metrics::new()));
-        let shadow = Arc::new(Board::default());
+        let (shadow, consent) = (Arc::new(Board::default()), Arc::new(desk::Place::default()));
         health.beat(clock.monotonic());
         let pages = Pages {
             health: Arc::clone(&health),
             metrics: Arc::clone(&metrics),
             shadow: Arc::clone(&shadow),
+            consent: Arc::clone(&consent),
             clock: Arc::clone(&clock),
         };
         let admin = admin::start(config.admin, config.metrics, pages).map_err(StartError::Admin)?;
@@ -100,6 +104,7 @@ impl Foundation {
             health,
             metrics,
             shadow,
+            consent,
             clock,
             tasks,
             background: TaskSet::new(),

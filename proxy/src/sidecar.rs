@@ -11,12 +11,15 @@ use std::time::Duration;
 
 use privet_audit_log::record::PolicyRefused;
 use privet_audit_log::{Durability, Settings};
+use privet_policy::consent::Memory;
 use privet_policy::policy::Policy;
 
 use crate::admin::Health;
 use crate::audit::Recorder;
 use crate::clock::Clock;
 use crate::config::{self, Config, Signatures};
+use crate::consent::desk::Desk;
+use crate::consent::{CannotOpen, ConsentStore, Ground};
 use crate::decode::DecodeLimits;
 use crate::export::{self, ExportLine, Plan, PolicyChange};
 use crate::forward::{Client, Destination, Upstreams};
@@ -37,6 +40,9 @@ pub enum CannotAssemble {
     /// The enforcement log cannot be opened.
     #[error("cannot open the enforcement log")]
     Log(#[from] privet_audit_log::OpenError),
+    /// The consent store cannot be opened.
+    #[error("cannot set up the consent store")]
+    Consent(#[from] CannotOpen),
 }
 
 /// The line and what loads policies into it.
@@ -45,6 +51,7 @@ pub struct Sidecar {
     pub line: Arc<Line>,
     /// The log it records in.
     pub recorder: Recorder,
+    consent: ConsentStore,
     loader: Arc<Loader>,
 }
 
@@ -59,9 +66,16 @@ impl Sidecar {
         tracing::info!(incarnation = recovered.incarnation, "enforcement log open");
         let before = recovered.policy.filter(|_| config.signatures.is_some());
         let before = before.and_then(|digest| in_force_before(&config.log.directory, &digest));
+        let ground = Ground {
+            health: Arc::clone(&foundation.health),
+            metrics: Arc::clone(&foundation.metrics),
+            clock: Arc::clone(&foundation.clock),
+        };
+        let consent = ConsentStore::open(&config.consent, ground)?;
         let line = Arc::new(Line::new(Parts {
             recorder: recorder.clone(),
             refusals: WireRefusals::default(),
+            consent: Some(consent.clone()),
             metrics: Arc::clone(&foundation.metrics),
             limits: DecodeLimits {
                 body_bytes_max: config.limits.decoded_bytes_max,
@@ -69,6 +83,10 @@ impl Sidecar {
                 ..DecodeLimits::default()
             },
         }));
+        if let Some(token_file) = &config.consent.token_file {
+            let (store, clock) = (consent.clone(), Arc::clone(&foundation.clock));
+            foundation.consent.open(Desk::new(store, Arc::clone(&line), clock, token_file)?);
+        }
         let exports = export::Settings {
             ledger: config.exports_directory.join("ledger.redb"),
             output: config.exports_directory.clone(),
@@ -87,10 +105,11 @@ impl Sidecar {
             board: Arc::clone(&foundation.shadow),
             clock: Arc::clone(&foundation.clock),
             exports,
+            consent: (consent.clone(), config.consent.clone()),
             signatures: config.signatures.clone(),
             current: Mutex::new(Current { before, ..Current::default() }),
         });
-        Ok(Self { line, recorder, loader })
+        Ok(Self { line, recorder, consent, loader })
     }
 
     /// Sends what goes to any destination to one address instead. The policy, and
@@ -109,6 +128,7 @@ impl Sidecar {
             tracing::warn!("{note}");
             self.loader.health.note("keyring", note);
             self.loader.lock().keyring = Keyring::random().ok().map(Arc::new);
+            self.loader.unlock_consent(None);
         }
         for (what, place) in keyring
             .map(|place| (Reloaded::Keyring, place))
@@ -141,11 +161,12 @@ impl Sidecar {
             .ok()
     }
 
-    /// Ends the exports and closes the log.
+    /// Has what people refused written, ends the exports and closes the log.
     ///
     /// # Errors
     /// What the log could not write.
     pub async fn close(self) -> Result<(), crate::audit::CannotRecord> {
+        self.consent.close().await;
         let line = Arc::clone(&self.line);
         // Dropping the export line joins its thread, which may be waiting for the log.
         tokio::task::spawn_blocking(move || line.stop_exports()).await.ok();
@@ -200,6 +221,8 @@ struct Loader {
     board: Arc<Board>,
     clock: Arc<dyn Clock>,
     exports: export::Settings,
+    /// The consent store and how it was configured.
+    consent: (ConsentStore, config::Consent),
     signatures: Option<Signatures>,
     /// Locked by whoever loads, never by a request.
     current: Mutex<Current>,
@@ -241,6 +264,7 @@ impl Loader {
         match what {
             Reloaded::Keyring => {
                 let keyring = Keyring::read(files).map_err(|error| error.to_string())?;
+                self.unlock_consent(Some(&keyring));
                 let epoch = format!("epoch {}", keyring.epoch_at(self.clock.now()));
                 let before = current.keyring.replace(Arc::new(keyring));
                 if let Err(why) = self.enforce(&current) {
@@ -376,11 +400,23 @@ impl Loader {
         Ok(())
     }
 
+    /// Shows the consent store a keyring; a store that stays closed leaves everything unavailable, and says so.
+    fn unlock_consent(&self, keyring: Option<&Keyring>) {
+        let (store, settings) = &self.consent;
+        if let Err(error) = store.unlock(keyring, settings) {
+            let why = chain(&error);
+            tracing::error!("the consent store stays closed: {why}");
+            self.health.note("consent_store_fault", why);
+        }
+    }
+
     fn tell(&self, policy: &Policy) {
         let digest = policy.digest().to_string();
         tracing::info!(%digest, "policy in force");
         self.health.clear_note("start");
-        let forgetful: Vec<&str> = policy.purposes_that_need_memory().map(|purpose| purpose.name.as_str()).collect();
+        let lasting = self.consent.0.memory() == Memory::Lasting;
+        let forgetful: Vec<&str> =
+            policy.purposes_that_need_memory().map(|purpose| purpose.name.as_str()).filter(|_| !lasting).collect();
         self.metrics.purposes_without_memory.set(f64::from(u32::try_from(forgetful.len()).unwrap_or(u32::MAX)));
         if forgetful.is_empty() {
             self.health.clear_note("consent_store");

@@ -105,6 +105,15 @@ impl TaskSet {
         });
     }
 
+    /// The same from a thread of another runtime.
+    pub fn spawn_on<F>(&self, task: F, runtime: &tokio::runtime::Handle)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let _inside = runtime.enter();
+        self.spawn(task);
+    }
+
     /// How many tasks are running.
     #[must_use]
     pub fn running(&self) -> usize {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -99,7 +99,7 @@ impl Running {
             (
                 "privet.yaml",
                 "apiVersion: privet.dev/v1alpha1\nkind: Config\n\
-                 listeners: [{name: events, address: \"127.0.0.1:0\", formats: [segment, rudderstack, ga4, cloudevents, json, ndjson]}]\n\
+                 listeners: [{name: events, address: \"127.0.0.1:0\", formats: [segment, rudderstack, snowplow, ga4, cloudevents, json, ndjson]}]\n\
                  admin: {address: \"127.0.0.1:0\"}\nmetrics: {address: \"127.0.0.1:0\"}\n\
                  policies: policies\nkeyring: keyring\n\
                  log: {directory: log, anchor_dir: anchor, origin: privet.example.org/test, durability: sync}\n\
@@ -129,12 +129,12 @@ impl Running {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> (StatusCode, HeaderMap, Bytes) {
-        self.send("POST", target, headers, body).await
+        self.send(Method::POST, target, headers, body).await
     }
 
     async fn send(
         &self,
-        method: &str,
+        method: Method,
         target: &str,
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
@@ -342,6 +342,61 @@ async fn gpc_binds_third_parties_and_copies_never_change_the_answer() {
     assert_eq!((report.destinations["partner"].released, report.destinations["partner"].refused), (1, 1));
 }
 
+/// Page views leave with their ids as pseudonyms; other kinds have no contract.
+const PAGES: &str = "apiVersion: privet.dev/v1alpha1\nkind: Contract\nmetadata: {name: pages}\nmatch: {format: snowplow, e: pv}\n---\napiVersion: privet.dev/v1alpha1\nkind: Purpose\nmetadata: {name: analytics.reporting}\nbasis: legal_obligation\n---\napiVersion: privet.dev/v1alpha1\nkind: Rule\nmetadata: {name: ids}\ndata: [user.unique_id]\nfor: [analytics.reporting]\naction: pseudonymize\n---\napiVersion: privet.dev/v1alpha1\nkind: Destination\nmetadata: {name: collector}\nprimary: true\nrecipient: processor\npurposes: [analytics.reporting]\n";
+
+fn pages(collector: SocketAddr) -> String {
+    format!("{PAGES}url: http://{collector}\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tracker_s_payloads_and_pixels_leave_minimized_and_are_answered_as_its_collector_does() {
+    let collector = Collector::answering(StatusCode::OK).await;
+    let privet = Running::with(&pages(collector.address)).await;
+    let schema = "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4";
+    let page = |kind: &str| format!(r#"{{"e":"{kind}","p":"web","tv":"js-4","uid":"user-1001","ip":"203.0.113.7"}}"#);
+    let payload = |events: &str| format!(r#"{{"schema":"{schema}","data":[{events}]}}"#);
+    let tp2 = "/com.snowplowanalytics.snowplow/tp2";
+    let mixed = payload(&format!("{},{},5", page("pv"), page("se")));
+    let (status, _, body) = privet.post(tp2, &[("cookie", "sp=user-1001")], mixed).await;
+    assert_eq!((status, &body[..]), (StatusCode::OK, &b"ok"[..]));
+    // Nothing of these leaves, and their tracker sees what its collector would have said.
+    let (status, _, body) = privet.post(tp2, &[], payload(&page("se"))).await;
+    assert_eq!((status, &body[..]), (StatusCode::OK, &b"ok"[..]));
+    let (status, headers, body) = privet.send(Method::GET, "/i?e=se&p=web&tv=js&uid=user-1001", &[], "").await;
+    assert_eq!((status, body.len()), (StatusCode::OK, 43));
+    assert_eq!(headers["content-type"], "image/gif");
+    let pixel = "/i?e=pv&p=web&tv=js-4&uid=user-1001&url=https%3A%2F%2Fshop.example%2F%3Fmarla";
+    assert_eq!(privet.send(Method::GET, pixel, &[], "").await.0, StatusCode::OK);
+    let (status, _, body) = privet.send(Method::HEAD, pixel, &[], "").await;
+    assert_eq!((status, body.len()), (StatusCode::OK, 0));
+    let (status, _, _) = privet.send(Method::GET, &format!("{pixel}&uid=user-1002"), &[], "").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "two readers could take one or the other");
+
+    let got = collector.got.lock().unwrap().clone();
+    let paths: Vec<_> = got.iter().map(|(path, ..)| path.as_str()).collect();
+    assert_eq!(paths, [tp2, "/i", "/i"]);
+    let sent: Value = serde_json::from_slice(&got[0].2).unwrap();
+    assert_eq!((&sent["schema"], sent["data"].as_array().unwrap().len()), (&Value::from(schema), 1));
+    assert_eq!(sent["data"][0].as_object().unwrap().keys().collect::<Vec<_>>(), ["e", "p", "tv", "uid"]);
+    for (_, headers, body) in &got {
+        let all = format!("{headers:?}{}", String::from_utf8_lossy(body));
+        assert!(["user-100", "203.0.113", "marla"].iter().all(|personal| !all.contains(personal)), "{all}");
+    }
+    let (directory, report) = privet.stop().await;
+    assert_eq!((report.totals.requests, report.totals.events, report.totals.kept), (6, 7, 3));
+    no_value_in(directory.path());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tracker_never_sees_413() {
+    let collector = Collector::answering(StatusCode::PAYLOAD_TOO_LARGE).await;
+    let privet = Running::with(&pages(collector.address)).await;
+    let pixel = "/i?e=pv&p=web&tv=js-4";
+    assert_eq!(privet.send(Method::GET, pixel, &[], "").await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    privet.stop().await;
+}
+
 /// The design's policy with a contract of RudderStack's and one of GA4's, and paths that are no events.
 fn with_other_formats(collector: SocketAddr) -> String {
     let contracts = "---\napiVersion: privet.dev/v1alpha1\nkind: Contract\nmetadata: {name: shop.view}\n\
@@ -357,13 +412,13 @@ async fn settings_are_recorded_as_a_request_without_events_and_come_back() {
     let collector = Collector::answering(StatusCode::OK).await;
     let privet = Running::with(&with_other_formats(collector.address)).await;
     let headers = [("authorization", "Basic d2s6"), ("cookie", "rl_user_id=user-1001"), ("user-agent", "x")];
-    let (status, answer, body) = privet.send("GET", "/sourceConfig/?uid=user-1001", &headers, "").await;
+    let (status, answer, body) = privet.send(Method::GET, "/sourceConfig/?uid=user-1001", &headers, "").await;
     assert_eq!((status, body), (StatusCode::OK, Bytes::from_static(b"ok")));
     assert!(answer.get("set-cookie").is_none());
     let (path, headers, _) = collector.got.lock().unwrap()[0].clone();
     assert_eq!((path.as_str(), headers.get("authorization").is_some()), ("/sourceConfig/", true));
     assert!(headers.get("cookie").is_none() && headers.get("user-agent").is_none());
-    assert_eq!(privet.send("GET", "/version", &[], "").await.0, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(privet.send(Method::GET, "/version", &[], "").await.0, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(collector.got.lock().unwrap().len(), 1);
     let (directory, report) = privet.stop().await;
     assert_eq!((report.totals.requests, report.totals.events, report.totals.answered), (2, 0, 1));
@@ -376,7 +431,7 @@ async fn settings_of_a_collector_that_is_down_are_asked_for_again() {
     let address = nobody.local_addr().unwrap();
     drop(nobody);
     let privet = Running::with(&with_other_formats(address)).await;
-    let (status, headers, _) = privet.send("GET", "/sourceConfig/", &[], "").await;
+    let (status, headers, _) = privet.send(Method::GET, "/sourceConfig/", &[], "").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(headers.contains_key("retry-after"));
     privet.stop().await;

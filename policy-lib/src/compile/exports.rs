@@ -3,8 +3,10 @@
 use super::Compiler;
 use crate::diagnostic::Diagnostic;
 use crate::export::{Export, KeyColumn};
+use crate::format::Format;
 use crate::path::Path;
 use crate::policy::{Contract, Purpose, PurposeNo};
+use crate::snowplow;
 use crate::source::{ExportSource, nowhere};
 use crate::span::Spanned;
 use crate::taxonomy::nearest;
@@ -38,15 +40,17 @@ impl Compiler {
             let never = Diagnostic::error("P034", &source.purpose.at, message).label("lists other contracts");
             self.report(never.help("add the contract to the purpose's `contracts`, or count for another purpose"));
         }
-        self.check_export_path(&source.unit, contract);
+        let unit = as_declared(&source.unit, contract);
+        self.check_export_path(&unit, contract);
         let trusted = source.log_readers.as_ref().is_some_and(|readers| readers.value == "trusted");
         if let Some(readers) = source.log_readers.as_ref().filter(|readers| readers.value != "trusted") {
             self.report(Diagnostic::error("P025", &readers.at, "`log_readers` can only be `trusted`"));
         }
         for key in &source.keys {
-            self.check_export_path(&key.path, contract);
+            let path = as_declared(&key.path, contract);
+            self.check_export_path(&path, contract);
             self.check_key_values(key);
-            if contract.conditions.iter().any(|(path, _)| *path == key.path.value) && !trusted {
+            if contract.conditions.iter().any(|(known, _)| *known == path.value) && !trusted {
                 let counted = Diagnostic::error(
                     "P023",
                     &key.path.at,
@@ -69,11 +73,11 @@ impl Compiler {
             name: source.name.clone(),
             purpose: source.purpose.value.clone(),
             contract: source.contract.value.clone(),
-            unit: source.unit.value.clone(),
+            unit: unit.value,
             keys: source
                 .keys
                 .iter()
-                .map(|key| KeyColumn { path: key.path.value.clone(), values: key.values.clone() })
+                .map(|key| KeyColumn { path: as_declared(&key.path, contract).value, values: key.values.clone() })
                 .collect(),
             window_length: source.window_length.clone(),
             keys_per_unit: source.keys_per_unit.clone(),
@@ -116,4 +120,13 @@ impl Compiler {
             );
         }
     }
+}
+
+/// A path as the contract's fields are spelled.
+fn as_declared(path: &Spanned<Path>, contract: &Contract) -> Spanned<Path> {
+    let mut path = path.clone();
+    if contract.format == Format::Snowplow {
+        path.value = snowplow::opened(path.value);
+    }
+    path
 }

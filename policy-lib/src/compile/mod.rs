@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::consent::{Audiences, Strings};
 use crate::diagnostic::{Diagnostic, Severity, SourceFile};
 use crate::policy::{Contract, Destination, Digest, Policy, Purpose, PurposeSet};
 use crate::shared::SharedCache;
@@ -94,8 +95,9 @@ impl Compiler {
         let purposes = self.purposes(source, &places);
         let mut contracts: Vec<Contract> = source.contracts.iter().map(|contract| self.contract(contract)).collect();
         self.narrow_purposes(source, &mut contracts);
-        let destinations: Vec<Destination> =
+        let mut destinations: Vec<Destination> =
             source.destinations.iter().map(|destination| self.destination(destination, &purposes)).collect();
+        let audiences = Audiences::of(&mut destinations, source.destinations.iter().map(|to| to.tcf_vendor));
         self.check_primary(source);
         let detectors = self.detector_sets(source);
         let rules = self.rules(source, &contracts, &destinations, &places, &detectors);
@@ -106,7 +108,9 @@ impl Compiler {
             digest: digest(source),
             contracts,
             purposes,
+            strings: Strings::of(source),
             destinations,
+            audiences,
             rules,
             exports,
             places,

@@ -3,6 +3,7 @@
 use super::actions::DetectorSets;
 use super::{Compiler, declared, spot};
 use crate::action::{Action, ActionKind, Preference, Preferred};
+use crate::consent::AudienceNo;
 use crate::diagnostic::Diagnostic;
 use crate::policy::{
     Contract, ContractNo, Destination, DestinationNo, PlaceNo, Purpose, PurposeSet, Regime, Response, Rule,
@@ -54,6 +55,7 @@ impl Compiler {
             url: source.url.value.clone(),
             primary: source.primary,
             recipient: source.recipient,
+            audience: AudienceNo::PUBLIC,
             purposes: set,
             paths: source.paths.clone(),
             located_in: source.located_in.iter().map(|place| place.value.clone()).collect(),

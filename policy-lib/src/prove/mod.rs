@@ -196,9 +196,9 @@ struct Request {
 
 impl Request {
     fn of(policy: &Policy, said: Said) -> Self {
-        let signalled = said.states(policy);
-        let opted_out = |destination: &Destination| policy.opted_out(destination.recipient, &said);
-        let states = policy.destinations.iter().map(|destination| signalled.and(opted_out(destination))).collect();
+        let signalled = said.signalled(policy);
+        let to = |destination: &Destination| signalled.all.and(signalled.to(destination.audience));
+        let states = policy.destinations.iter().map(to).collect();
         Self { said, states }
     }
 }

@@ -4,10 +4,12 @@
 use std::fmt::Write as _;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::WayOut;
-use super::signals::Said;
+use super::signals::{Atom, Family, Said};
 use crate::action::{Action, Generalize};
 use crate::envelope;
 use crate::exposure::Part;
@@ -70,11 +72,8 @@ impl Sample {
     }
 
     fn say(&mut self, said: &Said) {
-        if let Some(categories) = &said.categories {
-            let preferences: Map<String, Value> =
-                categories.iter().map(|category| (category.clone(), Value::Bool(true))).collect();
-            let steps = ["context", "consent", "categoryPreferences"].map(|name| Step::Key(name.to_owned()));
-            put(&mut self.body, &steps, Value::Object(preferences));
+        for (family, granted) in &said.families {
+            self.say_family(*family, granted);
         }
         for (path, value) in &said.members {
             put(&mut self.body, &path.steps, json!(value));
@@ -91,6 +90,22 @@ impl Sample {
         let (event, mut request): (Map<_, _>, Map<_, _>) = all.into_iter().partition(|(name, _)| of_event(name));
         request.insert("events".to_owned(), json!([event]));
         self.body = Value::Object(request);
+    }
+
+    fn say_family(&mut self, family: Family, granted: &BTreeSet<Atom>) {
+        let names = || granted.iter().filter_map(|atom| if let Atom::Named(name) = atom { Some(name) } else { None });
+        let context = |names: [&str; 2]| ["context", names[0], names[1]].map(|name| Step::Key(name.to_owned()));
+        match family {
+            Family::Segment => {
+                let preferences: Map<String, Value> = names().map(|name| (name.clone(), Value::Bool(true))).collect();
+                put(&mut self.body, &context(["consent", "categoryPreferences"]), Value::Object(preferences));
+            }
+            Family::RudderStack => {
+                let allowed = names().cloned().map(Value::from).collect();
+                put(&mut self.body, &context(["consentManagement", "allowedConsentIds"]), Value::Array(allowed));
+            }
+            Family::OneTrust | Family::Google | Family::Snowplow | Family::Tcf => {}
+        }
     }
 
     /// What the format wants around an event.
@@ -146,6 +161,8 @@ impl Sample {
     /// What the schemas of Snowplow want in an event and around its parts.
     fn fill_snowplow(&mut self) {
         let key = |name: &str| Step::Key(name.to_owned());
+        // The payload says it once for all.
+        self.body.as_object_mut().and_then(|event| event.remove("schema"));
         let described = self.body.get(snowplow::EVENT).is_some();
         for (name, value) in [("e", if described { "ue" } else { "pv" }), ("p", "web"), ("tv", "sample-1.0.0")] {
             fill(&mut self.body, &[key(name)], json!(value));
@@ -154,14 +171,18 @@ impl Sample {
             put(&mut self.body, &[key(snowplow::EVENT), key("schema")], json!(snowplow::EVENT_SCHEMA));
             let data = [key(snowplow::EVENT), key("data"), key("data")];
             fill(&mut self.body, &data, json!({}));
-            fill(
+            let named = self.body.pointer("/ue_pr/data/schema").and_then(Value::as_str);
+            let over = named.is_some_and(|schema| iglu::up_to_model(schema).is_none());
+            set(
                 &mut self.body,
                 &[&data[..2], &[key("schema")]].concat(),
                 json!("iglu:com.acme/sample/jsonschema/1-0-0"),
+                over,
             );
         }
         if self.body.get(snowplow::ENTITIES).is_some() {
             put(&mut self.body, &[key(snowplow::ENTITIES), key("schema")], json!(snowplow::ENTITIES_SCHEMA));
+            fill(&mut self.body, &[key(snowplow::ENTITIES), key("data")], json!([]));
         }
     }
 
@@ -264,6 +285,9 @@ fn find<'v>(at: &'v mut Value, steps: &[Step]) -> Option<&'v mut Value> {
 
 /// A value that a field allows and an action has something to do with.
 fn value_of(field: &Field, action: Option<&Action>) -> Value {
+    if let Some(schema) = snowplow::chosen_schema(&field.path) {
+        return json!(schema);
+    }
     if let Some(value) = field.values.as_ref().and_then(|values| values.first()) {
         return json!(value);
     }

@@ -2,20 +2,47 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::consent::{Consent, ConsentStates, RequestFacts};
+use crate::consent::{Consent, Signalled};
 use crate::path::Path;
-use crate::policy::{OptOut, Policy, Purpose, PurposeNo};
-use crate::source::GrantSource;
+use crate::policy::{Basis, OptOut, Policy, Purpose, PurposeNo};
+use crate::source::{GoogleConsent, GrantSource};
 use crate::taxonomy::covers;
 
 /// Up to this many, every assignment is looked at.
 const ALL_MAX: usize = 4_096;
 
+/// Signals that come together: where one of a family is there, what it does not grant it refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Family {
+    Tcf,
+    Segment,
+    RudderStack,
+    OneTrust,
+    Google,
+    Snowplow,
+}
+
+/// The smallest thing that a family grants or refuses.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Atom {
+    /// A category, an id, a group or a scope.
+    Named(String),
+    Google(GoogleConsent),
+    /// Consent to a TCF purpose.
+    TcfPurpose(u8),
+    /// A legitimate interest in one.
+    TcfInterest(u8),
+    TcfFeature(u8),
+    /// Consent to a vendor, which was disclosed.
+    VendorConsent(u16),
+    VendorInterest(u16),
+}
+
 /// One thing that a request may say, all its signals together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Said {
-    /// Segment's categories that are true, where there is a preference object; every other one is refused.
-    pub(super) categories: Option<BTreeSet<String>>,
+    /// The families that are there, and what each grants.
+    pub(super) families: BTreeMap<Family, BTreeSet<Atom>>,
     /// What stands at the configured members.
     pub(super) members: Vec<(Path, String)>,
     /// Whether Global Privacy Control is on.
@@ -25,25 +52,47 @@ pub(super) struct Said {
     unsifted: bool,
 }
 
+/// The atoms that a grant needs, all of them; `None` where it is no family's.
+fn needs(grant: &GrantSource, basis: Basis) -> Option<(Family, Vec<Atom>)> {
+    let named = |family, name: &String| Some((family, vec![Atom::Named(name.clone())]));
+    match grant {
+        GrantSource::Segment(category) => named(Family::Segment, category),
+        GrantSource::RudderStack(id) => named(Family::RudderStack, id),
+        GrantSource::OneTrust(group) => named(Family::OneTrust, group),
+        GrantSource::Snowplow(scope) => named(Family::Snowplow, scope),
+        GrantSource::Google(consent) => Some((Family::Google, vec![Atom::Google(*consent)])),
+        GrantSource::Tcf { purposes, special_features } => {
+            let purpose = if basis == Basis::LegitimateInterests { Atom::TcfInterest } else { Atom::TcfPurpose };
+            let purposes = purposes.iter().copied().map(purpose);
+            Some((Family::Tcf, purposes.chain(special_features.iter().copied().map(Atom::TcfFeature)).collect()))
+        }
+        GrantSource::Field { .. } => None,
+    }
+}
+
+/// What a vendor needs besides.
+const fn vendor(number: u16, basis: Basis) -> Atom {
+    if matches!(basis, Basis::LegitimateInterests) { Atom::VendorInterest(number) } else { Atom::VendorConsent(number) }
+}
+
 /// What policy and request agree on as signals.
 struct Signals {
-    categories: BTreeSet<String>,
+    families: BTreeMap<Family, BTreeSet<Atom>>,
     members: BTreeMap<String, (Path, BTreeSet<String>)>,
     gpc: bool,
 }
 
 impl Signals {
     fn of(policy: &Policy) -> Self {
-        let mut signals = Self { categories: BTreeSet::new(), members: BTreeMap::new(), gpc: false };
+        let mut signals = Self { families: BTreeMap::new(), members: BTreeMap::new(), gpc: false };
         for purpose in &policy.purposes {
             for grant in &purpose.granted_by {
                 match grant {
-                    GrantSource::Segment(category) => drop(signals.categories.insert(category.clone())),
                     GrantSource::Field { path, given } => {
                         let member = signals.members.entry(path.to_string());
                         member.or_insert_with(|| (path.clone(), BTreeSet::new())).1.extend(given.iter().cloned());
                     }
-                    GrantSource::Tcf(_) => {}
+                    grant => signals.add(policy, grant, purpose.basis),
                 }
             }
             signals.gpc |= purpose.opted_out_by.contains(&OptOut::Gpc);
@@ -51,21 +100,34 @@ impl Signals {
         signals
     }
 
+    fn add(&mut self, policy: &Policy, grant: &GrantSource, basis: Basis) {
+        let Some((family, atoms)) = needs(grant, basis) else { return };
+        let known = self.families.entry(family).or_default();
+        known.extend(atoms);
+        if family == Family::Tcf {
+            known.extend(policy.audiences.iter().filter_map(|(_, who)| Some(vendor(who.tcf_vendor?, basis))));
+        }
+    }
+
     fn count(&self) -> usize {
-        let categories = 1_usize.checked_shl(u32::try_from(self.categories.len()).unwrap_or(u32::MAX));
+        let subsets = |atoms: &BTreeSet<Atom>| 1_usize.checked_shl(u32::try_from(atoms.len()).unwrap_or(u32::MAX));
+        let families = self.families.values().map(|atoms| subsets(atoms).unwrap_or(usize::MAX).saturating_add(1));
         let members = self.members.values().map(|(_, given)| given.len() + 2);
-        let all = members.fold(categories.unwrap_or(usize::MAX).saturating_add(1), usize::saturating_mul);
-        all.saturating_mul(2)
+        families.chain(members).fold(2, usize::saturating_mul)
     }
 
     /// Every assignment there is.
     fn all(&self) -> Vec<Said> {
         let mut all = vec![Said::default()];
-        let names: Vec<&String> = self.categories.iter().collect();
-        for bits in (0..1_usize << names.len()).filter(|_| !names.is_empty()) {
-            let chosen = names.iter().enumerate().filter(|(number, _)| bits >> number & 1 == 1);
-            let categories = chosen.map(|(_, name)| (*name).clone()).collect();
-            all.push(Said { categories: Some(categories), ..Said::default() });
+        for (family, atoms) in &self.families {
+            let choices: Vec<BTreeSet<Atom>> = (0..1_usize << atoms.len())
+                .map(|bits| {
+                    let chosen = atoms.iter().enumerate().filter(|(number, _)| bits >> number & 1 == 1);
+                    chosen.map(|(_, atom)| atom.clone()).collect()
+                })
+                .collect();
+            let silent = all.clone();
+            all.extend(silent.iter().flat_map(|said| choices.iter().map(|granted| said.with(*family, granted))));
         }
         for (path, given) in self.members.values() {
             let choices: Vec<String> = given.iter().cloned().chain([other_than(given)]).collect();
@@ -93,11 +155,12 @@ impl Signals {
     /// request with which it leaves, keep what that says about the purpose and
     /// refuse whatever else can be refused: every other purpose that is permitted
     /// then was permitted before, so the result is still the finest, and a purpose
-    /// that was not agreed to is still not.
+    /// that was not agreed to is still not. Vendors are granted with it: each
+    /// destination is asked about alone.
     fn extremes(&self, policy: &Policy) -> Vec<Said> {
         let mut extremes = vec![Said::default()];
         for purpose in &policy.purposes {
-            extremes.extend(self.alone(purpose));
+            extremes.extend(self.alone(policy, purpose));
         }
         let quiet = extremes.clone();
         extremes.extend(quiet.into_iter().filter(|_| self.gpc).map(|said| Said { gpc: true, ..said }));
@@ -105,14 +168,18 @@ impl Signals {
     }
 
     /// What can be said about one purpose, all others refused as far as they can be.
-    fn alone(&self, purpose: &Purpose) -> Vec<Said> {
-        let own: BTreeSet<String> = purpose.granted_by.iter().filter_map(category_of).cloned().collect();
-        let mut categories = vec![None];
-        if !self.categories.is_empty() {
-            categories.extend([Some(own), Some(BTreeSet::new())]);
+    fn alone(&self, policy: &Policy, purpose: &Purpose) -> Vec<Said> {
+        let mut own = Self { families: BTreeMap::new(), members: BTreeMap::new(), gpc: false };
+        purpose.granted_by.iter().for_each(|grant| own.add(policy, grant, purpose.basis));
+        let mut all = vec![Said::default()];
+        for family in self.families.keys() {
+            let refused = BTreeSet::new();
+            let spoken = own.families.get(family);
+            let silent = all.iter().filter(|_| spoken.is_some()).cloned();
+            let choices = spoken.into_iter().chain([&refused]);
+            let said = choices.flat_map(|granted| all.iter().map(|said| said.with(*family, granted)));
+            all = silent.chain(said).collect();
         }
-        let mut all: Vec<Said> =
-            categories.into_iter().map(|categories| Said { categories, ..Said::default() }).collect();
         for (path, known) in self.members.values() {
             let asked = purpose.granted_by.iter().filter_map(|grant| match grant {
                 GrantSource::Field { path: asked, given } if asked == path => Some(given),
@@ -140,13 +207,6 @@ impl Signals {
     }
 }
 
-const fn category_of(grant: &GrantSource) -> Option<&String> {
-    match grant {
-        GrantSource::Segment(category) => Some(category),
-        _ => None,
-    }
-}
-
 /// A value that grants nothing.
 fn other_than(given: &BTreeSet<String>) -> String {
     (0..).map(|number| format!("no{number}")).find(|value| !given.contains(value)).unwrap_or_default()
@@ -157,7 +217,7 @@ pub(super) fn assignments(policy: &Policy, unless: Option<&str>) -> Vec<Said> {
     let signals = Signals::of(policy);
     let all = if signals.count() <= ALL_MAX { signals.all() } else { signals.extremes(policy) };
     let agrees = |said: &Said| {
-        let states = said.states(policy);
+        let states = said.signalled(policy).all;
         let given = |(number, purpose): (PurposeNo, &Purpose)| {
             unless.is_some_and(|unless| covers(unless, &purpose.name)) && states.of(number) == Consent::Given
         };
@@ -167,44 +227,50 @@ pub(super) fn assignments(policy: &Policy, unless: Option<&str>) -> Vec<Said> {
 }
 
 impl Said {
-    /// The state of each purpose after this.
-    pub(super) fn states(&self, policy: &Policy) -> ConsentStates {
-        let mut states = ConsentStates::default();
-        for (number, purpose) in policy.numbered_purposes() {
-            for grant in &purpose.granted_by {
-                states.say(number, self.state(grant));
-            }
-        }
-        states
+    /// The same, with a family that grants this and refuses the rest.
+    fn with(&self, family: Family, granted: &BTreeSet<Atom>) -> Self {
+        let mut said = self.clone();
+        said.families.insert(family, granted.clone());
+        said
     }
 
-    fn state(&self, grant: &GrantSource) -> Consent {
-        let granted = |whether: bool| if whether { Consent::Given } else { Consent::Refused };
-        match grant {
-            GrantSource::Segment(category) => {
-                self.categories.as_ref().map_or(Consent::Absent, |given| granted(given.contains(category)))
+    /// What it says about each purpose, and to whom.
+    pub(super) fn signalled(&self, policy: &Policy) -> Signalled {
+        let mut signalled = Signalled::default();
+        for (number, purpose) in policy.numbered_purposes() {
+            for grant in &purpose.granted_by {
+                signalled.say(number, self.state(grant, purpose.basis));
+                for (audience, who) in policy.audiences.iter() {
+                    let state = who.tcf_vendor.map_or(Consent::Absent, |vendor| self.to(vendor, grant, purpose.basis));
+                    signalled.deny(audience, policy.audiences.len(), number, state);
+                }
             }
-            GrantSource::Field { path, given } => {
-                let value = self.members.iter().find(|(known, _)| known == path).map(|(_, value)| value);
-                value.map_or(Consent::Absent, |value| granted(given.contains(value)))
+            if self.gpc && purpose.opted_out_by.contains(&OptOut::Gpc) {
+                policy.opt_out(number, OptOut::Gpc, Consent::Refused, &mut signalled);
             }
-            GrantSource::Tcf(_) => Consent::Absent,
         }
+        signalled
+    }
+
+    fn state(&self, grant: &GrantSource, basis: Basis) -> Consent {
+        if let GrantSource::Field { path, given } = grant {
+            let value = self.members.iter().find(|(known, _)| known == path).map(|(_, value)| value);
+            return value.map_or(Consent::Absent, |value| granted(given.contains(value)));
+        }
+        let Some((family, needed)) = needs(grant, basis) else { return Consent::Absent };
+        let said = self.families.get(&family);
+        said.map_or(Consent::Absent, |atoms| granted(needed.iter().all(|atom| atoms.contains(atom))))
+    }
+
+    /// What a vendor is told beyond that.
+    fn to(&self, number: u16, grant: &GrantSource, basis: Basis) -> Consent {
+        let tcf = matches!(grant, GrantSource::Tcf { .. }).then(|| self.families.get(&Family::Tcf)).flatten();
+        tcf.map_or(Consent::Absent, |atoms| granted(atoms.contains(&vendor(number, basis))))
     }
 }
 
-impl RequestFacts for Said {
-    fn header(&self, lower_case_name: &str) -> Vec<&str> {
-        if self.gpc && lower_case_name == "sec-gpc" { vec!["1"] } else { Vec::new() }
-    }
-
-    fn has_query(&self, _: &str) -> bool {
-        false
-    }
-
-    fn has_cookie(&self, _: &str) -> bool {
-        false
-    }
+const fn granted(whether: bool) -> Consent {
+    if whether { Consent::Given } else { Consent::Refused }
 }
 
 #[cfg(test)]
@@ -228,7 +294,7 @@ mod tests {
     }
 
     fn given(said: &Said, policy: &Policy) -> BTreeSet<u8> {
-        let states = said.states(policy);
+        let states = said.signalled(policy).all;
         let all = policy.numbered_purposes().filter(|(number, _)| states.of(*number) == Consent::Given);
         all.map(|(number, _)| number.0).collect()
     }

@@ -92,7 +92,7 @@ impl ContractSource {
         let (format, conditions) = read_match(matched, reader);
         let fields = document.get("fields").map(|fields| FieldSource::read_all(fields, reader)).unwrap_or_default();
         let fields = match format {
-            Some(Format::Snowplow) => fields.into_iter().filter_map(FieldSource::as_opened).collect(),
+            Some(Format::Snowplow) => fields.into_iter().filter_map(FieldSource::opened).collect(),
             _ => fields,
         };
         let subjects = reader.optional_texts(document, "subjects");
@@ -121,6 +121,9 @@ fn read_match(matched: &Node, reader: &mut Reader) -> (Option<Format>, Vec<Condi
             }
             conditions.push((path, reader.texts(value).into_iter().map(|text| text.value).collect()));
         }
+    }
+    if format == Some(Format::Snowplow) {
+        conditions.extend(snowplow::implied(&conditions));
     }
     (format, conditions)
 }
@@ -158,7 +161,7 @@ impl FieldSource {
 
     /// The field in Snowplow's opened events: self-describing JSON has one spelling
     /// there, and needs no encoding. `None` where nothing else was said.
-    fn as_opened(mut self) -> Option<Self> {
+    fn opened(mut self) -> Option<Self> {
         self.path.value = snowplow::opened(self.path.value);
         if self.encoding.is_some() && snowplow::is_opened(&self.path.value) {
             self.encoding = None;

@@ -5,7 +5,7 @@
 //! and none goes without a description. To add a key, add a line.
 
 use super::contract::{ROLES, TYPES};
-use super::rules::{AGES, BASES, GPP_OPT_OUTS, KNOWN_AGES, RECIPIENTS, REGIMES, SIGNALS};
+use super::rules::{AGES, BASES, GOOGLE_CONSENTS, GPP_OPT_OUTS, KNOWN_AGES, RECIPIENTS, REGIMES, SIGNALS};
 use crate::action::{ActionKind, PseudonymShape, TokenMode};
 use crate::consent::Consent;
 use crate::detect::Detector;
@@ -218,17 +218,45 @@ pub(super) static GRANT: Keys = Keys::map(
     &[
         may("tcf", Form::Map(&TCF), "Purposes of the IAB's Transparency and Consent Framework."),
         may("segment", Form::Map(&SEGMENT), "A category of the consent object in Segment's context."),
+        may("rudderstack", Form::Map(&RUDDERSTACK), "An id of the consent object in RudderStack's context."),
+        may("onetrust", Form::Map(&ONETRUST), "A group of OneTrust's cookie."),
+        may("google", Form::Map(&GOOGLE), "A type of Google's consent mode."),
+        may("snowplow", Form::Map(&SNOWPLOW), "A scope of Snowplow's consent preferences."),
         may("field", Form::Map(&GRANT_FIELD), "A member of the event."),
     ],
 );
 
 pub(super) static TCF: Keys = Keys::map(
     "Tcf",
-    &[must("purposes", Form::List(&Form::Whole(1, 24)), "The numbers of the purposes, all of them needed.")],
+    &[
+        must("purposes", Form::List(&Form::Whole(1, 24)), "The numbers of the purposes, all of them needed."),
+        may(
+            "special_features",
+            Form::List(&Form::Whole(1, 12)),
+            "The numbers of the special features, all of them needed besides.",
+        ),
+        may("at", TEXTS, "Members of events that hold the string, besides the usual places."),
+    ],
 );
 
 pub(super) static SEGMENT: Keys =
     Keys::map("Segment", &[must("category", Form::Text, "The category's name in `categoryPreferences`.")]);
+
+pub(super) static RUDDERSTACK: Keys =
+    Keys::map("RudderStack", &[must("consent", Form::Text, "The id in `allowedConsentIds` or `deniedConsentIds`.")]);
+
+pub(super) static ONETRUST: Keys = Keys::map(
+    "OneTrust",
+    &[must("group", Form::Text, "The group's id in the cookie `OptanonConsent`, such as `C0002`.")],
+);
+
+pub(super) static GOOGLE: Keys = Keys::map(
+    "Google",
+    &[must("consent", Form::Word(|| words(&GOOGLE_CONSENTS)), "The type of consent, as consent mode names it.")],
+);
+
+pub(super) static SNOWPLOW: Keys =
+    Keys::map("Snowplow", &[must("scope", Form::Text, "The scope in `consentScopes` of `consent_preferences`.")]);
 
 pub(super) static GRANT_FIELD: Keys = Keys::map(
     "GrantField",
@@ -242,7 +270,10 @@ const OPT_OUT: Form = Form::Either(&[Form::Word(|| words(&SIGNALS)), Form::Map(&
 
 pub(super) static GPP: Keys = Keys::map(
     "Gpp",
-    &[must("gpp", Form::List(&Form::Word(|| words(&GPP_OPT_OUTS))), "Opt-outs of the IAB's Global Privacy Platform.")],
+    &[
+        must("gpp", Form::List(&Form::Word(|| words(&GPP_OPT_OUTS))), "Opt-outs of the IAB's Global Privacy Platform."),
+        may("at", TEXTS, "Members of events that hold the string, besides the usual places."),
+    ],
 );
 
 pub(super) static PURPOSE_AGE: Keys = Keys::map(

@@ -10,9 +10,11 @@ mod read;
 mod rules;
 mod suite;
 
-pub use contract::{ContractSource, FieldSource};
+pub use contract::{ConditionSource, ContractSource, FieldSource};
 pub use read::Reader;
-pub use rules::{ActionSource, DestinationSource, ExportSource, GrantSource, KeySource, PurposeSource, RuleSource};
+pub use rules::{
+    ActionSource, DestinationSource, ExportSource, GoogleConsent, GrantSource, KeySource, PurposeSource, RuleSource,
+};
 use suite::pairs;
 pub use suite::{BodySource, CaseSource, ExpectSource, GivenSource, LeavingSource, SuiteSource};
 

@@ -3,7 +3,7 @@
 use super::keys::Keys;
 use super::{Reader, keys, name_of};
 use crate::diagnostic::Diagnostic;
-use crate::path::Path;
+use crate::path::{Origin, Path, Step};
 use crate::policy::{AgeClass, Basis, OptOut, Recipient, Regime};
 use crate::span::{Span, Spanned};
 use crate::yaml::{Node, Value};
@@ -19,6 +19,10 @@ pub struct PurposeSource {
     pub granted_by: Vec<GrantSource>,
     /// Signals that refuse it.
     pub opted_out_by: Vec<OptOut>,
+    /// Further members of events that hold a TC string.
+    pub tcf_at: Vec<Path>,
+    /// Further members of events that hold a GPP string.
+    pub gpp_at: Vec<Path>,
     /// Whether opt-out signals bind every recipient, not third parties only.
     pub everywhere: bool,
     /// Which regime holds where; `default` first.
@@ -34,10 +38,23 @@ pub struct PurposeSource {
 /// One signal that can grant a purpose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GrantSource {
-    /// TCF purposes, all of them.
-    Tcf(Vec<u8>),
+    /// Purposes and special features of the TCF, all of them.
+    Tcf {
+        /// Numbers of purposes.
+        purposes: Vec<u8>,
+        /// Numbers of special features.
+        special_features: Vec<u8>,
+    },
     /// A category of Segment's `categoryPreferences`.
     Segment(String),
+    /// An id in RudderStack's `consentManagement`.
+    RudderStack(String),
+    /// A group of OneTrust's cookie.
+    OneTrust(String),
+    /// A type of Google's consent mode.
+    Google(GoogleConsent),
+    /// A scope of Snowplow's `consent_preferences`.
+    Snowplow(String),
     /// A member of the event.
     Field {
         /// Where it stands.
@@ -45,6 +62,32 @@ pub enum GrantSource {
         /// The values that grant; anything else that is present refuses.
         given: Vec<String>,
     },
+}
+
+/// What Google's consent mode asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GoogleConsent {
+    /// Storage for advertising.
+    AdStorage,
+    /// Storage for analytics.
+    AnalyticsStorage,
+    /// Sending user data for advertising.
+    AdUserData,
+    /// Personalized advertising.
+    AdPersonalization,
+}
+
+impl GoogleConsent {
+    /// The word that Google uses.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AdStorage => "ad_storage",
+            Self::AnalyticsStorage => "analytics_storage",
+            Self::AdUserData => "ad_user_data",
+            Self::AdPersonalization => "ad_personalization",
+        }
+    }
 }
 
 /// Where events go.
@@ -174,9 +217,20 @@ pub(super) const RECIPIENTS: [(&str, Recipient); 3] =
 pub(super) const AGES: [(&str, AgeClass); 3] =
     [("adult", AgeClass::Adult), ("child", AgeClass::Child), ("unknown", AgeClass::Unknown)];
 pub(super) const KNOWN_AGES: [(&str, AgeClass); 2] = [("adult", AgeClass::Adult), ("child", AgeClass::Child)];
-pub(super) const SIGNALS: [(&str, OptOut); 1] = [("gpc", OptOut::Gpc)];
-pub(super) const GPP_OPT_OUTS: [(&str, OptOut); 3] =
-    [("sale", OptOut::GppSale), ("sharing", OptOut::GppSharing), ("targeted_advertising", OptOut::GppTargeted)];
+pub(super) const SIGNALS: [(&str, OptOut); 4] =
+    [("gpc", OptOut::Gpc), ("dnt", OptOut::Dnt), ("att", OptOut::Att), ("sp_anonymous", OptOut::SpAnonymous)];
+pub(super) const GPP_OPT_OUTS: [(&str, OptOut); 4] = [
+    ("sale", OptOut::GppSale),
+    ("sharing", OptOut::GppSharing),
+    ("targeted_advertising", OptOut::GppTargeted),
+    ("sensitive_data", OptOut::GppSensitive),
+];
+pub(super) const GOOGLE_CONSENTS: [(&str, GoogleConsent); 4] = [
+    (GoogleConsent::AdStorage.name(), GoogleConsent::AdStorage),
+    (GoogleConsent::AnalyticsStorage.name(), GoogleConsent::AnalyticsStorage),
+    (GoogleConsent::AdUserData.name(), GoogleConsent::AdUserData),
+    (GoogleConsent::AdPersonalization.name(), GoogleConsent::AdPersonalization),
+];
 
 impl PurposeSource {
     pub(super) fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
@@ -187,6 +241,8 @@ impl PurposeSource {
         let granted_by =
             list(document, "granted_by").iter().filter_map(|node| GrantSource::read(node, reader)).collect();
         let opted_out_by = list(document, "opted_out_by").iter().flat_map(|node| read_opt_out(node, reader)).collect();
+        let tcf_at = further_places(document, "granted_by", "tcf", reader);
+        let gpp_at = further_places(document, "opted_out_by", "gpp", reader);
         let jurisdictions = document.get("jurisdictions").map(|node| read_regimes(node, reader)).unwrap_or_default();
         let unknown_age = document.get("age").and_then(|age| {
             reader.allow(age, &keys::PURPOSE_AGE);
@@ -198,6 +254,8 @@ impl PurposeSource {
             basis: basis?,
             granted_by,
             opted_out_by,
+            tcf_at,
+            gpp_at,
             everywhere: reader.flag(document, "everywhere"),
             jurisdictions,
             unknown_age: unknown_age.unwrap_or(AgeClass::Adult),
@@ -231,20 +289,44 @@ fn read_regimes(node: &Node, reader: &mut Reader) -> Vec<(Spanned<String>, Regim
     regimes
 }
 
+/// Signals that are one name in one member.
+type NamedGrant = (&'static str, &'static Keys, &'static str, fn(String) -> GrantSource);
+const NAMED_GRANTS: [NamedGrant; 4] = [
+    ("segment", &keys::SEGMENT, "category", GrantSource::Segment),
+    ("rudderstack", &keys::RUDDERSTACK, "consent", GrantSource::RudderStack),
+    ("onetrust", &keys::ONETRUST, "group", GrantSource::OneTrust),
+    ("snowplow", &keys::SNOWPLOW, "scope", GrantSource::Snowplow),
+];
+
 impl GrantSource {
+    fn read_tcf(tcf: &Node, reader: &mut Reader) -> Self {
+        reader.allow(tcf, &keys::TCF);
+        let purposes = reader.required(tcf, "purposes").map(|node| reader.texts(node)).unwrap_or_default();
+        let features = reader.optional_texts(tcf, "special_features");
+        Self::Tcf {
+            purposes: purposes.iter().filter_map(|purpose| small_number(purpose, 24, reader)).collect(),
+            special_features: features.iter().filter_map(|feature| small_number(feature, 12, reader)).collect(),
+        }
+    }
+
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
         reader.allow(node, &keys::GRANT);
         if matches!(&node.value, Value::Map(members) if members.len() > 1) {
             reader.wrong_type(node, "exactly one signal");
         }
         if let Some(tcf) = node.get("tcf") {
-            reader.allow(tcf, &keys::TCF);
-            let purposes = reader.required(tcf, "purposes").map(|node| reader.texts(node)).unwrap_or_default();
-            return Some(Self::Tcf(purposes.iter().filter_map(|purpose| small_number(purpose, 24, reader)).collect()));
+            return Some(Self::read_tcf(tcf, reader));
         }
-        if let Some(segment) = node.get("segment") {
-            reader.allow(segment, &keys::SEGMENT);
-            return reader.required_text(segment, "category").map(|category| Self::Segment(category.value));
+        for (name, keys, member, signal) in NAMED_GRANTS {
+            if let Some(named) = node.get(name) {
+                reader.allow(named, keys);
+                return reader.required_text(named, member).map(|written| signal(written.value));
+            }
+        }
+        if let Some(google) = node.get("google") {
+            reader.allow(google, &keys::GOOGLE);
+            let written = reader.required_text(google, "consent")?;
+            return reader.word(&written, "type of consent", &GOOGLE_CONSENTS).map(Self::Google);
         }
         let field = reader.required(node, "field")?;
         reader.allow(field, &keys::GRANT_FIELD);
@@ -253,6 +335,27 @@ impl GrantSource {
         let given: Vec<_> = reader.optional_texts(field, "given").into_iter().map(|value| value.value).collect();
         Some(Self::Field { path, given: if given.is_empty() { vec!["true".to_owned()] } else { given } })
     }
+}
+
+/// The members under one signal's `at`, wherever it stands in a list of signals.
+fn further_places(document: &Node, signals: &str, signal: &str, reader: &mut Reader) -> Vec<Path> {
+    let mut places = Vec::new();
+    for node in list(document, signals) {
+        // `at` stands in what a grant says, and beside what an opt-out lists.
+        let holder = node.get(signal).map(|inner| if matches!(inner.value, Value::Map(_)) { inner } else { node });
+        for written in holder.map(|holder| reader.optional_texts(holder, "at")).unwrap_or_default() {
+            let Some(path) = reader.path(&written) else { continue };
+            let plain = path.value.steps.iter().all(|step| matches!(step, Step::Key(_)));
+            if plain && path.value.origin == Origin::Event {
+                places.push(path.value);
+            } else {
+                let message = format!("`{}` is no plain member of an event", path.value);
+                reader
+                    .report(Diagnostic::error("P008", &path.at, message).label("want members, such as `context.tcf`"));
+            }
+        }
+    }
+    places
 }
 
 fn small_number(written: &Spanned<String>, max: u8, reader: &mut Reader) -> Option<u8> {

@@ -177,6 +177,7 @@ const fn usual_path(format: Option<Format>) -> &'static str {
     match format {
         Some(Format::Segment | Format::RudderStack) => "/v1/batch",
         Some(Format::Ga4) => "/mp/collect",
+        Some(Format::Snowplow) => privet_policy::snowplow::PAYLOAD_PATH,
         _ => "/",
     }
 }

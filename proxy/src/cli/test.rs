@@ -11,8 +11,11 @@ use std::time::Instant;
 
 use privet_policy::diagnostic::{Diagnostic, SourceFile};
 use privet_policy::envelope;
+use privet_policy::format::Format;
+use privet_policy::iglu::comparable;
 use privet_policy::path::{Origin, Path, Step};
 use privet_policy::policy::Policy;
+use privet_policy::snowplow;
 use privet_policy::source::{self, BodySource, CaseSource, GivenSource, LeavingSource, SuiteSource};
 use privet_policy::span::{Span, Spanned};
 use privet_policy::yaml::Node;
@@ -21,6 +24,7 @@ use serde_json::{Value, json};
 use super::apply::{Asked, Defaults, age, format};
 use super::{Outcome, cannot};
 use crate::decode::Scratch;
+use crate::formats::snowplow::opened::{first_event, payload_of};
 use crate::forward::Forward;
 use crate::keys::{Keyring, Secret};
 use crate::offline::{Verdict, think};
@@ -156,6 +160,9 @@ fn asked(given: &GivenSource, name: &Spanned<String>) -> Result<Asked, Failure> 
     let body = match &given.body {
         None => return Err(Failure::new(&name.at, "there is no event to test with")),
         Some(BodySource::Text(text)) => text.clone(),
+        Some(BodySource::Event(event)) if given.format.as_ref().is_some_and(|format| format.value == "snowplow") => {
+            payload_of(&value_of(event)).to_string()
+        }
         Some(BodySource::Event(event)) => json_of(event),
     };
     Ok(Asked {
@@ -237,6 +244,8 @@ fn rule_behind(event: &Value, path: &str, destination: &str) -> Option<String> {
 /// A request that left.
 struct Left<'f> {
     body: Value,
+    /// Whether the body is one event of Snowplow, its self-describing JSON open.
+    opened: bool,
     forward: &'f Forward,
 }
 
@@ -244,8 +253,10 @@ impl<'f> Left<'f> {
     fn of(forward: &'f Forward) -> Self {
         let text = String::from_utf8_lossy(&forward.body);
         let lines = || text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let body = serde_json::from_str(&text).unwrap_or_else(|_| Value::Array(lines()));
-        Self { body, forward }
+        let event = first_event(&forward.target, &forward.body);
+        let opened = event.is_some();
+        let body = event.or_else(|| serde_json::from_str(&text).ok()).unwrap_or_else(|| Value::Array(lines()));
+        Self { body, opened, forward }
     }
 
     fn check_has(&self, path: &Spanned<String>, wanted: &Node, failures: &mut Vec<Failure>) {
@@ -262,6 +273,7 @@ impl<'f> Left<'f> {
     /// Everything that left at a path.
     fn at(&self, path: &str) -> Vec<Value> {
         let Ok(path) = path.parse::<Path>() else { return Vec::new() };
+        let path = if self.opened { snowplow::opened(path) } else { path };
         let name = match path.steps.first() {
             Some(Step::Key(name)) => name.as_str(),
             _ => "",
@@ -311,7 +323,8 @@ fn collect(value: &Value, steps: &[Step], found: &mut Vec<Value>) {
         Step::Element => value.as_array().into_iter().flatten().for_each(|inner| collect(inner, rest, found)),
         Step::Where { key, equals } => {
             let elements = value.as_array().into_iter().flatten();
-            let chosen = elements.filter(|element| element.get(key).and_then(Value::as_str) == Some(equals));
+            let is = |text: &str| comparable(text) == equals;
+            let chosen = elements.filter(|element| element.get(key).and_then(Value::as_str).is_some_and(is));
             chosen.for_each(|inner| collect(inner, rest, found));
         }
     }
@@ -364,7 +377,8 @@ impl Touched {
         let mut fields = Share { all: 0, missing: Vec::new() };
         for contract in policy.contracts() {
             let envelope = envelope::of(contract.format).fields;
-            let own = |path: &Path| !envelope.iter().any(|field| field.path.value == *path);
+            let implied = |path: &Path| contract.format == Format::Snowplow && snowplow::chooses(path);
+            let own = |path: &Path| !envelope.iter().any(|field| field.path.value == *path) && !implied(path);
             for field in contract.fields.iter().filter(|field| own(&field.path) && !field.holds_containers_only()) {
                 fields.all += 1;
                 if !self.has(&contract.name, &field.path.to_string()) {

@@ -73,6 +73,7 @@ impl Reader<'_> {
                 "policies",
                 "signatures",
                 "keyring",
+                "consent",
                 "log",
                 "exports",
                 "upstream",
@@ -90,6 +91,7 @@ impl Reader<'_> {
         let policies = self.need(members, "policies").and_then(|node| self.policies(node));
         let signatures = members.get("signatures").map(|node| self.signatures(node));
         let keyring = members.get("keyring").and_then(|node| self.file(node));
+        let consent = self.consent(members.get("consent"), members.get("keyring").is_some());
         let log = self.log(members.get("log"));
         let exports_directory = self.exports(members.get("exports"));
         let upstream = self.upstream(members.get("upstream"));
@@ -104,6 +106,7 @@ impl Reader<'_> {
             shadow,
             signatures: signatures.flatten(),
             keyring,
+            consent: consent?,
             log: log?,
             exports_directory: exports_directory?,
             upstream,
@@ -346,7 +349,7 @@ impl Reader<'_> {
         self.need(members, "directory").and_then(|node| self.file(node))
     }
 
-    fn upstream(&mut self, node: Option<&Node>) -> Upstream {
+    pub(super) fn upstream(&mut self, node: Option<&Node>) -> Upstream {
         let members = node.and_then(|node| self.members(node, &["ca", "certificate", "key"]));
         let Some(members) = members else { return Upstream::default() };
         let ca = members.get("ca").and_then(|node| self.file(node));

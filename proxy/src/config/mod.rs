@@ -6,6 +6,7 @@
 //! which are read when the sidecar starts.
 
 mod compile;
+mod consent;
 mod read;
 mod rollout;
 
@@ -19,6 +20,8 @@ use privet_audit_log::signing::SignerKey;
 use privet_policy::diagnostic::{Diagnostic, SourceFile};
 
 use crate::request::ListenerFacts;
+
+pub use consent::{Consent, Embedded, Remote, Store};
 
 /// What the sidecar was told, checked and complete.
 #[derive(Clone, Debug)]
@@ -37,6 +40,8 @@ pub struct Config {
     pub signatures: Option<Signatures>,
     /// The keyring directory, where policies pseudonymize.
     pub keyring: Option<PathBuf>,
+    /// Where decisions are stored.
+    pub consent: Consent,
     /// The enforcement log.
     pub log: Log,
     /// Where published aggregates are kept.

@@ -6,13 +6,13 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Requests of real SDKs, one a line.
 const CAPTURES: &str = include_str!("traffic/captures.ndjson");
@@ -61,6 +61,7 @@ pub(super) async fn send(to: SocketAddr, out: &mut (dyn Write + Send)) -> Result
         ("the same that plays", crowd((0..CROWD * STARTS).map(|start| play(start / STARTS, start % STARTS)))),
         ("playback events (json, ndjson)", playback()),
         ("a web shop's pages and purchases (rudderstack, ga4)", web_shop()),
+        ("checkouts on the web (snowplow)", checkouts()),
         ("a request that cannot be read", vec![unreadable()]),
     ] {
         let before = sent.requests;
@@ -203,6 +204,39 @@ fn web_shop() -> Vec<Letter> {
         }
     });
     views.chain(purchases).collect()
+}
+
+/// Checkouts as trackers send them: a payload with self-describing JSON as text, and a
+/// pixel with the same as base64.
+fn checkouts() -> Vec<Letter> {
+    let said = |person: usize, agreed: bool| {
+        format!(
+            r#"{{"schema":"iglu:com.snowplowanalytics.snowplow/unstruct_event/jsonschema/1-0-0","data":{{"schema":"iglu:com.example.store/checkout/jsonschema/1-0-{person}","data":{{"step":"done","total":{}.5,"email":"buyer{person}@example.com","consent":{{"analytics":{agreed}}}}}}}}}"#,
+            20 + person
+        )
+    };
+    let event = |person: usize| {
+        json!({
+            "e": "ue", "p": "web", "tv": "js-4.10.1", "aid": "store", "duid": format!("buyer-{person}"),
+            "eid": format!("bff29979-f7a4-42f6-97e1-c86afc6dc2b{person}"), "dtm": "1795384566119", "ip": "203.0.113.41",
+            "url": format!("https://store.example/checkout?email=buyer{person}@example.com"),
+            "ue_pr": said(person, !person.is_multiple_of(3)),
+        })
+    };
+    let payload = json!({
+        "schema": "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4",
+        "data": (0..6).map(event).collect::<Vec<_>>(),
+    });
+    let pixel = format!("/i?e=ue&p=web&tv=js-4.10.1&duid=buyer-7&ue_px={}", URL_SAFE_NO_PAD.encode(said(7, true)));
+    vec![
+        Letter {
+            method: Method::POST,
+            target: "/com.snowplowanalytics.snowplow/tp2".to_owned(),
+            headers: vec![("content-type".to_owned(), "application/json; charset=UTF-8".to_owned())],
+            body: payload.to_string().into_bytes(),
+        },
+        Letter { method: Method::GET, target: pixel, headers: Vec::new(), body: Vec::new() },
+    ]
 }
 
 /// A body with one member twice: two readers could read it in two ways.

@@ -123,6 +123,13 @@ impl Keyring {
         Timeline(keys.collect())
     }
 
+    /// The keys that subjects may have in a consent store, by the epoch they are derived from, the first
+    /// epoch's first. They do not follow rotation: a store keeps those that it was first used with.
+    #[must_use]
+    pub fn subject_keys(&self) -> Vec<crate::consent::SubjectKeys> {
+        self.pseudonyms.iter().map(|epoch| epoch.secret.subject_keys()).collect()
+    }
+
     /// What seals with a key of this name, by epoch.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::BadKeyring;
+use crate::consent::SubjectKeys;
 
 const SECRET_BYTES: usize = 32;
 const SALT: &[u8] = b"privet pseudonym v1";
@@ -41,6 +42,18 @@ impl Secret {
             file.push_str(&format!("from {from}\n"));
         }
         file
+    }
+
+    /// The secret in a file, as [`Self::file`] writes it without a time; `None` where there is none.
+    #[must_use]
+    pub fn read(file: &[u8]) -> Option<Self> {
+        read(file).filter(|(_, from)| from.is_none()).map(|(secret, _)| secret)
+    }
+
+    /// The keys of subjects in a consent store. No purpose begins as this use does.
+    #[must_use]
+    pub fn subject_keys(&self) -> SubjectKeys {
+        SubjectKeys::new(&self.derive(&[b"\0consent subjects v1"]))
     }
 
     /// A key of its own for one use: HKDF-SHA-256 (RFC 5869).

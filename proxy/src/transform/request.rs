@@ -36,13 +36,22 @@ impl RequestFacts for RequestView<'_> {
         self.0.headers.get_all(lower_case_name).iter().filter_map(|value| value.to_str().ok()).collect()
     }
 
-    fn has_query(&self, name: &str) -> bool {
-        parameters(&self.0.target).any(|(known, _)| known == name)
+    fn query(&self, name: &str) -> Vec<Cow<'_, str>> {
+        parameters(&self.0.target).filter(|(known, _)| known == name).map(|(_, value)| value).collect()
     }
 
-    fn has_cookie(&self, name: &str) -> bool {
-        cookies(&self.0.headers).any(|(known, _)| known == name)
+    /// Also out of a header that is no text as a whole: a signal must not be lost for what stands beside it.
+    fn cookie(&self, name: &str) -> Vec<Cow<'_, str>> {
+        let pairs =
+            self.0.headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+        pairs.filter_map(|pair| value_of(pair, name)).map(String::from_utf8_lossy).collect()
     }
+}
+
+/// The value of `name=value`, if the name is this one.
+fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let rest = pair.trim_ascii_start().strip_prefix(name.as_bytes())?;
+    rest.trim_ascii_start().strip_prefix(b"=").map(<[u8]>::trim_ascii)
 }
 
 /// The query's parameters, decoded.

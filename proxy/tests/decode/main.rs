@@ -9,6 +9,7 @@ mod hostile;
 mod json;
 mod rudderstack;
 mod segment;
+mod snowplow;
 
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ const RUDDERSTACK_SERVERS: &str = include_str!("../data/rudderstack-servers.ndjs
 const RUDDERSTACK_EVENTS: &str = include_str!("../data/rudderstack-events.ndjson");
 const GA4: &str = include_str!("../data/ga4.ndjson");
 const CLOUDEVENTS: &str = include_str!("../data/cloudevents.ndjson");
+
+const SNOWPLOW: &str = include_str!("../data/snowplow.ndjson");
 
 /// A value that must never come back in an answer.
 const SECRET: &str = "marla.quillfeather@example.com";

@@ -20,6 +20,10 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use bytes::Bytes;
 use privet_json::{Index, Key, Kind, Limits, Node, write_string};
 use privet_policy::iglu::up_to_model;
+use privet_policy::snowplow::PAYLOAD_SCHEMA;
+use serde_json::{Value, json};
+
+use crate::decode::{DecodeLimits, query};
 
 /// How self-describing JSON was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,6 +218,43 @@ impl<'a> Opener<'a> {
     }
 }
 
+/// An event as a person writes it into a test, with its self-describing JSON open, as a
+/// tracker would post it: in a payload, and everything in it as text.
+#[must_use]
+pub fn payload_of(event: &Value) -> Value {
+    let text = |value: &Value| Value::from(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    let members = event.as_object().into_iter().flatten();
+    let event: serde_json::Map<_, _> = members.map(|(name, value)| (name.clone(), text(value))).collect();
+    json!({"schema": PAYLOAD_SCHEMA, "data": [event]})
+}
+
+/// The first event of a request that left, with its self-describing JSON open under
+/// `ue_pr` and `co`; `None` for what is no request of a tracker.
+#[must_use]
+pub fn first_event(target: &str, body: &[u8]) -> Option<Value> {
+    let mut index = Index::new();
+    let (text, event) = if body.is_empty() {
+        let (text, root) = query::document(target, &mut index, &DecodeLimits::default()).ok()?;
+        let event = index.node(&text, root);
+        (text.clone(), event.get("e").map(|_| event.id())?)
+    } else {
+        let root = index.read(body, &Limits::default()).ok()?;
+        let payload = index.node(body, root);
+        let event = super::is_payload(payload).then(|| payload.get("data")?.elements().next())??;
+        (Bytes::copy_from_slice(body), event.id())
+    };
+    let mut opener = Opener::new(&text, &Limits::default());
+    let event = index.node(&text, event);
+    let parts = opener.parts(event)?;
+    let mut opened: Value = serde_json::from_slice(event.raw()).ok()?;
+    for part in parts {
+        let members = opened.as_object_mut()?;
+        members.remove(part.part.name(part.seal));
+        members.insert(part.part.text_name().to_owned(), serde_json::from_slice(&part.json).ok()?);
+    }
+    Some(opened)
+}
+
 /// One part with its encoding undone.
 struct Undone<'a> {
     part: Part,
@@ -345,19 +386,13 @@ fn whole_event(outer: Node<'_>) -> Option<Vec<u8>> {
 /// The entities of which something leaves; `None` where there are none.
 fn whole_entities(outer: Node<'_>) -> Option<Vec<u8>> {
     let schema = outer.get("schema")?;
-    let mut whole = Vec::with_capacity(outer.span().len());
-    whole.extend_from_slice(b"{\"schema\":");
-    whole.extend_from_slice(schema.raw());
-    whole.extend_from_slice(b",\"data\":[");
-    let before = whole.len();
-    let kept = |entity: &Node<'_>| entity.get("schema").is_some() && entity.get("data").is_some();
-    for entity in outer.get("data")?.elements().filter(kept) {
-        if whole.len() > before {
-            whole.push(b',');
-        }
-        whole.extend_from_slice(entity.raw());
+    let list = outer.get("data")?;
+    let says = |data: Node<'_>| data.kind() != Kind::Object || !data.is_empty();
+    let kept = |entity: &Node<'_>| entity.get("schema").is_some() && entity.get("data").is_some_and(says);
+    let entities: Vec<&[u8]> = list.elements().filter(kept).map(|entity| entity.raw()).collect();
+    if entities.len() == list.len() {
+        return (!list.is_empty()).then(|| outer.raw().to_vec());
     }
-    let any = whole.len() > before;
-    whole.extend_from_slice(b"]}");
-    any.then_some(whole)
+    let parts = [b"{\"schema\":", schema.raw(), b",\"data\":[", &entities.join(&b','), b"]}"];
+    (!entities.is_empty()).then(|| parts.concat())
 }

@@ -1,0 +1,486 @@
+//! Reading what a request and its events say: each kind of signal where its clients put it.
+//!
+//! Promise: a signal that is there and cannot be read is `unavailable`, and told
+//! as a [`Fault`]; none is looked for that no purpose asks about.
+
+use std::borrow::Cow;
+
+use privet_json::{Kind, Node};
+
+use super::{Consent, Signalled};
+use crate::format::Format;
+use crate::path::{Origin, Path, Step};
+use crate::policy::{OptOut, Policy, PurposeNo, Recipient};
+use crate::signals::att::{AttStatus, ad_tracking_enabled};
+use crate::signals::google::{Gcd, Gcs, GoogleConsent, MeasurementConsent};
+use crate::signals::onetrust::Groups;
+use crate::signals::rudderstack::ConsentManagement;
+use crate::signals::{Said, Unreadable, gpc};
+use crate::source::{GoogleConsent as Asked, GrantSource};
+
+/// The request around the events, as far as facts stand in it.
+pub trait RequestFacts {
+    /// Every value of a header that is text.
+    fn header(&self, lower_case_name: &str) -> Vec<&str>;
+    /// Every value of a query parameter, decoded.
+    fn query(&self, name: &str) -> Vec<Cow<'_, str>>;
+    /// Every value of a cookie, as it stands there.
+    fn cookie(&self, name: &str) -> Vec<Cow<'_, str>>;
+}
+
+/// A kind of consent signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Signal {
+    /// A string of the Transparency and Consent Framework.
+    Tcf,
+    /// A string of the Global Privacy Platform.
+    Gpp,
+    /// A US Privacy string.
+    UsPrivacy,
+    /// Segment's category preferences.
+    Segment,
+    /// RudderStack's consent management object.
+    RudderStack,
+    /// OneTrust's cookie.
+    OneTrust,
+    /// Google's consent mode.
+    Google,
+    /// Snowplow's consent preferences.
+    Snowplow,
+    /// Apple's tracking status.
+    Att,
+    /// A member that the policy names.
+    Field,
+}
+
+impl Signal {
+    /// Every kind.
+    pub const ALL: [Self; 10] = [
+        Self::Tcf,
+        Self::Gpp,
+        Self::UsPrivacy,
+        Self::Segment,
+        Self::RudderStack,
+        Self::OneTrust,
+        Self::Google,
+        Self::Snowplow,
+        Self::Att,
+        Self::Field,
+    ];
+
+    /// The word for metrics and outputs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcf => "tcf",
+            Self::Gpp => "gpp",
+            Self::UsPrivacy => "us_privacy",
+            Self::Segment => "segment",
+            Self::RudderStack => "rudderstack",
+            Self::OneTrust => "onetrust",
+            Self::Google => "google",
+            Self::Snowplow => "snowplow",
+            Self::Att => "att",
+            Self::Field => "field",
+        }
+    }
+}
+
+/// A signal that was there and could not be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fault {
+    /// Which kind.
+    pub signal: Signal,
+    /// Why not: one of a closed list of words.
+    pub reason: &'static str,
+}
+
+/// Something else stands where an object or a word should.
+const WRONG_TYPE: &str = "wrong_type";
+
+/// Reads for one policy, at one time.
+pub(crate) struct Reading<'a> {
+    policy: &'a Policy,
+    at_ms: i64,
+    faults: &'a dyn Fn(Fault),
+}
+
+impl<'a> Reading<'a> {
+    /// Reads as of a time, in milliseconds since 1970.
+    pub(crate) const fn new(policy: &'a Policy, at_ms: i64, faults: &'a dyn Fn(Fault)) -> Self {
+        Self { policy, at_ms, faults }
+    }
+
+    /// What a request says outside of its body.
+    pub(crate) fn request(&self, request: &dyn RequestFacts) -> Signalled {
+        let mut said = Signalled::default();
+        let strings = &self.policy.strings;
+        let at = |query, cookie| request.query(query).into_iter().chain(request.cookie(cookie)).collect::<Vec<_>>();
+        if strings.tcf {
+            self.strings(Signal::Tcf, &at("gdpr_consent", "euconsent-v2"), &mut said);
+        }
+        if strings.gpp {
+            let gpp = at("gpp", "__gpp");
+            self.strings(Signal::Gpp, &gpp, &mut said);
+            if gpp.is_empty() {
+                self.strings(Signal::UsPrivacy, &at("us_privacy", "usprivacy"), &mut said);
+            }
+        }
+        let mut web = Web { request, onetrust: None, google: None };
+        for (number, purpose) in self.policy.numbered_purposes() {
+            for grant in &purpose.granted_by {
+                match grant {
+                    GrantSource::OneTrust(group) => self.onetrust(number, web.onetrust(), group, &mut said),
+                    GrantSource::Google(asked) => self.google(number, web.google(), *asked, &mut said),
+                    _ => {}
+                }
+            }
+            for signal in &purpose.opted_out_by {
+                self.policy.opt_out(number, *signal, of_headers(*signal, request), &mut said);
+            }
+        }
+        said
+    }
+
+    /// What OneTrust's cookies say of one group.
+    fn onetrust(&self, number: PurposeNo, cookies: &[Result<Groups, Unreadable>], group: &str, said: &mut Signalled) {
+        for cookie in cookies {
+            match cookie {
+                Ok(groups) => match groups.changed_ms() {
+                    Some(at_ms) => said.say_dated(number, state(groups.category(group)), at_ms),
+                    None => said.say(number, state(groups.category(group))),
+                },
+                Err(why) => said.say(number, self.unavailable(Signal::OneTrust, why.code())),
+            }
+            if cookie.as_ref().is_ok_and(Groups::gpc) {
+                self.policy.opt_out(number, OptOut::Gpc, Consent::Refused, said);
+            }
+        }
+    }
+
+    /// What Google's parameters say of one type of consent.
+    fn google(&self, number: PurposeNo, modes: &[Result<Mode, Unreadable>], asked: Asked, said: &mut Signalled) {
+        for mode in modes {
+            said.say(
+                number,
+                match mode {
+                    Ok(mode) => mode.state(asked),
+                    Err(why) => self.unavailable(Signal::Google, why.code()),
+                },
+            );
+        }
+    }
+
+    fn unavailable(&self, signal: Signal, reason: &'static str) -> Consent {
+        (self.faults)(Fault { signal, reason });
+        Consent::Unavailable
+    }
+
+    /// What an event says, or what stands around several of them.
+    pub(crate) fn node(&self, node: Node<'_>, format: Format) -> Signalled {
+        let mut said = Signalled::default();
+        let strings = &self.policy.strings;
+        if strings.tcf {
+            self.strings(Signal::Tcf, &texts_in(node, "IABTCF_TCString", &strings.tcf_at), &mut said);
+        }
+        if strings.gpp {
+            let gpp = texts_in(node, "IABGPP_HDR_GppString", &strings.gpp_at);
+            self.strings(Signal::Gpp, &gpp, &mut said);
+            if gpp.is_empty() {
+                self.strings(Signal::UsPrivacy, &texts_in(node, "IABUSPrivacy_String", &[]), &mut said);
+            }
+        }
+        let mut objects = Objects { node, segment: None, rudderstack: None, google: None };
+        for (number, purpose) in self.policy.numbered_purposes() {
+            for grant in &purpose.granted_by {
+                let (signal, state) = match grant {
+                    GrantSource::Segment(category) => (Signal::Segment, objects.segment().state(category)),
+                    GrantSource::RudderStack(id) => (Signal::RudderStack, state(objects.rudderstack().category(id))),
+                    GrantSource::Google(asked) if format == Format::Ga4 => {
+                        (Signal::Google, state(objects.google().category(asked.name())))
+                    }
+                    GrantSource::Field { path, given } => (Signal::Field, field(node, path, given)),
+                    _ => continue,
+                };
+                if state == Consent::Unavailable {
+                    self.unavailable(signal, WRONG_TYPE);
+                }
+                said.say(number, state);
+            }
+            if purpose.opted_out_by.contains(&OptOut::Att) {
+                self.policy.opt_out(number, OptOut::Att, self.att(node), &mut said);
+            }
+        }
+        said
+    }
+
+    /// What an app was told about tracking: only the status that permits it does.
+    fn att(&self, node: Node<'_>) -> Consent {
+        let device = node.get("context").and_then(|context| context.get("device"));
+        let there = |name| device.and_then(|device| device.get(name)).filter(|member| member.kind() != Kind::Null);
+        let status = there("attTrackingStatus").map(|member| AttStatus::of(member).map(AttStatus::permits));
+        let enabled = there("adTrackingEnabled").map(ad_tracking_enabled);
+        let each = status.into_iter().chain(enabled).map(|permits| match permits {
+            Ok(true) => Consent::Absent,
+            Ok(false) => Consent::Refused,
+            Err(why) => self.unavailable(Signal::Att, why.code()),
+        });
+        each.fold(Consent::Absent, Consent::and)
+    }
+
+    /// Consent strings of one kind.
+    fn strings(&self, signal: Signal, texts: &[Cow<'_, str>], said: &mut Signalled) {
+        for text in texts {
+            match signal {
+                Signal::Tcf => self.policy.hear_tcf(text, self.at_ms, said, self.faults),
+                Signal::Gpp => self.policy.hear_gpp(text, self.at_ms, said, self.faults),
+                _ => self.policy.hear_us_privacy(text, said, self.faults),
+            }
+        }
+    }
+}
+
+impl Policy {
+    /// One opt-out of one purpose, to those whom it binds.
+    pub(crate) fn opt_out(&self, number: PurposeNo, signal: OptOut, state: Consent, said: &mut Signalled) {
+        let purpose_binds_all = self.purpose(number).is_some_and(|purpose| purpose.everywhere);
+        let everywhere = purpose_binds_all || !signal.binds_third_parties_only();
+        for (audience, who) in self.audiences.iter() {
+            if everywhere || who.recipient == Recipient::ThirdParty {
+                said.deny(audience, self.audiences.len(), number, state);
+            }
+        }
+    }
+}
+
+/// What stands around an event's body, each read when it is first asked for.
+struct Web<'r> {
+    request: &'r dyn RequestFacts,
+    onetrust: Option<Vec<Result<Groups, Unreadable>>>,
+    google: Option<Vec<Result<Mode, Unreadable>>>,
+}
+
+/// Google's consent mode as one parameter says it.
+enum Mode {
+    Storages(Gcs),
+    All(Gcd),
+}
+
+impl Mode {
+    fn state(&self, asked: Asked) -> Consent {
+        let (storages, all) = match self {
+            Self::Storages(gcs) => ([gcs.ad_storage, gcs.analytics_storage], None),
+            Self::All(gcd) => {
+                ([gcd.ad_storage, gcd.analytics_storage], Some([gcd.ad_user_data, gcd.ad_personalization]))
+            }
+        };
+        let said = match asked {
+            Asked::AdStorage => Some(storages[0]),
+            Asked::AnalyticsStorage => Some(storages[1]),
+            Asked::AdUserData => all.map(|[data, _]| data),
+            Asked::AdPersonalization => all.map(|[_, personalization]| personalization),
+        };
+        match said {
+            Some(GoogleConsent::Granted) => Consent::Given,
+            Some(GoogleConsent::Denied) => Consent::Refused,
+            Some(GoogleConsent::Unset) | None => Consent::Absent,
+        }
+    }
+}
+
+impl Web<'_> {
+    fn onetrust(&mut self) -> &[Result<Groups, Unreadable>] {
+        let read = || self.request.cookie("OptanonConsent").iter().map(|cookie| Groups::of_cookie(cookie)).collect();
+        self.onetrust.get_or_insert_with(read)
+    }
+
+    fn google(&mut self) -> &[Result<Mode, Unreadable>] {
+        self.google.get_or_insert_with(|| {
+            let storages = self.request.query("gcs").into_iter().map(|text| Gcs::read(&text).map(Mode::Storages));
+            let all = self.request.query("gcd").into_iter().map(|text| Gcd::read(&text).map(Mode::All));
+            storages.chain(all).collect()
+        })
+    }
+}
+
+/// The consent objects of an event, each found when it is first asked for.
+struct Objects<'a> {
+    node: Node<'a>,
+    segment: Option<CategoryPreferences<'a>>,
+    rudderstack: Option<ConsentManagement<'a>>,
+    google: Option<MeasurementConsent<'a>>,
+}
+
+impl<'a> Objects<'a> {
+    fn segment(&mut self) -> &CategoryPreferences<'a> {
+        self.segment.get_or_insert_with(|| CategoryPreferences::of(self.node))
+    }
+
+    fn rudderstack(&mut self) -> &ConsentManagement<'a> {
+        self.rudderstack.get_or_insert_with(|| ConsentManagement::of(self.node))
+    }
+
+    fn google(&mut self) -> &MeasurementConsent<'a> {
+        self.google.get_or_insert_with(|| MeasurementConsent::of(self.node))
+    }
+}
+
+/// What a decoded signal says of a category is what it says of the purpose.
+const fn state(said: Said) -> Consent {
+    match said {
+        Said::Granted => Consent::Given,
+        Said::Refused => Consent::Refused,
+        Said::Absent => Consent::Absent,
+        Said::Unreadable => Consent::Unavailable,
+    }
+}
+
+/// The texts in the member, of an event or of its `context`, in which apps pass on what their consent platform
+/// stored, and at further places. What stands there and is no text is a string that cannot be read.
+fn texts_in<'a>(node: Node<'a>, usual: &str, further: &[Path]) -> Vec<Cow<'a, str>> {
+    let in_context = node.get("context").and_then(|context| context.get(usual));
+    let usual = node.get(usual).into_iter().chain(in_context);
+    let all = usual.chain(further.iter().filter_map(|path| follow(node, &path.steps)));
+    all.filter(|value| value.kind() != Kind::Null).map(|value| value.text().unwrap_or_default()).collect()
+}
+
+fn follow<'a>(node: Node<'a>, steps: &[Step]) -> Option<Node<'a>> {
+    steps.iter().try_fold(node, |node, step| match step {
+        Step::Key(name) => node.get(name),
+        _ => None,
+    })
+}
+
+/// What the headers say.
+fn of_headers(signal: OptOut, request: &dyn RequestFacts) -> Consent {
+    let says = |name: &str, word: &str| request.header(name).iter().any(|value| value.trim() == word);
+    let refused = match signal {
+        OptOut::Gpc => request.header("sec-gpc").into_iter().any(gpc::opts_out),
+        OptOut::Dnt => says("dnt", "1"),
+        OptOut::SpAnonymous => !request.header("sp-anonymous").is_empty(),
+        OptOut::Att | OptOut::GppSale | OptOut::GppSharing | OptOut::GppTargeted | OptOut::GppSensitive => false,
+    };
+    if refused { Consent::Refused } else { Consent::Absent }
+}
+
+/// Segment's `context.consent.categoryPreferences`: a category that a present object lacks is refused.
+///
+/// Segment's documentation also spells the member `categoryPreference`.
+enum CategoryPreferences<'a> {
+    /// There is something in its place that is no object.
+    Unreadable,
+    /// What stands under each spelling.
+    Written([Option<Node<'a>>; 2]),
+}
+
+impl<'a> CategoryPreferences<'a> {
+    fn of(event: Node<'a>) -> Self {
+        let there = |node: &Node<'_>| node.kind() != Kind::Null;
+        match event.get("context").and_then(|context| context.get("consent")).filter(there) {
+            None => Self::Written([None, None]),
+            Some(consent) if consent.kind() != Kind::Object => Self::Unreadable,
+            Some(consent) => {
+                Self::Written(["categoryPreferences", "categoryPreference"].map(|name| consent.get(name).filter(there)))
+            }
+        }
+    }
+
+    fn state(&self, category: &str) -> Consent {
+        match self {
+            Self::Unreadable => Consent::Unavailable,
+            Self::Written(objects) => {
+                let each = objects.iter().flatten().map(|object| preference(*object, category));
+                each.fold(Consent::Absent, Consent::and)
+            }
+        }
+    }
+}
+
+fn preference(object: Node<'_>, category: &str) -> Consent {
+    if object.kind() != Kind::Object {
+        return Consent::Unavailable;
+    }
+    match object.get(category).map(|choice| (choice.kind(), choice.raw())) {
+        Some((Kind::Bool, b"true")) => Consent::Given,
+        None | Some((Kind::Bool | Kind::Null, _)) => Consent::Refused,
+        Some(_) => Consent::Unavailable,
+    }
+}
+
+/// A configured member: the listed values grant, any other refuses.
+fn field(event: Node<'_>, path: &Path, given: &[String]) -> Consent {
+    if path.origin != Origin::Event {
+        return Consent::Unavailable;
+    }
+    let mut node = event;
+    for step in &path.steps {
+        let Step::Key(name) = step else { return Consent::Unavailable };
+        match (node.kind(), node.get(name)) {
+            (Kind::Object, Some(inner)) => node = inner,
+            (Kind::Object | Kind::Null, None) => return Consent::Absent,
+            _ => return Consent::Unavailable,
+        }
+    }
+    match node.kind() {
+        Kind::Null => Consent::Absent,
+        Kind::Array | Kind::Object => Consent::Unavailable,
+        Kind::String => granted(given, &node.text().unwrap_or_default()),
+        Kind::Bool | Kind::Number => granted(given, std::str::from_utf8(node.raw()).unwrap_or_default()),
+    }
+}
+
+fn granted(given: &[String], value: &str) -> Consent {
+    if given.iter().any(|word| word == value) { Consent::Given } else { Consent::Refused }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use privet_json::{Index, Limits};
+
+    fn read(json: &str, state: impl FnOnce(Node<'_>) -> Consent) -> Consent {
+        let mut index = Index::default();
+        let root = index.read(json.as_bytes(), &Limits::default()).unwrap();
+        state(index.node(json.as_bytes(), root))
+    }
+
+    #[test]
+    fn segment_preferences_are_read_strictly() {
+        for (json, state) in [
+            (r#"{}"#, Consent::Absent),
+            (r#"{"context":{}}"#, Consent::Absent),
+            (r#"{"context":{"consent":null}}"#, Consent::Absent),
+            (r#"{"context":{"consent":{}}}"#, Consent::Absent),
+            (r#"{"context":{"consent":[]}}"#, Consent::Unavailable),
+            (r#"{"context":{"consent":{"categoryPreferences":{}}}}"#, Consent::Refused),
+            (r#"{"context":{"consent":{"categoryPreferences":{"Analytics":true}}}}"#, Consent::Given),
+            (r#"{"context":{"consent":{"categoryPreferences":{"Analytics":false}}}}"#, Consent::Refused),
+            (r#"{"context":{"consent":{"categoryPreferences":{"Analytics":"true"}}}}"#, Consent::Unavailable),
+            (r#"{"context":{"consent":{"categoryPreferences":"Analytics"}}}"#, Consent::Unavailable),
+            (r#"{"context":{"consent":{"categoryPreference":{"Analytics":true}}}}"#, Consent::Given),
+            (
+                r#"{"context":{"consent":{"categoryPreference":{"Analytics":true},"categoryPreferences":{"Analytics":false}}}}"#,
+                Consent::Refused,
+            ),
+        ] {
+            assert_eq!(read(json, |node| CategoryPreferences::of(node).state("Analytics")), state, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_configured_member_grants_by_its_listed_values_only() {
+        let path: Path = "consent.analytics".parse().unwrap();
+        let given = ["true".to_owned(), "yes".to_owned()];
+        for (json, state) in [
+            (r#"{}"#, Consent::Absent),
+            (r#"{"consent":{"analytics":null}}"#, Consent::Absent),
+            (r#"{"consent":{"analytics":true}}"#, Consent::Given),
+            (r#"{"consent":{"analytics":"yes"}}"#, Consent::Given),
+            (r#"{"consent":{"analytics":"YES"}}"#, Consent::Refused),
+            (r#"{"consent":{"analytics":{}}}"#, Consent::Unavailable),
+            (r#"{"consent":"all"}"#, Consent::Unavailable),
+        ] {
+            assert_eq!(read(json, |node| field(node, &path, &given)), state, "{json}");
+        }
+    }
+}

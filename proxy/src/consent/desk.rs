@@ -1,0 +1,277 @@
+//! The desk of whoever may read and change decisions: JSON over the admin address.
+//!
+//! Promise: nobody is served without the token, which is compared in constant time, and
+//! without a configured token nobody is. A subject stands in the body, so that no
+//! log of requests has it; neither it nor a decision is logged here. What is answered with 200
+//! is in the store, and this process acts by it. Not here: TLS and the address; that is [`crate::admin`].
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use http::{HeaderMap, StatusCode, header};
+use privet_policy::consent::{StoredDecisions as _, is_null_id};
+use privet_policy::policy::Policy;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{CannotOpen, ConsentStore, EVERYTHING, Fact, Record, StoreError};
+use crate::clock::Clock;
+use crate::line::Line;
+
+/// The largest body of a request.
+pub const BODY_BYTES_MAX: usize = 64 << 10;
+/// The shortest token that counts as one.
+const TOKEN_BYTES_MIN: usize = 16;
+
+/// Where the desk is found once there is one.
+#[derive(Default)]
+pub struct Place(ArcSwapOption<Desk>);
+
+/// What the desk works on.
+pub struct Desk {
+    store: ConsentStore,
+    line: Arc<Line>,
+    clock: Arc<dyn Clock>,
+    token: Token,
+}
+
+/// What an authenticated request says. Has no `Debug`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    subject: String,
+    #[serde(default)]
+    purposes: Vec<String>,
+    state: Option<State>,
+    age: Option<Age>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Given,
+    Refused,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Age {
+    Child,
+    Adult,
+}
+
+/// A request that is not served, in words for whoever sent it. Never quotes the subject.
+struct Declined {
+    status: StatusCode,
+    why: String,
+}
+
+impl Declined {
+    fn wrong(why: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, why: why.into() }
+    }
+}
+
+impl From<StoreError> for Declined {
+    fn from(error: StoreError) -> Self {
+        let status = if matches!(error, StoreError::Full) {
+            StatusCode::INSUFFICIENT_STORAGE
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        Self { status, why: crate::run::chain(&error) }
+    }
+}
+
+/// The hash of a token: two of one length are compared whole, however many bytes of the tokens agree.
+struct Token([u8; 32]);
+
+impl Token {
+    fn of(written: &[u8]) -> Self {
+        Self(Sha256::digest(written).into())
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.0.iter().zip(other.0).fold(0, |differing, (a, b)| differing | (a ^ b)) == 0
+    }
+}
+
+impl Place {
+    /// The desk opens.
+    pub fn open(&self, desk: Desk) {
+        self.0.store(Some(Arc::new(desk)));
+    }
+
+    /// Answers a request: a status and a JSON document.
+    pub async fn answer(&self, path: &str, headers: &HeaderMap, body: &[u8]) -> (StatusCode, Value) {
+        let Some(desk) = self.0.load_full() else {
+            let why = "nobody may read or change decisions here: the configuration names no `consent.token_file`";
+            return (StatusCode::FORBIDDEN, json!({"error": why}));
+        };
+        match desk.serve(path, headers, body).await {
+            Ok(answer) => (StatusCode::OK, answer),
+            Err(Declined { status, why }) => (status, json!({"error": why})),
+        }
+    }
+}
+
+impl Desk {
+    /// A desk for whoever has the token in a file.
+    ///
+    /// # Errors
+    /// [`CannotOpen::Token`] where it cannot be read or is too short to be a secret.
+    pub fn new(
+        store: ConsentStore,
+        line: Arc<Line>,
+        clock: Arc<dyn Clock>,
+        token_file: &Path,
+    ) -> Result<Self, CannotOpen> {
+        let unusable = |source| CannotOpen::Token { file: token_file.display().to_string(), source };
+        let written = std::fs::read(token_file).map_err(unusable)?;
+        let token = written.trim_ascii();
+        if token.len() < TOKEN_BYTES_MIN {
+            let why = format!("it holds fewer than {TOKEN_BYTES_MIN} bytes");
+            return Err(unusable(std::io::Error::new(std::io::ErrorKind::InvalidData, why)));
+        }
+        Ok(Self { store, line, clock, token: Token::of(token) })
+    }
+
+    async fn serve(&self, path: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, Declined> {
+        if !self.lets_in(headers) {
+            let why = "`Authorization: Bearer TOKEN` is missing or has another token".to_owned();
+            return Err(Declined { status: StatusCode::UNAUTHORIZED, why });
+        }
+        // What serde says of a wrong body may quote it.
+        let asked: Asked = serde_json::from_slice(body).map_err(|_| {
+            Declined::wrong(
+                "the body is not {\"subject\": TEXT, \"purposes\"?: [NAME...], \"state\"?: \"given\" or \"refused\", \"age\"?: \"child\" or \"adult\"}",
+            )
+        })?;
+        let subject = asked.subject.trim();
+        if is_null_id(subject) {
+            return Err(Declined::wrong("the subject is nobody's id"));
+        }
+        match path {
+            "/v1/consent/get" => self.show(subject).await,
+            "/v1/consent/set" => self.set(subject, &asked).await,
+            "/v1/consent/withdraw" => self.withdraw(subject, &asked).await,
+            "/v1/subject/show" => self.show_all(subject).await,
+            "/v1/subject/erase" => self.erase(subject).await,
+            _ => Err(Declined { status: StatusCode::NOT_FOUND, why: "there is no such thing to ask for".to_owned() }),
+        }
+    }
+
+    fn lets_in(&self, headers: &HeaderMap) -> bool {
+        let mut written = headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(one), None) = (written.next(), written.next()) else { return false };
+        let token = one.as_bytes().split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
+        token.is_some_and(|(_, token)| self.token.is(&Token::of(token.trim_ascii())))
+    }
+
+    async fn show(&self, subject: &str) -> Result<Value, Declined> {
+        Ok(shown(&self.store.show(subject).await?))
+    }
+
+    async fn set(&self, subject: &str, asked: &Asked) -> Result<Value, Declined> {
+        if asked.purposes.is_empty() && asked.age.is_none() {
+            return Err(Declined::wrong("there is nothing to set: name `purposes` and a `state`, or an `age`"));
+        }
+        if asked.purposes.is_empty() == asked.state.is_some() {
+            return Err(Declined::wrong("`purposes` and `state` belong together"));
+        }
+        let mut learned = Record::default();
+        let now_ms = self.clock.now().as_millisecond();
+        for purpose in self.known_purposes(&asked.purposes)? {
+            learned.learn(Fact::decided(purpose, asked.state == Some(State::Given)), now_ms);
+        }
+        if let Some(age) = asked.age {
+            learned.learn(Fact::Child(age == Age::Child), now_ms);
+        }
+        self.learn(subject, learned).await
+    }
+
+    async fn withdraw(&self, subject: &str, asked: &Asked) -> Result<Value, Declined> {
+        if asked.state.is_some() || asked.age.is_some() {
+            return Err(Declined::wrong("a withdrawal has a subject and purposes, nothing else"));
+        }
+        let purposes = if asked.purposes.is_empty() { vec![EVERYTHING] } else { self.known_purposes(&asked.purposes)? };
+        let refusals = purposes.into_iter().map(|purpose| Fact::decided(purpose, false));
+        self.learn(subject, Record::of(refusals, self.clock.now().as_millisecond())).await
+    }
+
+    async fn learn(&self, subject: &str, learned: Record) -> Result<Value, Declined> {
+        self.store.learn(subject, learned).await?;
+        self.show(subject).await
+    }
+
+    /// Purposes by name, as the policy in force has them: a name that it has not would bind nothing.
+    fn known_purposes<'a>(&self, written: &'a [String]) -> Result<Vec<&'a str>, Declined> {
+        let Some(in_force) = self.line.in_force() else {
+            let why = "no policy is in force, so no purpose is known yet".to_owned();
+            return Err(Declined { status: StatusCode::SERVICE_UNAVAILABLE, why });
+        };
+        let known = in_force.enforcement.policy.purposes();
+        let named = |name: &String| known.iter().any(|purpose| purpose.name == *name);
+        if written.iter().all(named) {
+            return Ok(written.iter().map(String::as_str).collect());
+        }
+        let names: Vec<&str> = known.iter().map(|purpose| purpose.name.as_str()).collect();
+        Err(Declined::wrong(format!("the policy has no such purpose; its purposes are {}", names.join(", "))))
+    }
+
+    async fn show_all(&self, subject: &str) -> Result<Value, Declined> {
+        let stored = shown(&self.store.show(subject).await?);
+        Ok(json!({"store": stored, "memory_of_this_pod": self.remembered(subject), "spool": NO_SPOOL}))
+    }
+
+    async fn erase(&self, subject: &str) -> Result<Value, Declined> {
+        let stays = self.store.erase(subject).await?;
+        let why = if stays.is_empty() { Value::Null } else { STAYS.into() };
+        Ok(json!({
+            "erased": true,
+            "stays": shown(&stays),
+            "why": why,
+            "memory_of_this_pod": self.remembered(subject),
+            "spool": NO_SPOOL,
+        }))
+    }
+
+    /// What this process alone remembers that the subject refused.
+    fn remembered(&self, subject: &str) -> Vec<Value> {
+        let Some(in_force) = self.line.in_force() else { return Vec::new() };
+        let policy: &Policy = &in_force.enforcement.policy;
+        let mut refusals = Vec::new();
+        let found = self.line.refusals().under(policy).recall(subject, &mut |purpose, stored| {
+            refusals.push(json!({"purpose": policy.purpose_name(purpose), "at": time(stored.at_ms)}));
+        });
+        if found.is_err() { Vec::new() } else { refusals }
+    }
+}
+
+/// Said where a spool would be looked at.
+const NO_SPOOL: &str = "none: events are not kept";
+/// Said of what an erasure leaves.
+const STAYS: &str =
+    "without a refusal, or that the subject is a child, more would leave of the subject; kept under a keyed pseudonym";
+
+/// A record as JSON, times as RFC 3339.
+fn shown(record: &Record) -> Value {
+    let mut decisions = Vec::new();
+    for (fact, at_ms) in record.facts() {
+        if let Fact::Decision { purpose, given, authenticated } = fact {
+            decisions.push(json!({
+                "purpose": purpose,
+                "state": if *given { "given" } else { "refused" },
+                "by": if *authenticated { "api" } else { "wire" },
+                "at": time(at_ms),
+            }));
+        }
+    }
+    json!({"decisions": decisions, "age": record.age().map(|age| age.name())})
+}
+
+fn time(at_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(at_ms).map(|at| at.to_string()).unwrap_or_default()
+}

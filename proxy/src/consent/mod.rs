@@ -1,0 +1,822 @@
+//! The consent store: what people decided earlier, for all pods of a fleet.
+//!
+//! Promise: no id reaches the store, only keys that nobody without the fleet's secret can
+//! make. What the store does not tell in time is unavailable, never absent; an event waits
+//! for it no longer than configured, and one whose subjects were asked about a moment ago
+//! does not wait. A change by another pod is heard; while changes cannot be heard, nothing
+//! is believed for more than a second. Memory is bounded: the cache, the look-ups under
+//! way, the refusals that wait to be written.
+//!
+//! Not here: what decisions mean for an event (`privet_policy::consent`), and what people
+//! refused in this process alone ([`crate::remember`]).
+
+mod breaker;
+mod cache;
+pub mod desk;
+mod embedded;
+mod flights;
+mod link;
+mod postgres;
+mod record;
+mod redis;
+mod subject;
+mod writer;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use privet_policy::consent::{Memory, StoreUnavailable, Stored, StoredDecisions};
+use privet_policy::decide::Refusal;
+use privet_policy::policy::{AgeClass, Policy, PurposeNo};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout_at};
+
+pub use embedded::OpenError;
+pub use link::CannotLink;
+pub use record::{EVERYTHING, Fact, NotARecord, Record};
+pub use subject::{SubjectKey, SubjectKeys};
+
+use crate::admin::Health;
+use crate::clock::Clock;
+use crate::config::{self, Consent};
+use crate::keys::Keyring;
+use crate::metrics::{ConsentFailure, ConsentLookup, Metrics};
+use crate::remember;
+use crate::tasks::TaskSet;
+use breaker::Breaker;
+use cache::Cache;
+use embedded::Embedded;
+use flights::Flights;
+use link::Link;
+use postgres::Postgres;
+use redis::Redis;
+use writer::Writer;
+
+/// Subjects of one request that are asked about; of any more the answer is "unavailable".
+const SUBJECTS_MAX: usize = 8_192;
+/// How long a record is believed while changes are not heard.
+const UNHEARD: Duration = Duration::from_millis(900);
+/// How often it is made sure that changes are heard.
+const HEARTBEAT_EVERY: Duration = Duration::from_millis(250);
+/// How long after a heartbeat was sent its answer still says that changes are heard.
+const HEARD_FOR: Duration = Duration::from_millis(900);
+/// Before listening is tried again.
+const LISTEN_AGAIN: Duration = Duration::from_millis(250);
+
+/// Why the store gave no answer. Holds no key and no value.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No secret for subjects' keys yet, or not the store's.
+    #[error("the store is not usable yet")]
+    Locked,
+    /// It failed so often that it is let alone for a moment.
+    #[error("the store failed several times and is let alone for a moment")]
+    Resting,
+    /// It did not answer in time.
+    #[error("the store did not answer in time")]
+    TimedOut,
+    /// It cannot be reached.
+    #[error("cannot connect to the store")]
+    Connect(#[source] std::io::Error),
+    /// The connection ended.
+    #[error("the connection to the store ended")]
+    Lost,
+    /// It takes nobody new.
+    #[error("the store is full")]
+    Full,
+    /// It holds something else.
+    #[error(transparent)]
+    NotARecord(#[from] NotARecord),
+    /// It was written under another secret.
+    #[error(
+        "the store was first used with a keyring of which this one has no epoch: put the epoch's file back, or use an empty store"
+    )]
+    OtherSecret,
+    /// What was in it is gone.
+    #[error("the store was emptied while this process ran: restore it, or restart the pods if nothing was lost")]
+    Emptied,
+    /// Anything else.
+    #[error("cannot {doing}")]
+    Failed {
+        /// What was being done.
+        doing: &'static str,
+        /// What the store said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl StoreError {
+    const NOT_A_RECORD: Self = Self::NotARecord(NotARecord);
+
+    const fn counted(&self) -> ConsentFailure {
+        match self {
+            Self::TimedOut => ConsentFailure::TimedOut,
+            Self::Connect(_) | Self::Lost => ConsentFailure::Connection,
+            Self::Full => ConsentFailure::Full,
+            Self::NotARecord(_) => ConsentFailure::Unreadable,
+            Self::Resting => ConsentFailure::Resting,
+            Self::Locked | Self::OtherSecret | Self::Emptied => ConsentFailure::Locked,
+            Self::Failed { .. } => ConsentFailure::Failed,
+        }
+    }
+}
+
+/// Why there is no store.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotOpen {
+    /// The embedded store's file.
+    #[error("cannot open the embedded store")]
+    Embedded(#[from] OpenError),
+    /// A store on another machine.
+    #[error("cannot set up the store")]
+    Link(#[from] CannotLink),
+    /// The token of the administrator.
+    #[error("cannot read the token in `{file}`")]
+    Token {
+        /// Which file.
+        file: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The system gave no random bytes.
+    #[error("the system gives no random bytes")]
+    NoRandomness,
+}
+
+/// What the store stands on.
+pub struct Ground {
+    /// What `/readyz` tells.
+    pub health: Arc<Health>,
+    /// Where things are counted.
+    pub metrics: Arc<Metrics>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Spawns what the store's connections need, wherever it is asked from.
+#[derive(Clone)]
+struct Workers {
+    tasks: TaskSet,
+    runtime: Handle,
+}
+
+impl Workers {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(task, &self.runtime);
+    }
+}
+
+/// The kinds of store.
+enum Backend {
+    Embedded(Embedded),
+    Redis(Redis),
+    Postgres(Postgres),
+}
+
+/// The consent store; clones share it.
+#[derive(Clone)]
+pub struct ConsentStore(Arc<Shared>);
+
+struct Shared {
+    backend: Backend,
+    cache: Cache,
+    breaker: Breaker,
+    flights: Flights,
+    writer: Writer,
+    /// Held while a batch is written.
+    writing: tokio::sync::Mutex<()>,
+    workers: Workers,
+    health: Arc<Health>,
+    /// What was said last of why the store is not heard.
+    said: Mutex<Option<String>>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    /// How long an event waits, all in all.
+    timeout: Duration,
+    fresh: Duration,
+    origin: String,
+    /// Set once, by the first keyring that has the store's secret.
+    keys: OnceLock<SubjectKeys>,
+    /// The secrets that may be the store's.
+    candidates: Mutex<Vec<SubjectKeys>>,
+    /// Whether somebody listens already.
+    listening: AtomicBool,
+    /// Whether the store can be asked: its secret is known to be ours.
+    attached: AtomicBool,
+    /// Whether it was attached before: then it must not be empty of its check.
+    known: AtomicBool,
+    /// Whether refusals are still there when this process is not.
+    lasts: AtomicBool,
+    /// Until when changes are heard, in milliseconds on the monotonic clock.
+    heard_until_ms: AtomicU64,
+    /// Whether a refusal got lost because the store takes nobody new.
+    overflowed: AtomicBool,
+}
+
+impl ConsentStore {
+    /// Opens the store and begins to listen for changes. Inside of a runtime, which then serves it.
+    ///
+    /// # Errors
+    /// [`CannotOpen`] where a file is missing or wrong. A store on another machine that cannot be reached
+    /// is no error: it is unavailable until it can be.
+    pub fn open(settings: &Consent, ground: Ground) -> Result<Self, CannotOpen> {
+        let workers = Workers { tasks: TaskSet::new(), runtime: Handle::current() };
+        let origin = origin().ok_or(CannotOpen::NoRandomness)?;
+        let mut lasts = false;
+        let backend = match &settings.store {
+            config::Store::Embedded(embedded) => {
+                let store = Embedded::open(&embedded.directory, embedded.subjects_max)?;
+                lasts = embedded.only_pod;
+                Backend::Embedded(store)
+            }
+            config::Store::Redis(remote) => {
+                Backend::Redis(Redis::new(Link::new(remote)?, workers.clone(), origin.clone()))
+            }
+            config::Store::PostgreSql(remote) => {
+                Backend::Postgres(Postgres::new(Link::new(remote)?, workers.clone(), origin.clone()))
+            }
+        };
+        let shared = Arc::new(Shared {
+            backend,
+            cache: Cache::of_bytes(settings.cache_bytes_max),
+            breaker: Breaker::default(),
+            flights: Flights::default(),
+            writer: Writer::default(),
+            writing: tokio::sync::Mutex::default(),
+            workers,
+            health: ground.health,
+            said: Mutex::default(),
+            metrics: ground.metrics,
+            clock: ground.clock,
+            timeout: settings.timeout,
+            fresh: settings.fresh,
+            origin,
+            keys: OnceLock::new(),
+            candidates: Mutex::default(),
+            listening: AtomicBool::new(false),
+            attached: AtomicBool::new(false),
+            known: AtomicBool::new(false),
+            lasts: AtomicBool::new(lasts),
+            heard_until_ms: AtomicU64::new(0),
+            overflowed: AtomicBool::new(false),
+        });
+        let store = Self(shared);
+        store.0.workers.spawn(store.clone().write_refusals());
+        Ok(store)
+    }
+
+    /// Takes the secrets that may be the store's, and attaches to it in the background.
+    /// What comes later than the first keyring changes nothing: subjects' keys do not rotate.
+    ///
+    /// # Errors
+    /// In words, where an embedded store is another secret's.
+    pub fn unlock(&self, keyring: Option<&Keyring>, settings: &Consent) -> Result<(), CannotOpen> {
+        let mut candidates = self.0.candidates.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.0.keys.get().is_some() {
+            return Ok(());
+        }
+        let first = !self.0.listening.swap(true, Ordering::AcqRel);
+        candidates.clear();
+        candidates.extend(keyring.into_iter().flat_map(Keyring::subject_keys));
+        if let config::Store::Embedded(embedded) = &settings.store {
+            let beside = embedded::secret_beside(&embedded.directory, false)?;
+            candidates.extend(beside.map(|secret| secret.subject_keys()));
+        }
+        if let (true, config::Store::Embedded(embedded)) = (candidates.is_empty(), &settings.store) {
+            let made = embedded::secret_beside(&embedded.directory, true)?;
+            candidates.extend(made.map(|secret| secret.subject_keys()));
+        }
+        drop(candidates);
+        if let Backend::Embedded(store) = &self.0.backend {
+            self.0.attach_embedded(store);
+        } else if first {
+            self.0.workers.spawn(self.clone().keep_listening());
+        }
+        Ok(())
+    }
+
+    /// Whether silence may permit, as far as the store goes.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        if self.0.lasts.load(Ordering::Relaxed) { Memory::Lasting } else { Memory::Forgetful }
+    }
+
+    /// The store as one policy and one pass over a request's events see it. `answers` are those
+    /// that were fetched for this request.
+    #[must_use]
+    pub fn recollection<'a>(
+        &'a self,
+        policy: &'a Policy,
+        remembered: remember::Under<'a>,
+        answers: &'a Answers,
+    ) -> Recollection<'a> {
+        Recollection { store: &self.0, policy, remembered, answers, missed: RefCell::default() }
+    }
+
+    /// Asks the store about subjects, until a time. Each has an answer afterwards.
+    pub async fn ask(&self, missed: Vec<SubjectKey>, answers: &mut Answers, until: Instant) {
+        let found = self.0.look_up(self, missed.clone(), until).await;
+        for key in missed {
+            let answer = found.get(&key).cloned();
+            let counted = if answer.is_some() { ConsentLookup::Stored } else { ConsentLookup::Unavailable };
+            self.0.metrics.consent_lookups.of(counted).increment(1);
+            answers.0.insert(key, answer);
+        }
+    }
+
+    /// Until when a request that comes now waits.
+    #[must_use]
+    pub fn patience(&self) -> Instant {
+        Instant::now() + self.0.timeout
+    }
+
+    /// Has a refusal on the wire written under each of its subjects, soon and without waiting.
+    pub fn keep(&self, policy: &Policy, refusal: &Refusal, at_ms: i64) {
+        let Some(keys) = self.0.keys.get() else {
+            self.0.lost(refusal.subjects.len());
+            return;
+        };
+        let names = refusal.purposes.iter().map(|purpose| Fact::refused_on_the_wire(policy.purpose_name(purpose)));
+        let learned = Arc::new(Record::of(names, at_ms));
+        for subject in &refusal.subjects {
+            if !self.0.writer.take(keys.of(subject), &learned) {
+                self.0.lost(1);
+            }
+        }
+    }
+
+    /// What is stored of a subject, asked anew.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn show(&self, id: &str) -> Result<Record, StoreError> {
+        let key = self.0.key_of(id)?;
+        let store = self.clone();
+        let mut found = self.0.run(async move { store.0.read(&[key]).await }).await?;
+        Ok(found.pop().unwrap_or_default())
+    }
+
+    /// Merges what was learned of a subject into its record. Once this returns, this process knows it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing may be relied on.
+    pub async fn learn(&self, id: &str, learned: Record) -> Result<(), StoreError> {
+        let key = self.0.key_of(id)?;
+        let store = self.clone();
+        self.0.run(async move { store.0.merge(&[(key, learned)]).await }).await
+    }
+
+    /// Forgets of a subject what can be forgotten without more leaving for it, and tells what stays.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing may be relied on.
+    pub async fn erase(&self, id: &str) -> Result<Record, StoreError> {
+        let key = self.0.key_of(id)?;
+        let known = self.show(id).await?;
+        let gone = known.forgettable();
+        if !gone.is_empty() {
+            let (store, gone) = (self.clone(), gone.clone());
+            self.0.run(async move { store.0.remove(key, &gone).await }).await?;
+        }
+        Ok(known.without(&gone))
+    }
+
+    /// Writes what waits, for a moment at most, and ends every connection.
+    pub async fn close(&self) {
+        let until = Instant::now() + 2 * self.0.timeout;
+        timeout_at(until, self.0.write_waiting()).await.ok();
+        let unwritten = self.0.writer.waiting();
+        if unwritten > 0 {
+            tracing::error!(unwritten, "the consent store did not take refusals of this many subjects before the end");
+        }
+        self.0.lost(unwritten);
+        self.0.workers.tasks.finish(Duration::ZERO).await;
+    }
+
+    async fn keep_listening(self) {
+        let listener = Listener(Arc::clone(&self.0));
+        loop {
+            let error = match &self.0.backend {
+                Backend::Embedded(_) => return,
+                Backend::Redis(store) => store.listen(&listener).await,
+                Backend::Postgres(store) => store.listen(&listener).await,
+            };
+            self.0.detached(&error);
+            tokio::time::sleep(LISTEN_AGAIN).await;
+        }
+    }
+
+    async fn write_refusals(self) {
+        loop {
+            self.0.writer.something().await;
+            if self.0.write_waiting().await.is_err() {
+                tokio::time::sleep(LISTEN_AGAIN).await;
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn key_of(&self, id: &str) -> Result<SubjectKey, StoreError> {
+        Ok(self.keys.get().ok_or(StoreError::Locked)?.of(id))
+    }
+
+    /// How old a record may be now.
+    fn age_ms_max(&self, now_ms: u64) -> u64 {
+        let heard = now_ms < self.heard_until_ms.load(Ordering::Acquire);
+        let most = if heard { self.fresh } else { UNHEARD.min(self.fresh) };
+        u64::try_from(most.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Runs in the store's own runtime, whoever asks, and to its end, even if that gives up.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        self.workers.spawn(async move {
+            // Whoever asked may have left.
+            tell.send(work.await).ok();
+        });
+        told.await.unwrap_or(Err(StoreError::Lost))
+    }
+
+    /// One question to the store: bounded in time, through the breaker, counted.
+    async fn guarded<T>(&self, question: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        if !self.attached.load(Ordering::Acquire) {
+            return Err(self.failed(StoreError::Locked));
+        }
+        if !self.breaker.admits(self.clock.monotonic()) {
+            return Err(self.failed(StoreError::Resting));
+        }
+        let begun = std::time::Instant::now();
+        let answer = tokio::time::timeout(self.timeout, question).await.unwrap_or(Err(StoreError::TimedOut));
+        self.metrics.consent_seconds.record(begun.elapsed());
+        match &answer {
+            // A store that answers so is there.
+            Ok(_) | Err(StoreError::Full | StoreError::NotARecord(_)) => self.breaker.succeeded(),
+            Err(_) => self.breaker.failed(self.clock.monotonic()),
+        }
+        self.metrics.consent_resting.set(f64::from(u8::from(self.breaker.is_open())));
+        answer.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: StoreError) -> StoreError {
+        self.metrics.consent_failures.of(error.counted()).increment(1);
+        error
+    }
+
+    async fn read(&self, keys: &[SubjectKey]) -> Result<Vec<Record>, StoreError> {
+        let question = async {
+            match &self.backend {
+                Backend::Embedded(store) => {
+                    let (store, keys) = (store.clone(), keys.to_vec());
+                    blocking(move || store.read(&keys)).await
+                }
+                Backend::Redis(store) => store.read(keys).await,
+                Backend::Postgres(store) => store.read(keys).await,
+            }
+        };
+        self.guarded(question).await
+    }
+
+    async fn merge(&self, changes: &[(SubjectKey, Record)]) -> Result<(), StoreError> {
+        let question = async {
+            match &self.backend {
+                Backend::Embedded(store) => {
+                    let (store, changes) = (store.clone(), changes.to_vec());
+                    blocking(move || store.merge(&changes)).await
+                }
+                Backend::Redis(store) => store.merge(changes).await,
+                Backend::Postgres(store) => store.merge(changes).await,
+            }
+        };
+        let merged = self.guarded(question).await;
+        for (key, learned) in changes {
+            match &merged {
+                Ok(()) => self.cache.merge(key, learned),
+                // It may have been written all the same.
+                Err(_) => self.cache.forget(key),
+            }
+        }
+        if merged.is_ok() {
+            self.overflowed.store(false, Ordering::Release);
+        }
+        merged
+    }
+
+    async fn remove(&self, key: SubjectKey, gone: &Record) -> Result<(), StoreError> {
+        let question = async {
+            match &self.backend {
+                Backend::Embedded(store) => {
+                    let (store, gone) = (store.clone(), gone.clone());
+                    blocking(move || store.remove(key, &gone)).await
+                }
+                Backend::Redis(store) => store.remove(key, gone).await,
+                Backend::Postgres(store) => store.remove(key, gone).await,
+            }
+        };
+        let removed = self.guarded(question).await;
+        self.cache.forget(&key);
+        removed
+    }
+
+    /// Reads records through the look-ups that are under way already.
+    async fn look_up(
+        &self,
+        store: &ConsentStore,
+        keys: Vec<SubjectKey>,
+        until: Instant,
+    ) -> HashMap<SubjectKey, Arc<Record>> {
+        let (new, mut awaited) = self.flights.board(keys);
+        if let Some((mut flight, keys)) = new {
+            awaited.push(flight.passenger());
+            let store = store.clone();
+            self.workers.spawn(async move {
+                let found = store.0.read_and_keep(&keys).await;
+                store.0.flights.land(&keys);
+                flight.arrive(found);
+            });
+        }
+        let mut found = HashMap::new();
+        for passenger in awaited {
+            if let Ok(Some(records)) = timeout_at(until, passenger.arrival()).await {
+                found.extend(records.iter().map(|(key, record)| (*key, Arc::clone(record))));
+            }
+        }
+        found
+    }
+
+    async fn read_and_keep(&self, keys: &[SubjectKey]) -> Option<HashMap<SubjectKey, Arc<Record>>> {
+        let begun: Vec<_> = keys.iter().map(|key| self.cache.begin(key, self.now_ms())).collect();
+        let records = self.read(keys).await.ok()?;
+        let mut found = HashMap::with_capacity(keys.len());
+        for ((key, begun), record) in keys.iter().zip(begun).zip(records) {
+            let record = Arc::new(record);
+            self.cache.keep(*key, begun, Arc::clone(&record));
+            found.insert(*key, record);
+        }
+        Some(found)
+    }
+
+    /// Writes what waits, batch by batch. What a full store does not take is lost, and said to be.
+    async fn write_waiting(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.writing.lock().await;
+        while let Some(batch) = self.writer.batch() {
+            match self.merge(&batch).await {
+                Ok(()) => self.metrics.refusals_stored.increment(batch.len() as u64),
+                Err(StoreError::Full) => {
+                    self.overflowed.store(true, Ordering::Release);
+                    self.lost(batch.len());
+                }
+                Err(error) => {
+                    let given_up = self.writer.put_back(batch);
+                    self.lost(given_up);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn lost(&self, refusals: usize) {
+        self.metrics.refusals_not_stored.increment(refusals as u64);
+    }
+
+    fn attach_embedded(&self, store: &Embedded) {
+        match self.choose_secret(|check| store.check_or(check)) {
+            Ok(()) => {
+                self.heard_until_ms.store(u64::MAX, Ordering::Release);
+                self.attach();
+            }
+            Err(error) => self.detached(&error),
+        }
+    }
+
+    /// Takes the candidate that the store was first used with, or the first where the store is new.
+    fn choose_secret(&self, check_or: impl FnOnce(&str) -> Result<String, StoreError>) -> Result<(), StoreError> {
+        let first = self.first_check()?;
+        self.unlocked_by(&check_or(&first)?)
+    }
+
+    fn first_check(&self) -> Result<String, StoreError> {
+        if let Some(keys) = self.keys.get() {
+            return Ok(keys.check());
+        }
+        let candidates = self.candidates.lock().unwrap_or_else(PoisonError::into_inner);
+        candidates.first().map(SubjectKeys::check).ok_or(StoreError::Locked)
+    }
+
+    fn unlocked_by(&self, check: &str) -> Result<(), StoreError> {
+        let candidates = self.candidates.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = candidates.iter().find(|keys| keys.check() == check).ok_or(StoreError::OtherSecret)?;
+        if self.keys.get_or_init(|| fits.clone()).check() == check { Ok(()) } else { Err(StoreError::OtherSecret) }
+    }
+
+    fn detached(&self, error: &StoreError) {
+        self.heard_until_ms.fetch_min(self.now_ms(), Ordering::AcqRel);
+        self.metrics.consent_heard.set(0.0);
+        let fatal = matches!(error, StoreError::OtherSecret | StoreError::Emptied);
+        if fatal {
+            self.attached.store(false, Ordering::Release);
+            self.cache.clear();
+        }
+        let why = crate::run::chain(error);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.as_ref() != Some(&why) {
+            tracing::warn!("the consent store is not heard, what needs it is unavailable: {why}");
+            self.health.note("consent_store_fault", why.clone());
+            *said = Some(why);
+        }
+    }
+
+    /// The store is asked from now on.
+    fn attach(&self) {
+        self.attached.store(true, Ordering::Release);
+        self.metrics.consent_heard.set(1.0);
+        self.health.clear_note("consent_store_fault");
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if said.is_some() {
+            tracing::info!("the consent store is heard again");
+        }
+    }
+}
+
+/// What hears of changes tells this.
+#[derive(Clone)]
+struct Listener(Arc<Shared>);
+
+impl Listener {
+    /// Milliseconds on the monotonic clock.
+    fn now(&self) -> u64 {
+        self.0.now_ms()
+    }
+
+    /// How long an answer to a heartbeat is waited for.
+    const fn patience(&self) -> Duration {
+        HEARD_FOR
+    }
+
+    /// The check of the secret that a new store would be used with.
+    fn check(&self) -> Result<String, StoreError> {
+        self.0.first_check()
+    }
+
+    /// Takes the secret with this check.
+    fn unlocked_by(&self, check: &str) -> Result<(), StoreError> {
+        self.0.unlocked_by(check)
+    }
+
+    /// Whether the store still is what it was: one that had a check has it still.
+    fn not_emptied(&self, has_check: bool) -> Result<(), StoreError> {
+        if has_check || !self.0.known.load(Ordering::Acquire) { Ok(()) } else { Err(StoreError::Emptied) }
+    }
+
+    /// Whether refusals may get lost in the store, and why.
+    fn may_forget(&self, why: Option<&'static str>) {
+        self.0.lasts.store(why.is_none(), Ordering::Relaxed);
+        match why {
+            None => self.0.health.clear_note("consent_store_forgets"),
+            Some(why) => {
+                tracing::warn!("the consent store may forget refusals, so silence refuses: {why}");
+                self.0.health.note("consent_store_forgets", why);
+            }
+        }
+    }
+
+    /// From now on every change is heard; what was read before may have been changed unheard.
+    fn attached(&self) {
+        self.0.cache.clear();
+        self.0.known.store(true, Ordering::Release);
+        self.0.attach();
+        self.heard(self.now());
+    }
+
+    /// A heartbeat that was sent at a time was answered, and everything before it was heard.
+    fn heard(&self, sent_at_ms: u64) {
+        let until = sent_at_ms + u64::try_from(HEARD_FOR.as_millis()).unwrap_or_default();
+        self.0.heard_until_ms.store(until, Ordering::Release);
+    }
+
+    /// Somebody changed a record: `ORIGIN:KEY`. What is told otherwise may have been anything.
+    fn changed(&self, told: &str) {
+        let parts = told.split_once(':').and_then(|(origin, key)| Some((origin, SubjectKey::from_hex(key)?)));
+        match parts {
+            // What this process wrote it knows.
+            Some((origin, _)) if origin == self.0.origin => {}
+            Some((_, key)) => self.0.cache.forget(&key),
+            None => self.0.cache.clear(),
+        }
+    }
+}
+
+/// What was fetched for one request; `None` where the store did not answer.
+#[derive(Default)]
+pub struct Answers(HashMap<SubjectKey, Option<Arc<Record>>>);
+
+impl Answers {
+    /// Whether one more subject may be asked about.
+    fn has_room(&self, missed: usize) -> bool {
+        self.0.len() + missed < SUBJECTS_MAX
+    }
+}
+
+/// The store for one pass over a request's events: from the cache and what was fetched, without waiting.
+pub struct Recollection<'a> {
+    store: &'a Shared,
+    policy: &'a Policy,
+    remembered: remember::Under<'a>,
+    answers: &'a Answers,
+    missed: RefCell<Vec<SubjectKey>>,
+}
+
+impl Recollection<'_> {
+    /// The subjects that nothing is known of yet: ask, and pass once more.
+    #[must_use]
+    pub fn missed(self) -> Vec<SubjectKey> {
+        let mut missed = self.missed.into_inner();
+        missed.sort_unstable();
+        missed.dedup();
+        missed
+    }
+
+    fn known(
+        &self,
+        record: &Record,
+        each: &mut dyn FnMut(PurposeNo, Stored),
+    ) -> Result<Option<AgeClass>, StoreUnavailable> {
+        record.recall(self.policy, each);
+        // A store that lost a refusal may have lost this subject's.
+        if record.is_empty() && self.store.overflowed.load(Ordering::Acquire) {
+            return Err(StoreUnavailable);
+        }
+        Ok(record.age())
+    }
+}
+
+impl StoredDecisions for Recollection<'_> {
+    fn is_empty(&self) -> bool {
+        let nothing = match &self.store.backend {
+            Backend::Embedded(store) => store.is_empty() && self.store.attached.load(Ordering::Acquire),
+            Backend::Redis(_) | Backend::Postgres(_) => false,
+        };
+        nothing && self.remembered.is_empty() && !self.store.overflowed.load(Ordering::Acquire)
+    }
+
+    fn recall(&self, subject: &str, each: &mut dyn FnMut(PurposeNo, Stored)) -> Result<(), StoreUnavailable> {
+        self.recall_with_age(subject, each).map(|_| ())
+    }
+
+    fn recall_with_age(
+        &self,
+        subject: &str,
+        each: &mut dyn FnMut(PurposeNo, Stored),
+    ) -> Result<Option<AgeClass>, StoreUnavailable> {
+        self.remembered.recall(subject, each)?;
+        let key = self.store.key_of(subject).map_err(|_| StoreUnavailable)?;
+        if let Some(answer) = self.answers.0.get(&key) {
+            let record = answer.as_deref().ok_or(StoreUnavailable)?;
+            return self.known(record, each);
+        }
+        let now_ms = self.store.now_ms();
+        let seen =
+            self.store.cache.look(&key, now_ms, self.store.age_ms_max(now_ms), |record| self.known(record, each));
+        match seen {
+            Some(known) => {
+                self.store.metrics.consent_lookups.of(ConsentLookup::Cached).increment(1);
+                known
+            }
+            None => {
+                let mut missed = self.missed.borrow_mut();
+                if self.answers.has_room(missed.len()) {
+                    missed.push(key);
+                } else {
+                    self.store.metrics.consent_lookups.of(ConsentLookup::TooMany).increment(1);
+                }
+                Err(StoreUnavailable)
+            }
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(StoreError::Lost))
+}
+
+/// A name for this process among those that write: 16 hexadecimal digits.
+fn origin() -> Option<String> {
+    let bytes: [u8; 8] = ring::rand::generate(&ring::rand::SystemRandom::new()).ok()?.expose();
+    Some(format!("{:016x}", u64::from_le_bytes(bytes)))
+}
