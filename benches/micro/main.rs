@@ -4,6 +4,8 @@
 //! Rows alternate in every round; a figure is the median of the rounds, in
 //! thread CPU time. `--profile ROW [BATCH [PASSES]]` runs one row alone, for a profiler.
 
+mod consent;
+
 use std::hint::black_box;
 use std::process::ExitCode;
 
@@ -209,9 +211,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        [] => table(1).and_then(|()| table(20)),
+        [] => table(1).and_then(|()| table(20)).and_then(|()| consent::table()),
+        ["--consent"] => consent::table(),
         ["--profile", row, options @ ..] => profiled(row, options),
-        _ => Err("usage: micro [--profile ROW [BATCH [PASSES]]]".into()),
+        _ => Err("usage: micro [--consent | --profile ROW [BATCH [PASSES]]]".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -166,7 +166,7 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
     let (policy, compiles) = timed("compile", COMPILE_SECS_MAX, || compile(text));
     let policy = policy?;
     let (rows, lists) = timed("exposure", ASK_SECS_MAX, || exposure(&policy));
-    let question = Question { never: "user", to: None, purpose: None, unless_consent: None, allow: &[] };
+    let question = Question { never: "user", to: None, purpose: None, unless_consent: None, allow: &[], at_ms: 0 };
     let (answer, proves) = timed("prove --never user", ASK_SECS_MAX, || prove(&policy, &question));
     println!("\n{} rows; {} cases, {} ways out", rows.len(), answer.cases, answer.leaves.len());
 

@@ -27,7 +27,7 @@ use privet_json::{Index, Limits};
 use privet_policy::action::{Action, Generalize};
 use privet_policy::exposure::{Part, exposure};
 use privet_policy::format::Format;
-use privet_policy::path::{Origin, Step};
+use privet_policy::path::{Origin, Path, Step};
 use privet_policy::policy::{AgeClass, Contract, Field};
 use serde_json::{Map, Value, json};
 
@@ -255,6 +255,17 @@ impl Outside {
             }
             Format::Json if single => ("/events".to_owned(), "application/json", first.to_string()),
             Format::Json => ("/events".to_owned(), "application/json", Value::Array(events).to_string()),
+            Format::Otlp => {
+                let mut scope = json!({"logRecords": events, "zz": MARK});
+                let mut resource = json!({"zz": MARK});
+                for (name, holder) in [("scope", &mut scope), ("resource", &mut resource)] {
+                    if let Some(shared) = first.get(name) {
+                        holder[name] = shared.clone();
+                    }
+                }
+                resource["scopeLogs"] = json!([scope]);
+                ("/v1/logs".to_owned(), "application/json", json!({"resourceLogs": [resource]}).to_string())
+            }
             Format::Ndjson => {
                 let lines: Vec<String> = events.iter().map(Value::to_string).collect();
                 ("/events".to_owned(), "application/x-ndjson", lines.join("\n"))
@@ -319,6 +330,10 @@ fn consent(draw: &mut Unstructured<'_>, contract: &Contract, event: &mut Value) 
             put(event, &steps(&["consentpurposes"]), json!(if agrees { "analytics" } else { "none" }))
         }
         Format::Snowplow => put(event, &steps(&["ue_pr", "data", "data", "consent", "analytics"]), json!(agrees)),
+        Format::Otlp => {
+            let path: Path = "attributes[key=consent.analytics].value.boolValue".parse().expect("a path");
+            put(event, &path.steps, json!(agrees));
+        }
         Format::Json | Format::Ndjson => put(event, &steps(&["consent", "analytics"]), json!(agrees)),
     }
     Ok(())

@@ -267,8 +267,9 @@ impl Compiler {
         Self { seed, slots: Vec::new(), names: Vec::new(), selectors: Vec::new() }
     }
 
-    fn compile<A: Copy>(mut self, drafts: Vec<Draft<A>>) -> Plan<A> {
-        let opens = opening(&drafts);
+    fn compile<A: Copy>(mut self, mut drafts: Vec<Draft<A>>) -> Plan<A> {
+        let mut opens = opening(&drafts);
+        name_chosen(&mut drafts, &mut opens);
         self.names = drafts.iter().map(|draft| name(draft)).collect();
         let nodes = drafts.iter().zip(opens).map(|(draft, opens)| self.node(draft, opens)).collect();
         let parents = drafts.into_iter().map(|draft| draft.parent).collect();
@@ -285,6 +286,8 @@ impl Compiler {
         PlanNode {
             verb: draft.verb,
             opens,
+            stands: draft.container,
+            chosen: matches!(draft.parent, Some((_, Step::Where { .. } | Step::WhereStarts { .. }))),
             key_action: draft.key_action,
             table,
             any_key: draft.any_key.map_or(ABSENT, |id| id.0),
@@ -381,4 +384,22 @@ fn opening<A>(drafts: &[Draft<A>]) -> Vec<bool> {
         }
     }
     opens
+}
+
+/// Gives what elements are chosen by a node of its own where nothing else is
+/// declared about it: the text stands in the plan, so it leaves with its element.
+fn name_chosen<A>(drafts: &mut Vec<Draft<A>>, opens: &mut Vec<bool>) {
+    for id in 0..drafts.len() {
+        let draft = drafts.get(id).filter(|_| opens.get(id).copied().unwrap_or(false));
+        let Some(Draft { parent: Some((_, Step::Where { key, .. })), keys, .. }) = draft else { continue };
+        if keys.contains_key(key) {
+            continue;
+        }
+        let (at, step, name) = (PlanNodeId(id as u32), Step::Key(key.clone()), PlanNodeId(drafts.len() as u32));
+        drafts.push(Draft { verb: Verb::Name, ..Draft::new(Some((at, step.clone()))) });
+        opens.push(false);
+        if let Some(draft) = drafts.get_mut(id) {
+            draft.attach(step, name);
+        }
+    }
 }

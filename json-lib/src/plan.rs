@@ -34,6 +34,8 @@ pub(crate) const ABSENT: u32 = u32::MAX;
 pub(crate) enum Verb<A> {
     /// Nothing: an ancestor of declared paths, or a declared container.
     Unnamed,
+    /// It is what its element was chosen by: a scalar is copied, and says nothing more.
+    Name,
     /// A scalar is copied.
     Keep,
     /// A scalar goes through an action.
@@ -97,6 +99,10 @@ pub(crate) struct PlanNode<A> {
     pub(crate) verb: Verb<A>,
     /// Whether a container here leaves.
     pub(crate) opens: bool,
+    /// Whether a container here was declared, so that it says something even if it is empty.
+    pub(crate) stands: bool,
+    /// Whether elements here were chosen by what they hold: one that says nothing besides does not leave.
+    pub(crate) chosen: bool,
     pub(crate) key_action: Option<A>,
     pub(crate) table: Table,
     pub(crate) any_key: u32,
@@ -109,6 +115,8 @@ pub(crate) struct PlanNode<A> {
 pub(crate) enum Course<A> {
     Drop,
     Copy,
+    /// Copied, without counting as something that leaves.
+    Name,
     Enter,
     Edit(A),
     Splice(u32),
@@ -116,7 +124,7 @@ pub(crate) enum Course<A> {
 
 impl<A: Copy> PlanNode<A> {
     /// Decides about a value of `kind` here. Never looks at what a container
-    /// holds, so the shape of the output tells nothing about the values.
+    /// holds.
     #[inline]
     pub(crate) const fn course(&self, kind: Kind) -> Course<A> {
         match (self.verb, kind) {
@@ -126,7 +134,8 @@ impl<A: Copy> PlanNode<A> {
             (_, Kind::Array | Kind::Object) => Course::Drop,
             (Verb::Edit(action), _) => Course::Edit(action),
             (Verb::Keep, _) => Course::Copy,
-            (Verb::Unnamed, Kind::Null) if self.opens => Course::Copy,
+            (Verb::Name, _) => Course::Name,
+            (Verb::Unnamed, Kind::Null) if self.opens => Course::Name,
             (Verb::Unnamed, _) => Course::Drop,
         }
     }

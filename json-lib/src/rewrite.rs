@@ -63,7 +63,7 @@ pub fn rewrite<A: Copy, E: Edits<A>>(node: Node<'_>, plan: &Plan<A>, edits: &mut
     let mut pass = Pass { plan, edits, out, body: node.body(), copied: span.start };
     let root = Found { child: PlanNodeId::ROOT.0, any: false };
     // The document is the one member of a container that is not copied.
-    let mut seam = Seam { tail: span.start, gap: false, filled: false };
+    let mut seam = Seam { tail: span.start, gap: false, filled: false, told: false };
     pass.member(&mut seam, root, None, node);
     if seam.filled {
         pass.copy_to(span.end);
@@ -82,14 +82,27 @@ struct Seam {
     gap: bool,
     /// Whether anything leaves before here.
     filled: bool,
+    /// Whether any of that says more than what its element was chosen by.
+    told: bool,
 }
 
 impl Seam {
     /// Moves past a value that leaves.
     #[inline]
-    const fn pass(&mut self, value: Node<'_>) {
+    const fn pass(&mut self, value: Node<'_>, told: bool) {
         (self.tail, self.gap, self.filled) = (value.span().end, false, true);
+        self.told |= told;
     }
+}
+
+/// What leaves of a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// Something that was declared.
+    Value,
+    /// A name, a null or an empty container.
+    Name,
+    Nothing,
 }
 
 /// The state of pass two. The body up to `copied` is dealt with; from there to
@@ -103,14 +116,14 @@ struct Pass<'a, A, E> {
 }
 
 impl<A: Copy, E: Edits<A>> Pass<'_, A, E> {
-    /// Passes through a container that leaves.
+    /// Passes through a container that leaves; says whether anything declared in it does.
     #[inline(never)]
-    fn enter(&mut self, container: Node<'_>, id: u32) {
+    fn enter(&mut self, container: Node<'_>, id: u32) -> bool {
         let plan = self.plan;
         let at = plan.node(id);
         let span = container.span();
         let is_object = container.kind() == Kind::Object;
-        let mut seam = Seam { tail: span.start + 1, gap: false, filled: false };
+        let mut seam = Seam { tail: span.start + 1, gap: false, filled: false, told: false };
         for child in container.all() {
             let found = match child.key() {
                 Some(key) if is_object => plan.member(at, key),
@@ -125,6 +138,7 @@ impl<A: Copy, E: Edits<A>> Pass<'_, A, E> {
             self.copy_to(seam.tail);
             self.copied = span.end - 1;
         }
+        seam.told || at.stands
     }
 
     #[inline]
@@ -144,7 +158,7 @@ impl<A: Copy, E: Edits<A>> Pass<'_, A, E> {
                 if seam.gap {
                     self.join(seam, value);
                 }
-                seam.pass(value);
+                seam.pass(value, true);
             }
             _ => self.deal(seam, found, key_action, value),
         }
@@ -154,13 +168,18 @@ impl<A: Copy, E: Edits<A>> Pass<'_, A, E> {
     #[inline(never)]
     fn deal(&mut self, seam: &mut Seam, found: Found, key_action: Option<A>, value: Node<'_>) {
         let plan = self.plan;
-        let course = plan.node(found.child).course(value.kind());
+        let at = plan.node(found.child);
+        let course = at.course(value.kind());
         let mark = self.join(seam, value);
-        if self.key(key_action, value) && self.value(course, found.child, value) {
-            seam.pass(value);
-        } else {
-            self.out.truncate(mark);
-            (self.copied, seam.gap) = (seam.tail, true);
+        let left = if self.key(key_action, value) { self.value(course, found.child, value) } else { Left::Nothing };
+        match left {
+            Left::Value => seam.pass(value, true),
+            Left::Name if !at.chosen => seam.pass(value, false),
+            Left::Name | Left::Nothing => {
+                // What waits before the member may not have been copied yet.
+                self.out.truncate(mark);
+                (self.copied, seam.gap) = (self.copied.min(seam.tail), true);
+            }
         }
     }
 
@@ -192,15 +211,13 @@ impl<A: Copy, E: Edits<A>> Pass<'_, A, E> {
     }
 
     #[inline]
-    fn value(&mut self, course: Course<A>, id: u32, value: Node<'_>) -> bool {
+    fn value(&mut self, course: Course<A>, id: u32, value: Node<'_>) -> Left {
         let span = value.span();
         let (before, edit) = match course {
-            Course::Drop => return false,
-            Course::Copy => return true,
-            Course::Enter => {
-                self.enter(value, id);
-                return true;
-            }
+            Course::Drop => return Left::Nothing,
+            Course::Copy => return Left::Value,
+            Course::Name => return Left::Name,
+            Course::Enter => return if self.enter(value, id) { Left::Value } else { Left::Name },
             Course::Edit(action) => {
                 self.copy_to(span.start);
                 (self.out.len(), self.edits.edit(action, value, self.out))
@@ -210,7 +227,7 @@ impl<A: Copy, E: Edits<A>> Pass<'_, A, E> {
                 (self.out.len(), self.edits.splice(tag, value, self.out))
             }
         };
-        self.settle(edit, before, span.end)
+        if self.settle(edit, before, span.end) { Left::Value } else { Left::Nothing }
     }
 
     /// Carries out an edit of what ends at `end`; `before` is where it wrote.

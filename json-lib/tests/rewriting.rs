@@ -231,9 +231,45 @@ fn selectors_are_tried_in_order_before_element() {
     let body = r#"[{"value":1,"key":"\u0065mail"},{"key":"city","value":2,"late":3,"other":4},
         {"schema":"iglu:acme/page/jsonschema/1-0-3","data":5,"key":["city"]},
         {"schema":"iglu:acme/page/jsonschema/2-0-0","data":6,"other":7},{"key":"emai","other":8},9]"#;
-    let expected = r#"[{"value":"***"},{"value":2,"late":3},{"data":5},{"other":7},{"other":8},9]"#;
+    let expected =
+        r#"[{"value":"***","key":"email"},{"key":"city","value":2,"late":3},{"data":5},{"other":7},{"other":8},9]"#;
     let written: serde_json::Value = serde_json::from_str(&out(&plan, body)).unwrap();
     assert_eq!(written, serde_json::from_str::<serde_json::Value>(expected).unwrap());
+}
+
+#[test]
+fn a_chosen_element_leaves_with_what_it_was_chosen_by_or_not_at_all() {
+    let mut plan = PlanBuilder::new();
+    plan.leaf(&steps("[key=id].value.text"), Action::Stars);
+    plan.leaf(&steps("[key=id].value.number"), Action::Drop);
+    plan.leaf(&steps("[key=list].value.values.[].text"), Action::Keep);
+    plan.container(&steps("[key=empty].value"));
+    plan.block(&steps("[key=secret].key"));
+    plan.keep(&steps("[key=secret].value"));
+    plan.block(&steps("[key=blocked].value"));
+    plan.leaf(&steps("[schema^=iglu:a/].data"), Action::Keep);
+    let plan = plan.build().unwrap();
+    for (body, written) in [
+        (r#"[{"key":"id","value":{"text":"u-1"},"more":1}]"#, r#"[{"key":"id","value":{"text":"***"}}]"#),
+        (r#"[{"value":{"text":"u-1"} , "k\u0065y":"id"}]"#, r#"[{"value":{"text":"***"} , "k\u0065y":"id"}]"#),
+        (r#"[{"key":"id","value":{"number":7}}, {"key":"id","value":{}}]"#, "[]"),
+        (
+            r#"[{"key":"id","value":null},{"key":"id"},{"key":"id","value":{"text":"u"}}]"#,
+            r#"[{"key":"id","value":{"text":"***"}}]"#,
+        ),
+        (r#"[{"key":"list","value":{"values":[{"other":1},{}]}}]"#, "[]"),
+        (
+            r#"[{"key":"list","value":{"values":[{},{"text":null}]}}]"#,
+            r#"[{"key":"list","value":{"values":[{},{"text":null}]}}]"#,
+        ),
+        (r#"[{"key":"empty","value":{"x":1}}]"#, r#"[{"key":"empty","value":{}}]"#),
+        (r#"[{"key":"empty"}]"#, "[]"),
+        (r#"[{"key":"secret","value":1}]"#, r#"[{"value":1}]"#),
+        (r#"[{"key":"blocked","value":1}]"#, "[]"),
+        (r#"[{"schema":"iglu:a/b","data":1},{"schema":"iglu:a/c","other":1}]"#, r#"[{"data":1}]"#),
+    ] {
+        assert_eq!(out(&plan, body), written, "{body}");
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use privet_json::{Kind, Node};
 use crate::batch::{Around, Batch, Group};
 use crate::consent::{AudienceNo, ConsentStates, Grounds, Memory, Reading, Remembered, Signalled, is_null_id};
 use crate::format::Format;
-use crate::path::Path;
+use crate::path::{Path, Step, chosen};
 use crate::policy::{AgeClass, Contract, ContractNo, PlaceNo, Policy, PurposeNo, PurposeSet, Rule};
 use crate::shape::{Subject, SubjectHeader};
 use crate::verdict::{Verdict, VerdictKey};
@@ -411,7 +411,10 @@ fn event_time_ms(format: Format, event: Node<'_>, around: Around<'_>) -> Option<
             return holders.find_map(|holder| holder.get("timestamp_micros")).and_then(micros_ms);
         }
         Format::Snowplow => return event.get("dtm")?.text()?.parse().ok(),
-        Format::Otlp | Format::Json | Format::Ndjson => return None,
+        Format::Otlp => {
+            return ["timeUnixNano", "observedTimeUnixNano"].iter().find_map(|name| nanos_as_ms(event, name));
+        }
+        Format::Json | Format::Ndjson => return None,
     };
     let text = event.get(member)?.text()?;
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
@@ -427,13 +430,26 @@ fn micros_ms(written: Node<'_>) -> Option<i64> {
     text.parse::<i64>().ok().map(|micros| micros.div_euclid(1_000))
 }
 
-/// The scalar text at a plain member path of an event, or of what its batch shares.
+/// A member that counts nanoseconds since 1970, as text or number; 0 is no time.
+fn nanos_as_ms(event: Node<'_>, member: &str) -> Option<i64> {
+    let written = event.get(member)?;
+    let text = written.text().or_else(|| std::str::from_utf8(written.raw()).ok().map(Cow::Borrowed))?;
+    let nanos: u64 = text.parse().ok().filter(|nanos| *nanos > 0)?;
+    i64::try_from(nanos / 1_000_000).ok()
+}
+
+/// The scalar text at a member path of an event, or of what its batch shares.
+/// Where `[k=v]` chooses several elements there is none.
 #[must_use]
 pub fn value_at<'a>(path: &Path, event: Node<'a>, around: Around<'a>) -> Option<Cow<'a, str>> {
     let follow = |root: Node<'a>| {
         path.steps.iter().try_fold(root, |node, step| match step {
-            crate::path::Step::Key(name) => node.get(name),
-            _ => None,
+            Step::Key(name) => node.get(name),
+            Step::Where { key, equals } => {
+                let mut all = chosen(node, key, equals);
+                all.next().filter(|_| all.next().is_none())
+            }
+            Step::AnyKey | Step::Element => None,
         })
     };
     let node = follow(event).or_else(|| around.iter().find_map(follow))?;

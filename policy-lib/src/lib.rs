@@ -39,5 +39,6 @@ pub mod verdict;
 pub mod yaml;
 
 pub use compile::{Compiled, compile};
+pub use matching::event_name;
 pub use policy::Policy;
 pub use shape::{Encoded, FIELDS_MAX};

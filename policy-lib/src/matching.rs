@@ -5,13 +5,14 @@
 //! the key. The contract with the most conditions wins. Iglu URIs are compared up
 //! to their model.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use privet_json::Node;
+use privet_json::{Kind, Node};
 
 use crate::format::Format;
 use crate::iglu::comparable;
-use crate::path::{Path, Step};
+use crate::path::{Path, Step, chosen};
 use crate::policy::{Contract, ContractNo};
 
 /// All contracts, ready to be looked up.
@@ -107,7 +108,8 @@ fn push_value(path: &Path, format: Format, event: Node<'_>, implied: Option<&str
         let Step::Key(name) = step else { return false };
         node = node.and_then(|node| node.get(name));
     }
-    let text = node.and_then(|node| node.text());
+    let named = format == Format::Otlp && *path == Path::keys(&["eventName"]);
+    let text = if named { event_name(event) } else { node.and_then(|node| node.text()) };
     let kind = matches!(format, Format::Segment | Format::RudderStack) && *path == Path::keys(&["type"]);
     let text = match (text, kind) {
         (Some(text), _) => text,
@@ -127,6 +129,21 @@ fn push_value(path: &Path, format: Format, event: Node<'_>, implied: Option<&str
     key.push_str(comparable(&text));
     key.push(END);
     true
+}
+
+/// The name of an OpenTelemetry event: its member, else the attribute `event.name`
+/// of older SDKs. One that is no text, and two attributes that differ, are none.
+#[must_use]
+pub fn event_name(event: Node<'_>) -> Option<Cow<'_, str>> {
+    match event.get("eventName").filter(|written| written.kind() != Kind::Null) {
+        None => {}
+        Some(written) if written.is_text("") => {}
+        Some(written) => return written.text(),
+    }
+    let all = chosen(event.get("attributes")?, "key", "event.name");
+    let mut all = all.map(|attribute| attribute.get("value")?.get("stringValue"));
+    let first = all.next()??.text()?;
+    all.all(|other| other.is_some_and(|other| other.is_text(&first))).then_some(first)
 }
 
 /// Whether two contracts are equally specific and no condition tells them apart.

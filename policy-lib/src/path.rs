@@ -1,12 +1,15 @@
 //! Field paths: where in an event, or in the request around it, a value stands.
 //!
 //! `a.b` members; `[]` any element; `[k=v]` the elements whose member `k` is
-//! `v`, an Iglu URI up to its model; `*` any key; `"x.y"` a key with a dot in it; `$query.x`, `$header.x`,
+//! `v`, an Iglu URI up to its model, which leave with that member and only if more of
+//! them leaves; `*` any key; `"x.y"` a key with a dot in it; `$query.x`, `$header.x`,
 //! `$cookie.x`, `$path.n` the rest of the request. A path goes on into a value
 //! that is encoded JSON as if it were not encoded.
 
 use std::fmt;
 use std::str::FromStr;
+
+use privet_json::Node;
 
 use crate::iglu;
 
@@ -185,6 +188,12 @@ fn selector(bracket: &str) -> Result<Step, NotAPath> {
         return Err(NotAPath::Iglu);
     }
     Ok(Step::Where { key: key.to_owned(), equals: iglu::comparable(equals).to_owned() })
+}
+
+/// The elements of a list that [`Step::Where`] chooses; none where it is no list.
+pub(crate) fn chosen<'a>(list: Node<'a>, key: &str, equals: &str) -> impl Iterator<Item = Node<'a>> {
+    let is = |member: Node<'_>| member.text().is_some_and(|text| iglu::comparable(&text) == iglu::comparable(equals));
+    list.elements().filter(move |element| element.get(key).is_some_and(is))
 }
 
 impl fmt::Display for Path {

@@ -167,7 +167,7 @@ proptest! {
         let Some(policy) = compiled(&rules, us) else { return Ok(()) };
         let never = ASKED[asked];
         let unless_consent = unless.map(|purpose| PURPOSES[purpose].0);
-        let question = Question { never, to: None, purpose: None, unless_consent, allow: ALLOWED[allowed] };
+        let question = Question { never, to: None, purpose: None, unless_consent, allow: ALLOWED[allowed], at_ms: 0 };
         let answer = prove(&policy, &question);
         let mut seen = BTreeSet::new();
         every_request(|event, headers, place, age| {
@@ -327,7 +327,8 @@ fn a_question_is_about_its_destination_its_purpose_and_what_fields_may_hold() {
     let files = [SourceFile { name: "asked.yaml".into(), text: ASKED_OF.into() }];
     let policy = privet_policy::compile(&files).policy.unwrap();
     let (far, near) = (DestinationNo(0), DestinationNo(1));
-    let all = Question { never: "user.contact.email", to: None, purpose: None, unless_consent: None, allow: &[] };
+    let all =
+        Question { never: "user.contact.email", to: None, purpose: None, unless_consent: None, allow: &[], at_ms: 0 };
     let (mail, profiling) = ("near analytics.reporting.content_performance mail", "marketing.advertising.profiling");
     let note = |destination: &str| format!("{destination} {profiling} note");
     let nothing = Vec::<String>::new();
@@ -363,7 +364,7 @@ fn a_question_is_about_its_destination_its_purpose_and_what_fields_may_hold() {
 fn cases_are_counted() {
     let files = [SourceFile { name: "asked.yaml".into(), text: ASKED_OF.into() }];
     let policy = privet_policy::compile(&files).policy.unwrap();
-    let question = Question { never: "user", to: None, purpose: None, unless_consent: None, allow: &[] };
+    let question = Question { never: "user", to: None, purpose: None, unless_consent: None, allow: &[], at_ms: 0 };
     // One contract and place, three age classes; A: near. B: far and near. Both: far and near.
     assert_eq!(prove(&policy, &question).cases, 3 * (1 + 2 + 2));
 }

@@ -91,6 +91,10 @@ struct Running {
 
 impl Running {
     async fn with(policy: &str) -> Self {
+        Self::taking("segment, cloudevents, json, ndjson", policy).await
+    }
+
+    async fn taking(formats: &str, policy: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         for (name, text) in [
@@ -99,7 +103,7 @@ impl Running {
             (
                 "privet.yaml",
                 "apiVersion: privet.dev/v1alpha1\nkind: Config\n\
-                 listeners: [{name: events, address: \"127.0.0.1:0\", formats: [segment, rudderstack, snowplow, ga4, cloudevents, json, ndjson]}]\n\
+                 listeners: [{name: events, address: \"127.0.0.1:0\", formats: [FORMATS]}]\n\
                  admin: {address: \"127.0.0.1:0\"}\nmetrics: {address: \"127.0.0.1:0\"}\n\
                  policies: policies\nkeyring: keyring\n\
                  log: {directory: log, anchor_dir: anchor, origin: privet.example.org/test, durability: sync}\n\
@@ -107,7 +111,7 @@ impl Running {
             ),
         ] {
             fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
-            fs::write(root.join(name), text).unwrap();
+            fs::write(root.join(name), text.replace("FORMATS", formats)).unwrap();
         }
         let config = Config::load(&root.join("privet.yaml")).unwrap();
         let foundation = Foundation::lay(&config, Arc::new(SystemClock::default())).unwrap();
@@ -233,6 +237,55 @@ fn no_value_in(root: &Path) {
             }
         });
     }
+}
+
+/// The design's policy, for log records: who did it as a pseudonym, and nothing else of the person.
+fn telemetry(collector: SocketAddr) -> String {
+    let contract = "---\napiVersion: privet.dev/v1alpha1\nkind: Contract\nmetadata: {name: shop.order}\nmatch: {format: otlp, eventName: order_placed}\n";
+    let grant = "granted_by:\n  - field: {path: \"attributes[key=agreed].value.boolValue\"}";
+    format!("{}{contract}", design(collector).replace("granted_by:", grant))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_records_leave_minimized_in_the_encoding_they_came_in() {
+    let collector = Collector::answering(StatusCode::OK).await;
+    let privet = Running::taking("segment, otlp, json", &telemetry(collector.address)).await;
+    let record = |user: &str, agreed: bool| {
+        format!(
+            r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"eventName":"order_placed","body":{{"stringValue":"by marla"}},"attributes":[{{"key":"user.id","value":{{"stringValue":"{user}"}}}},{{"key":"agreed","value":{{"boolValue":{agreed}}}}}]}}]}}]}}]}}"#
+        )
+    };
+    let json = [("content-type", "application/json")];
+    let protobuf = [("content-type", "application/x-protobuf")];
+    assert_eq!(privet.post("/v1/logs", &json, record("user-1001", true)).await.0, StatusCode::OK);
+    let (status, headers, body) = privet.post("/v1/logs", &json, record("user-1002", false)).await;
+    assert_eq!((status, &body[..]), (StatusCode::OK, &b"{}"[..]), "a drop looks like success");
+    assert_eq!(headers["content-type"], "application/json");
+
+    // One record: who agreed, and `order_placed`.
+    let agreed = b"\x32\x0c\x0a\x06agreed\x12\x02\x10\x01";
+    let user = b"\x32\x16\x0a\x07user.id\x12\x0b\x0a\x09user-1003";
+    let fields = [&user[..], agreed, b"\x62\x0corder_placed"].concat();
+    let around = |inner: &[u8], tag: u8| [&[tag, u8::try_from(inner.len()).unwrap()], inner].concat();
+    let body = around(&around(&around(&fields, 0x12), 0x12), 0x0a);
+    assert_eq!(privet.post("/v1/logs", &protobuf, body).await.0, StatusCode::OK);
+    let (status, headers, body) = privet.post("/v1/logs", &protobuf, &b"\x0a\x05user-1003"[..]).await;
+    assert_eq!((status, headers["content-type"].as_bytes()), (StatusCode::BAD_REQUEST, &b"application/x-protobuf"[..]));
+    assert_eq!(body[..2], [0x08, 3], "google.rpc.Status, INVALID_ARGUMENT");
+    let (status, _, _) = privet.post("/v1/metrics", &json, "{}").await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+
+    let got = collector.got.lock().unwrap().clone();
+    assert_eq!(got.len(), 2);
+    for ((path, headers, body), media) in got.iter().zip(["application/json", "application/x-protobuf"]) {
+        assert_eq!((path.as_str(), headers["content-type"].to_str().unwrap()), ("/v1/logs", media));
+        let text = String::from_utf8_lossy(body);
+        assert!(text.contains("order_placed") && text.contains("user.id"), "{text}");
+        assert!(!["user-100", "marla", "agreed"].iter().any(|personal| text.contains(personal)), "{text}");
+    }
+    let (directory, report) = privet.stop().await;
+    assert_eq!((report.totals.requests, report.totals.events, report.totals.kept, report.totals.dropped), (5, 3, 2, 1));
+    no_value_in(directory.path());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -410,7 +463,7 @@ fn with_other_formats(collector: SocketAddr) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_are_recorded_as_a_request_without_events_and_come_back() {
     let collector = Collector::answering(StatusCode::OK).await;
-    let privet = Running::with(&with_other_formats(collector.address)).await;
+    let privet = Running::taking("segment, rudderstack, ga4", &with_other_formats(collector.address)).await;
     let headers = [("authorization", "Basic d2s6"), ("cookie", "rl_user_id=user-1001"), ("user-agent", "x")];
     let (status, answer, body) = privet.send(Method::GET, "/sourceConfig/?uid=user-1001", &headers, "").await;
     assert_eq!((status, body), (StatusCode::OK, Bytes::from_static(b"ok")));
@@ -430,7 +483,7 @@ async fn settings_of_a_collector_that_is_down_are_asked_for_again() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = nobody.local_addr().unwrap();
     drop(nobody);
-    let privet = Running::with(&with_other_formats(address)).await;
+    let privet = Running::taking("segment, rudderstack, ga4", &with_other_formats(address)).await;
     let (status, headers, _) = privet.send(Method::GET, "/sourceConfig/", &[], "").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(headers.contains_key("retry-after"));
@@ -440,7 +493,7 @@ async fn settings_of_a_collector_that_is_down_are_asked_for_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_binds_the_person_of_an_encoded_header() {
     let collector = Collector::answering(StatusCode::OK).await;
-    let privet = Running::with(&with_other_formats(collector.address)).await;
+    let privet = Running::taking("segment, rudderstack, ga4", &with_other_formats(collector.address)).await;
     let event = |ids: &str, agreed: bool| {
         format!(
             r#"{{"type":"track",{ids},"properties":{{"sku":"K-1"}},"timestamp":"2026-11-22T21:50:42.259Z","context":{{"consent":{{"categoryPreferences":{{"Analytics":{agreed}}}}}}}}}"#
@@ -462,7 +515,7 @@ async fn a_refusal_binds_the_person_of_an_encoded_header() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purchase_of_ga4_leaves_minimized_in_whatever_coding_it_came() {
     let collector = Collector::answering(StatusCode::NO_CONTENT).await;
-    let privet = Running::with(&with_other_formats(collector.address)).await;
+    let privet = Running::taking("segment, rudderstack, ga4", &with_other_formats(collector.address)).await;
     let event = r#"{"client_id":"12.34","context":{"consent":{"categoryPreferences":{"Analytics":true}}},"events":[{"name":"purchase","params":{"currency":"EUR","note":"marla"}}]}"#;
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(event.as_bytes()).unwrap();

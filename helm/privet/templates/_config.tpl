@@ -58,6 +58,7 @@ log:
   {{- end }}
 exports:
   directory: /var/lib/privet/exports
+consent: {directory: /var/lib/privet/consent}
 {{- if or .Values.upstream.caSecretName .Values.upstream.clientSecretName }}
 upstream:
   {{- if .Values.upstream.caSecretName }}

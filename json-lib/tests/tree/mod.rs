@@ -47,26 +47,45 @@ struct Place<'a> {
 
 pub fn rewrite(value: &Value, declarations: &[Declaration], dropped: &mut Vec<Vec<Step>>) -> Option<Value> {
     let here = declarations.iter().map(|(steps, what)| (steps.as_slice(), what)).collect();
-    Place { here, path: Vec::new() }.rewrite(value, dropped)
+    Place { here, path: Vec::new() }.rewrite(value, dropped).map(|left| left.value)
+}
+
+/// What leaves, and whether it is more than the names of chosen elements.
+struct Left {
+    value: Value,
+    told: bool,
+}
+
+impl Left {
+    fn told(value: Value) -> Self {
+        Self { value, told: true }
+    }
 }
 
 impl<'a> Place<'a> {
-    fn rewrite(&self, value: &Value, dropped: &mut Vec<Vec<Step>>) -> Option<Value> {
+    fn rewrite(&self, value: &Value, dropped: &mut Vec<Vec<Step>>) -> Option<Left> {
         let container = value.is_array() || value.is_object();
         for what in self.of_this_place() {
             match what {
-                What::Whole => return Some(value.clone()),
+                What::Whole => return Some(Left::told(value.clone())),
                 What::Splice(0) => return None,
-                What::Splice(_) => return Some(serde_json::json!({"spliced": length(value)})),
-                What::Keep if !container => return Some(value.clone()),
-                What::Leaf(fate) if !container => return act(*fate, value),
+                What::Splice(_) => return Some(Left::told(serde_json::json!({"spliced": length(value)}))),
+                What::Keep if !container => return Some(Left::told(value.clone())),
+                What::Leaf(fate) if !container => return act(*fate, value).map(Left::told),
                 _ => {}
             }
         }
         match value {
-            Value::Null if self.opens() => Some(Value::Null),
-            Value::Object(members) if self.opens() => Some(Value::Object(self.object(members, dropped))),
-            Value::Array(elements) if self.opens() => Some(Value::Array(self.array(elements, dropped))),
+            Value::Null if self.opens() => Some(Left { value: Value::Null, told: false }),
+            Value::Object(members) if self.opens() => {
+                let (kept, told) = self.object(members, dropped);
+                let said = told || self.stands();
+                (said || !self.is_chosen()).then_some(Left { value: Value::Object(kept), told: said })
+            }
+            Value::Array(elements) if self.opens() => {
+                let (kept, told) = self.array(elements, dropped);
+                Some(Left { value: Value::Array(kept), told: told || self.stands() })
+            }
             _ => {
                 dropped.push(self.path.clone());
                 None
@@ -74,10 +93,16 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn object(&self, members: &Map<String, Value>, dropped: &mut Vec<Vec<Step>>) -> Map<String, Value> {
+    fn object(&self, members: &Map<String, Value>, dropped: &mut Vec<Vec<Step>>) -> (Map<String, Value>, bool) {
         let mut kept = Map::new();
+        let mut told = false;
         for (key, value) in members {
             let exact = self.below(&Step::key(key));
+            let chosen_by = matches!(self.path.last(), Some(Step::Where { key: by, .. }) if **by == **key);
+            if chosen_by && exact.here.is_empty() {
+                kept.insert(key.clone(), value.clone());
+                continue;
+            }
             let (place, any) = if exact.here.is_empty() { (self.below(&Step::AnyKey), true) } else { (exact, false) };
             if place.here.is_empty() {
                 dropped.push(self.path.clone());
@@ -90,23 +115,28 @@ impl<'a> Place<'a> {
                 continue;
             }
             let key = if key_fate == Fate::Replace { replaced_key(key) } else { key.clone() };
-            kept.extend(place.rewrite(value, dropped).map(|value| (key, value)));
+            let left = place.rewrite(value, dropped);
+            told |= left.as_ref().is_some_and(|left| left.told);
+            kept.extend(left.map(|left| (key, left.value)));
         }
-        kept
+        (kept, told)
     }
 
-    fn array(&self, elements: &[Value], dropped: &mut Vec<Vec<Step>>) -> Vec<Value> {
+    fn array(&self, elements: &[Value], dropped: &mut Vec<Vec<Step>>) -> (Vec<Value>, bool) {
         let mut kept = Vec::new();
+        let mut told = false;
         for element in elements {
             let selector = self.here.iter().filter_map(|(steps, _)| steps.first()).find(|step| takes(step, element));
             let place = self.below(selector.unwrap_or(&Step::Element));
             if place.here.is_empty() {
                 dropped.push(self.path.clone());
             } else {
-                kept.extend(place.rewrite(element, dropped));
+                let left = place.rewrite(element, dropped);
+                told |= left.as_ref().is_some_and(|left| left.told);
+                kept.extend(left.map(|left| left.value));
             }
         }
-        kept
+        (kept, told)
     }
 
     fn below(&self, step: &Step) -> Place<'a> {
@@ -133,6 +163,16 @@ impl<'a> Place<'a> {
     fn opens(&self) -> bool {
         let below = |(steps, what): &(&[Step], &What)| !steps.is_empty() && !matches!(what, What::AnyKeyAction(_));
         self.of_this_place().any(|what| matches!(what, What::Container)) || self.here.iter().any(below)
+    }
+
+    /// Whether a container was declared here.
+    fn stands(&self) -> bool {
+        self.of_this_place().any(|what| matches!(what, What::Container))
+    }
+
+    /// Whether this is an element that was chosen by what it holds.
+    fn is_chosen(&self) -> bool {
+        matches!(self.path.last(), Some(Step::Where { .. } | Step::WhereStarts { .. }))
     }
 
     fn key_fate(&self) -> Option<Fate> {

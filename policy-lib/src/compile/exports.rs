@@ -94,7 +94,8 @@ impl Compiler {
     }
 
     fn check_export_path(&mut self, path: &Spanned<Path>, contract: &Contract) {
-        let plain = path.value.steps.iter().all(|step| matches!(step, crate::path::Step::Key(_)));
+        let plain =
+            path.value.steps.iter().all(|step| !matches!(step, crate::path::Step::AnyKey | crate::path::Step::Element));
         let declared = contract.fields.iter().any(|field| field.path == path.value);
         let encoded = crate::plan::encoded_parent(&contract.fields, &path.value).is_some();
         if !plain || !declared || encoded || path.value.origin != crate::path::Origin::Event {

@@ -9,14 +9,16 @@ use privet_json::{Kind, Node};
 
 use super::{Consent, Signalled};
 use crate::format::Format;
-use crate::path::{Origin, Path, Step};
+use crate::path::{Origin, Path, Step, chosen};
 use crate::policy::{OptOut, Policy, PurposeNo, Recipient};
 use crate::signals::att::{AttStatus, ad_tracking_enabled};
 use crate::signals::google::{Gcd, Gcs, GoogleConsent, MeasurementConsent};
 use crate::signals::onetrust::Groups;
 use crate::signals::rudderstack::ConsentManagement;
+use crate::signals::snowplow::ConsentPreferences;
 use crate::signals::{Said, Unreadable, gpc};
 use crate::source::{GoogleConsent as Asked, GrantSource};
+use crate::{iglu, snowplow};
 
 /// The request around the events, as far as facts stand in it.
 pub trait RequestFacts {
@@ -191,6 +193,7 @@ impl<'a> Reading<'a> {
             }
         }
         let mut objects = Objects { node, segment: None, rudderstack: None, google: None };
+        let preferences = (format == Format::Snowplow).then(|| preferences(node)).flatten();
         for (number, purpose) in self.policy.numbered_purposes() {
             for grant in &purpose.granted_by {
                 let (signal, state) = match grant {
@@ -199,6 +202,10 @@ impl<'a> Reading<'a> {
                     GrantSource::Google(asked) if format == Format::Ga4 => {
                         (Signal::Google, state(objects.google().category(asked.name())))
                     }
+                    GrantSource::Snowplow(scope) => match &preferences {
+                        Some(preferences) => (Signal::Snowplow, state(preferences.category(scope))),
+                        None => continue,
+                    },
                     GrantSource::Field { path, given } => (Signal::Field, field(node, path, given)),
                     _ => continue,
                 };
@@ -325,6 +332,17 @@ impl<'a> Objects<'a> {
     }
 }
 
+/// The data of a Snowplow event that tells what a person chose.
+fn preferences(event: Node<'_>) -> Option<ConsentPreferences<'_>> {
+    let described = event.get(snowplow::EVENT)?.get("data")?;
+    let schema = described.get("schema")?.text()?;
+    let told = iglu::up_to_model(&schema) == iglu::up_to_model(CONSENT_PREFERENCES);
+    told.then(|| described.get("data").map(ConsentPreferences::of)).flatten()
+}
+
+/// The event that Snowplow's trackers send when a person chooses.
+const CONSENT_PREFERENCES: &str = "iglu:com.snowplowanalytics.snowplow/consent_preferences/jsonschema/1-0-0";
+
 /// What a decoded signal says of a category is what it says of the purpose.
 const fn state(said: Said) -> Consent {
     match said {
@@ -412,20 +430,23 @@ fn field(event: Node<'_>, path: &Path, given: &[String]) -> Consent {
     if path.origin != Origin::Event {
         return Consent::Unavailable;
     }
-    let mut node = event;
-    for step in &path.steps {
-        let Step::Key(name) = step else { return Consent::Unavailable };
-        match (node.kind(), node.get(name)) {
-            (Kind::Object, Some(inner)) => node = inner,
-            (Kind::Object | Kind::Null, None) => return Consent::Absent,
-            _ => return Consent::Unavailable,
+    field_below(event, &path.steps, given)
+}
+
+fn field_below(node: Node<'_>, steps: &[Step], given: &[String]) -> Consent {
+    match (steps.split_first(), node.kind()) {
+        (_, Kind::Null) => Consent::Absent,
+        (None, Kind::Array | Kind::Object) => Consent::Unavailable,
+        (None, Kind::String) => granted(given, &node.text().unwrap_or_default()),
+        (None, Kind::Bool | Kind::Number) => granted(given, std::str::from_utf8(node.raw()).unwrap_or_default()),
+        (Some((Step::Key(name), rest)), Kind::Object) => {
+            node.get(name).map_or(Consent::Absent, |inner| field_below(inner, rest, given))
         }
-    }
-    match node.kind() {
-        Kind::Null => Consent::Absent,
-        Kind::Array | Kind::Object => Consent::Unavailable,
-        Kind::String => granted(given, &node.text().unwrap_or_default()),
-        Kind::Bool | Kind::Number => granted(given, std::str::from_utf8(node.raw()).unwrap_or_default()),
+        (Some((Step::Where { key, equals }, rest)), Kind::Array) => {
+            let all = chosen(node, key, equals).map(|element| field_below(element, rest, given));
+            all.fold(Consent::Absent, Consent::and)
+        }
+        _ => Consent::Unavailable,
     }
 }
 

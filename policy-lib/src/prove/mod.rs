@@ -39,6 +39,8 @@ pub struct Question<'a> {
     pub unless_consent: Option<&'a str>,
     /// Forms in which it may leave.
     pub allow: &'a [ActionKind],
+    /// When a counterexample is to be sent, in milliseconds since 1970: consent strings tell their time.
+    pub at_ms: i64,
 }
 
 /// One way out.
@@ -239,7 +241,7 @@ impl Answer {
             return;
         }
         if !allowed && concern == Concern::Declared {
-            self.counterexample.get_or_insert_with(|| Sample::of(policy, &way, said));
+            self.counterexample.get_or_insert_with(|| Sample::of(policy, &way, said, question.at_ms));
         }
         list.push(way);
     }

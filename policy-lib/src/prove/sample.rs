@@ -18,7 +18,9 @@ use crate::generalize::GeoCell;
 use crate::iglu;
 use crate::path::{Origin, Step};
 use crate::policy::{AgeClass, Contract, Field, FieldTypes, Policy, Role};
+use crate::signals::tcf::Draft;
 use crate::snowplow;
+use crate::source::GoogleConsent;
 
 /// The calls of Segment and RudderStack that have a path of their own.
 const CALLS: [&str; 6] = ["identify", "track", "page", "screen", "group", "alias"];
@@ -42,7 +44,7 @@ pub struct Sample {
 
 impl Sample {
     /// A request with which this field leaves.
-    pub(super) fn of(policy: &Policy, way: &WayOut, said: &Said) -> Self {
+    pub(super) fn of(policy: &Policy, way: &WayOut, said: &Said, at_ms: i64) -> Self {
         let contract = policy.contract(way.contract);
         let mut sample = Self {
             format: contract.format,
@@ -54,7 +56,8 @@ impl Sample {
         };
         let mut outside = Outside::default();
         if let Some(field) = contract.fields.get(way.field) {
-            let value = value_of(field, (way.part == Part::Value).then_some(&way.action));
+            let action = (way.part == Part::Value).then_some(&way.action);
+            let value = in_protocol(contract.format, field).unwrap_or_else(|| value_of(field, action));
             outside.set(&mut sample.body, field, Some(way.part), value);
         }
         for (path, values) in &contract.conditions {
@@ -64,16 +67,17 @@ impl Sample {
             fill(&mut sample.body, &path.steps, json!("u-1"));
         }
         for field in contract.fields.iter().filter(|field| field.required) {
-            outside.set(&mut sample.body, field, None, value_of(field, None));
+            let value = in_protocol(contract.format, field).unwrap_or_else(|| value_of(field, None));
+            outside.set(&mut sample.body, field, None, value);
         }
-        sample.say(said);
+        sample.say(said, at_ms, &mut outside);
         sample.frame(contract, outside);
         sample
     }
 
-    fn say(&mut self, said: &Said) {
+    fn say(&mut self, said: &Said, at_ms: i64, outside: &mut Outside) {
         for (family, granted) in &said.families {
-            self.say_family(*family, granted);
+            self.say_family(*family, granted, at_ms, outside);
         }
         for (path, value) in &said.members {
             put(&mut self.body, &path.steps, json!(value));
@@ -92,8 +96,9 @@ impl Sample {
         self.body = Value::Object(request);
     }
 
-    fn say_family(&mut self, family: Family, granted: &BTreeSet<Atom>) {
+    fn say_family(&mut self, family: Family, granted: &BTreeSet<Atom>, at_ms: i64, outside: &mut Outside) {
         let names = || granted.iter().filter_map(|atom| if let Atom::Named(name) = atom { Some(name) } else { None });
+        let key = |name: &str| [Step::Key(name.to_owned())];
         let context = |names: [&str; 2]| ["context", names[0], names[1]].map(|name| Step::Key(name.to_owned()));
         match family {
             Family::Segment => {
@@ -104,7 +109,20 @@ impl Sample {
                 let allowed = names().cloned().map(Value::from).collect();
                 put(&mut self.body, &context(["consentManagement", "allowedConsentIds"]), Value::Array(allowed));
             }
-            Family::OneTrust | Family::Google | Family::Snowplow | Family::Tcf => {}
+            Family::OneTrust => {
+                let groups: Vec<String> =
+                    names().map(|name| format!("{name}:1")).chain(["none:0".to_owned()]).collect();
+                let groups = percent_encode(groups.join(",").as_bytes(), NON_ALPHANUMERIC).to_string();
+                put(&mut outside.cookies, &key("OptanonConsent"), json!(format!("groups={groups}")));
+            }
+            Family::Google => {
+                let letter = |asked| if granted.contains(&Atom::Google(asked)) { 't' } else { 'p' };
+                let letters = GOOGLE_MODE.map(letter).map(|letter| format!("1{letter}")).concat();
+                put(&mut outside.query, &key("gcd"), json!(format!("1{letters}5")));
+            }
+            Family::Tcf => put(&mut outside.cookies, &key("euconsent-v2"), json!(tc_string(granted, at_ms))),
+            // It is an event of its own.
+            Family::Snowplow => {}
         }
     }
 
@@ -133,7 +151,8 @@ impl Sample {
                 fill(&mut self.body, &key("name"), json!("sample"));
                 "/mp/collect".to_owned()
             }
-            Format::Otlp | Format::Json | Format::Ndjson => "/".to_owned(),
+            Format::Otlp => "/v1/logs".to_owned(),
+            Format::Json | Format::Ndjson => "/".to_owned(),
         };
         let media = match contract.format {
             Format::CloudEvents => "application/cloudevents+json",
@@ -148,6 +167,9 @@ impl Sample {
         if contract.format == Format::Ga4 {
             self.wrap_ga4();
         }
+        if contract.format == Format::Otlp {
+            self.body = under_resource_and_scope(std::mem::take(&mut self.body));
+        }
         self.target = outside.target(path);
         self.headers.extend(outside.headers());
         let cookies = outside.cookies();
@@ -155,6 +177,30 @@ impl Sample {
             self.headers.push(("cookie".to_owned(), cookies));
         }
     }
+}
+
+/// The types of consent in the order of `gcd`.
+const GOOGLE_MODE: [GoogleConsent; 4] = [
+    GoogleConsent::AdStorage,
+    GoogleConsent::AnalyticsStorage,
+    GoogleConsent::AdUserData,
+    GoogleConsent::AdPersonalization,
+];
+
+/// A TC string that grants this and refuses the rest.
+fn tc_string(granted: &BTreeSet<Atom>, at_ms: i64) -> String {
+    let mut draft = Draft { at_ms, ..Draft::default() };
+    for atom in granted {
+        match atom {
+            Atom::TcfPurpose(purpose) => draft.consents.push(*purpose),
+            Atom::TcfInterest(purpose) => draft.interests.push(*purpose),
+            Atom::TcfFeature(feature) => draft.special_features.push(*feature),
+            Atom::VendorConsent(vendor) => draft.vendors.push(*vendor),
+            Atom::VendorInterest(vendor) => draft.interested_vendors.push(*vendor),
+            Atom::Named(_) | Atom::Google(_) => {}
+        }
+    }
+    draft.encode()
 }
 
 impl Sample {
@@ -278,9 +324,47 @@ fn find<'v>(at: &'v mut Value, steps: &[Step]) -> Option<&'v mut Value> {
     let next = match step {
         Step::Key(name) => at.get_mut(name)?,
         Step::AnyKey => at.as_object_mut()?.values_mut().next()?,
-        Step::Element | Step::Where { .. } => at.get_mut(0)?,
+        Step::Element => at.get_mut(0)?,
+        Step::Where { key, equals } => {
+            let is_chosen = |element: &&mut Value| element.get(key).is_some_and(|member| member == equals);
+            at.as_array_mut()?.iter_mut().find(is_chosen)?
+        }
     };
     find(next, rest)
+}
+
+/// A log record with what it shares where that stands in a request.
+fn under_resource_and_scope(mut record: Value) -> Value {
+    let mut taken = |name: &str| record.as_object_mut().and_then(|members| members.remove(name));
+    let shared = ["resource", "scope", "schemaUrl"].map(|name| (name, taken(name)));
+    let (mut resource_logs, mut scope_logs) = (json!({}), json!({"logRecords": [record]}));
+    for (name, value) in shared {
+        let holder = if name == "scope" { &mut scope_logs } else { &mut resource_logs };
+        if let Some(value) = value {
+            put(holder, &[Step::Key(name.to_owned())], value);
+        }
+    }
+    put(&mut resource_logs, &[Step::Key("scopeLogs".to_owned())], json!([scope_logs]));
+    json!({"resourceLogs": [resource_logs]})
+}
+
+/// A value of the type that a member of this name has in OpenTelemetry's protocol,
+/// if that is not text. A contract that says otherwise knows better.
+fn in_protocol(format: Format, field: &Field) -> Option<Value> {
+    let (Format::Otlp, Some(Step::Key(name)), None) = (format, field.path.steps.last(), &field.values) else {
+        return None;
+    };
+    Some(match name.as_str() {
+        "timeUnixNano" | "observedTimeUnixNano" => json!("1795384246399000000"),
+        "traceId" => json!("5b8efff798038103d269b633813fc60c"),
+        "spanId" => json!("eee19b7ec3c1b174"),
+        "intValue" => json!("42"),
+        "severityNumber" | "droppedAttributesCount" | "flags" => json!(9),
+        "doubleValue" => json!(52.520008),
+        "boolValue" => json!(true),
+        "bytesValue" => json!("c2FtcGxl"),
+        _ => return None,
+    })
 }
 
 /// A value that a field allows and an action has something to do with.
@@ -341,8 +425,9 @@ fn set(at: &mut Value, steps: &[Step], value: Value, over: bool) {
         Step::AnyKey => set(member(at, "name"), rest, value, over),
         Step::Element => set(element(at), rest, value, over),
         Step::Where { key, equals } => {
-            let element = element(at);
-            *member(element, key) = json!(iglu::whole(equals));
+            let equals = iglu::whole(equals);
+            let element = chosen(at, key, &equals);
+            *member(element, key) = json!(equals);
             set(element, rest, value, over);
         }
     }
@@ -373,6 +458,19 @@ fn element(at: &mut Value) -> &mut Value {
     }
 }
 
+/// The element whose member `key` is `equals`: one that is there, the one that is nothing yet, or a new one.
+fn chosen<'v>(at: &'v mut Value, key: &str, equals: &str) -> &'v mut Value {
+    element(at);
+    let Value::Array(elements) = at else { return at };
+    let is_chosen = |element: &Value| element.get(key).is_some_and(|member| member == equals);
+    let place = elements.iter().position(is_chosen).or_else(|| elements.iter().position(Value::is_null));
+    let place = place.unwrap_or(elements.len());
+    if place == elements.len() {
+        elements.push(Value::Null);
+    }
+    elements.get_mut(place).expect("it is there or was pushed")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,15 +479,20 @@ mod tests {
     #[test]
     fn values_stand_where_their_paths_say() {
         let mut body = json!({});
-        for (path, value) in
-            [("a.b", "1"), ("list[].x", "2"), ("items[schema=s].data.y", "3"), ("map.*", "4"), ("a", "5")]
-        {
+        for (path, value) in [
+            ("a.b", "1"),
+            ("list[].x", "2"),
+            ("items[schema=s].data.y", "3"),
+            ("map.*", "4"),
+            ("a", "5"),
+            ("items[schema=t].data", "6"),
+        ] {
             let path: Path = path.parse().expect("a path");
             put(&mut body, &path.steps, json!(value));
         }
         assert_eq!(
             body,
-            json!({"a": {"b": "1"}, "list": [{"x": "2"}], "items": [{"schema": "s", "data": {"y": "3"}}], "map": {"name": "4"}})
+            json!({"a": {"b": "1"}, "list": [{"x": "2"}], "items": [{"schema": "s", "data": {"y": "3"}}, {"schema": "t", "data": "6"}], "map": {"name": "4"}})
         );
     }
 }

@@ -178,6 +178,7 @@ const fn usual_path(format: Option<Format>) -> &'static str {
         Some(Format::Segment | Format::RudderStack) => "/v1/batch",
         Some(Format::Ga4) => "/mp/collect",
         Some(Format::Snowplow) => privet_policy::snowplow::PAYLOAD_PATH,
+        Some(Format::Otlp) => "/v1/logs",
         _ => "/",
     }
 }

@@ -10,6 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 pub mod apply;
 pub mod check;
+pub mod consent;
 pub mod demo;
 pub mod diff;
 pub mod explain;
@@ -19,6 +20,7 @@ pub mod prove;
 pub mod run;
 pub mod schema;
 pub mod sign;
+pub mod subject;
 mod table;
 pub mod test;
 
@@ -78,6 +80,10 @@ pub enum Command {
     Prove(prove::Args),
     /// Compares what two policies let leave.
     Diff(diff::Args),
+    /// Reads and changes what people decided.
+    Consent(consent::Args),
+    /// Shows or forgets all that is held about a person.
+    Subject(subject::Args),
     /// Makes, rotates and lists the keys of pseudonyms.
     Keys(keys::Args),
     /// Makes the key of somebody who signs policies.
@@ -126,6 +132,8 @@ impl Cli {
             Command::Exposure(args) => exposure::run(&args),
             Command::Prove(args) => prove::run(&args),
             Command::Diff(args) => diff::run(&args),
+            Command::Consent(args) => consent::run(&args),
+            Command::Subject(args) => subject::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Signer(args) => sign::run_signer(&args),
             Command::Sign(args) => sign::run(&args),

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::exposure::destination;
 use super::{Outcome, cannot, table};
+use crate::clock::{Clock, SystemClock};
 use crate::policies;
 
 /// How many ways out a person is shown of each sort.
@@ -108,6 +109,7 @@ fn ask(policy: &Policy, args: &Args) -> Result<Answer, String> {
         purpose: args.purpose.as_deref(),
         unless_consent: args.unless_consent.as_deref(),
         allow: &allow,
+        at_ms: SystemClock::default().now().as_millisecond(),
     };
     Ok(prove(policy, &question))
 }

@@ -16,7 +16,7 @@ use privet_policy::iglu::comparable;
 use privet_policy::path::{Origin, Path, Step};
 use privet_policy::policy::Policy;
 use privet_policy::snowplow;
-use privet_policy::source::{self, BodySource, CaseSource, GivenSource, LeavingSource, SuiteSource};
+use privet_policy::source::{self, BodySource, CaseSource, FieldSource, GivenSource, LeavingSource, SuiteSource};
 use privet_policy::span::{Span, Spanned};
 use privet_policy::yaml::Node;
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use super::apply::{Asked, Defaults, age, format};
 use super::{Outcome, cannot};
 use crate::decode::Scratch;
+use crate::formats::otlp::LEVELS;
 use crate::formats::snowplow::opened::{first_event, payload_of};
 use crate::forward::Forward;
 use crate::keys::{Keyring, Secret};
@@ -270,7 +271,7 @@ impl<'f> Left<'f> {
         }
     }
 
-    /// Everything that left at a path.
+    /// Everything that left at a path, of an OpenTelemetry record or around it.
     fn at(&self, path: &str) -> Vec<Value> {
         let Ok(path) = path.parse::<Path>() else { return Vec::new() };
         let path = if self.opened { snowplow::opened(path) } else { path };
@@ -282,6 +283,10 @@ impl<'f> Left<'f> {
             Origin::Event => {
                 let mut found = Vec::new();
                 collect(&self.body, &path.steps, &mut found);
+                for levels in 1..=LEVELS.len() {
+                    let within = LEVELS.iter().take(levels).flat_map(|member| [key(member), Step::Element]);
+                    collect(&self.body, &within.chain(path.steps.iter().cloned()).collect::<Vec<_>>(), &mut found);
+                }
                 found
             }
             Origin::Header => {
@@ -310,6 +315,10 @@ impl<'f> Left<'f> {
             }
         }
     }
+}
+
+fn key(name: &str) -> Step {
+    Step::Key(name.to_owned())
 }
 
 fn collect(value: &Value, steps: &[Step], found: &mut Vec<Value>) {
@@ -378,7 +387,7 @@ impl Touched {
         for contract in policy.contracts() {
             let envelope = envelope::of(contract.format).fields;
             let implied = |path: &Path| contract.format == Format::Snowplow && snowplow::chooses(path);
-            let own = |path: &Path| !envelope.iter().any(|field| field.path.value == *path) && !implied(path);
+            let own = |path: &Path| !envelope.iter().any(|field| stands_for(field, path)) && !implied(path);
             for field in contract.fields.iter().filter(|field| own(&field.path) && !field.holds_containers_only()) {
                 fields.all += 1;
                 if !self.has(&contract.name, &field.path.to_string()) {
@@ -397,6 +406,16 @@ impl Touched {
             None => of_contract().any(|(_, known)| known == path),
         }
     }
+}
+
+/// Whether a field is written for a path, itself or by a key that its `*` lists.
+fn stands_for(field: &FieldSource, path: &Path) -> bool {
+    let written = &field.path.value;
+    let listed = |step: &Step| matches!(step, Step::Key(name) if field.keys.contains(name));
+    let mut pairs = written.steps.iter().zip(&path.steps);
+    written.origin == path.origin
+        && written.steps.len() == path.steps.len()
+        && pairs.all(|(written, step)| written == step || (*written == Step::AnyKey && listed(step)))
 }
 
 struct Report<'s> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Uri;
 use privet_policy::diagnostic::Diagnostic;
+use privet_policy::span::Span;
 use privet_policy::yaml::Node;
 
 use super::Upstream;
@@ -188,19 +189,20 @@ impl Reader<'_> {
 
     fn store_url(&mut self, node: &Node, tls: bool, kind: &Kind) -> Option<Address> {
         let written = self.text(node)?;
-        let uri: Option<Uri> = written.parse().ok();
-        let parts = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.authority()?, uri.host()?, uri)));
-        // What was written is not shown: it may hold a password.
-        let Some((scheme, authority, host, uri)) = parts else {
-            return self.not_a_url(node, kind);
-        };
-        if authority.as_str().contains('@') {
+        if written.contains('@') {
+            // A caret would show the line, and the password in it.
+            let start = Span { file: 0, bytes: 0..0 };
             self.mistake(
-                Diagnostic::error(code::VALUE, &node.at, "there is no user and no password in a store's address")
+                Diagnostic::error(code::VALUE, &start, "there is no user and no password in `consent.url`")
                     .help("write `user:` and `password_file:`"),
             );
             return None;
         }
+        let uri: Option<Uri> = written.parse().ok();
+        let parts = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.host()?, uri)));
+        let Some((scheme, host, uri)) = parts else {
+            return self.not_a_url(node, kind);
+        };
         let database = uri.path().trim_start_matches('/');
         let fits = kind.schemes.contains(&scheme) && uri.query().is_none() && (kind.fits)(database);
         if !fits {

@@ -33,7 +33,7 @@ fn every_mistake_is_told_as_it_was_agreed() {
         assert_eq!(said, std::fs::read_to_string(&expected).unwrap(), "{name}");
         compared += 1;
     }
-    assert_eq!(compared, 11);
+    assert_eq!(compared, 16);
 }
 
 #[test]
@@ -67,6 +67,12 @@ fn everything_that_is_written_arrives() {
         (names.as_slice(), signatures.required, signatures.required_to_loosen),
         (&["marla", "odalys"][..], 1, 2)
     );
+    let Store::PostgreSql(remote) = &config.consent.store else { panic!("PostgreSQL") };
+    assert_eq!((remote.host.as_str(), remote.port, remote.database.as_str()), ("consent.example.org", 5432, "privet"));
+    assert_eq!((remote.connections, remote.connect_timeout), (8, Duration::from_millis(500)));
+    assert_eq!(remote.tls.as_ref().unwrap().ca.as_deref(), Some(Path::new("/etc/privet/tls/consent.crt")));
+    assert_eq!((config.consent.timeout, config.consent.fresh), (Duration::from_millis(50), Duration::from_secs(30)));
+    assert_eq!(config.consent.token_file.as_deref(), Some(Path::new("/etc/privet/consent/token")));
     assert_eq!(config.log.durability, Durability::Lease(5000.try_into().unwrap()));
     assert_eq!(config.log.anchor_dir, Path::new("/var/lib/privet-anchor"));
     assert_eq!(config.upstream.identity.unwrap().key, Path::new("/etc/privet/tls/client.key"));
@@ -81,6 +87,37 @@ fn to_loosen_needs_as_many_as_any_change_where_nothing_is_said() {
     let text = text.replace("  required: 1\n  required_to_loosen: 2\n", "  required: 2\n");
     let signatures = Config::parse("full.yaml", &text, Path::new("/")).unwrap().signatures.unwrap();
     assert_eq!((signatures.required, signatures.required_to_loosen), (2, 2));
+}
+
+#[test]
+fn a_store_s_address_may_be_short_and_loopback_needs_no_tls() {
+    let with = |consent: &str| {
+        let text = std::fs::read_to_string(folder().join("minimal.yaml")).unwrap();
+        let text = format!("{text}\nkeyring: keys\nconsent: {{{consent}}}\n");
+        Config::parse("minimal.yaml", &text, Path::new("/")).map(|config| match config.consent.store {
+            Store::Embedded(_) => panic!("embedded"),
+            Store::Redis(remote) | Store::PostgreSql(remote) => (remote.host, remote.port, remote.database),
+        })
+    };
+    let address = |host: &str, port, database: &str| (host.to_owned(), port, database.to_owned());
+    for (consent, want) in [
+        ("store: redis, url: 'redis://127.0.0.1'", address("127.0.0.1", 6379, "0")),
+        ("store: redis, url: 'redis://localhost:7000/3'", address("localhost", 7000, "3")),
+        ("store: redis, url: 'redis://[::1]:7000/'", address("::1", 7000, "0")),
+        ("store: redis, url: 'rediss://a.example', tls: {}", address("a.example", 6379, "0")),
+        ("store: postgresql, url: 'postgres://localhost'", address("localhost", 5432, "privet")),
+    ] {
+        assert_eq!(with(consent).unwrap(), want, "{consent}");
+    }
+    for wrong in [
+        "store: redis, url: 'rediss://127.0.0.1'",
+        "store: redis, url: 'redis://127.0.0.1/name'",
+        "store: redis, url: 'redis://127.0.0.1/0?password=x'",
+        "store: postgresql, url: 'redis://127.0.0.1'",
+        "store: postgresql, url: 'postgresql:///privet'",
+    ] {
+        assert!(with(wrong).is_err(), "{wrong}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use http::{HeaderMap, StatusCode, header};
@@ -34,6 +35,8 @@ pub struct Desk {
     store: ConsentStore,
     line: Arc<Line>,
     clock: Arc<dyn Clock>,
+    /// The time of the newest change. Each is later than the one before it, so that what was asked last here counts.
+    newest_ms: AtomicI64,
     token: Token,
 }
 
@@ -135,7 +138,7 @@ impl Desk {
             let why = format!("it holds fewer than {TOKEN_BYTES_MIN} bytes");
             return Err(unusable(std::io::Error::new(std::io::ErrorKind::InvalidData, why)));
         }
-        Ok(Self { store, line, clock, token: Token::of(token) })
+        Ok(Self { store, line, clock, newest_ms: AtomicI64::new(i64::MIN), token: Token::of(token) })
     }
 
     async fn serve(&self, path: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, Declined> {
@@ -170,6 +173,17 @@ impl Desk {
         token.is_some_and(|(_, token)| self.token.is(&Token::of(token.trim_ascii())))
     }
 
+    /// When a change that is asked for now counts as received, in milliseconds since 1970.
+    fn received_ms(&self) -> i64 {
+        let now_ms = self.clock.now().as_millisecond();
+        let later = |newest_ms: i64| now_ms.max(newest_ms.saturating_add(1));
+        later(
+            self.newest_ms
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |newest| Some(later(newest)))
+                .unwrap_or(now_ms),
+        )
+    }
+
     async fn show(&self, subject: &str) -> Result<Value, Declined> {
         Ok(shown(&self.store.show(subject).await?))
     }
@@ -182,7 +196,7 @@ impl Desk {
             return Err(Declined::wrong("`purposes` and `state` belong together"));
         }
         let mut learned = Record::default();
-        let now_ms = self.clock.now().as_millisecond();
+        let now_ms = self.received_ms();
         for purpose in self.known_purposes(&asked.purposes)? {
             learned.learn(Fact::decided(purpose, asked.state == Some(State::Given)), now_ms);
         }
@@ -198,7 +212,7 @@ impl Desk {
         }
         let purposes = if asked.purposes.is_empty() { vec![EVERYTHING] } else { self.known_purposes(&asked.purposes)? };
         let refusals = purposes.into_iter().map(|purpose| Fact::decided(purpose, false));
-        self.learn(subject, Record::of(refusals, self.clock.now().as_millisecond())).await
+        self.learn(subject, Record::of(refusals, self.received_ms())).await
     }
 
     async fn learn(&self, subject: &str, learned: Record) -> Result<Value, Declined> {

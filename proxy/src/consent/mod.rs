@@ -43,6 +43,7 @@ pub use subject::{SubjectKey, SubjectKeys};
 use crate::admin::Health;
 use crate::clock::Clock;
 use crate::config::{self, Consent};
+use crate::contained::contained;
 use crate::keys::Keyring;
 use crate::metrics::{ConsentFailure, ConsentLookup, Metrics};
 use crate::remember;
@@ -64,6 +65,8 @@ const UNHEARD: Duration = Duration::from_millis(900);
 const HEARTBEAT_EVERY: Duration = Duration::from_millis(250);
 /// How long after a heartbeat was sent its answer still says that changes are heard.
 const HEARD_FOR: Duration = Duration::from_millis(900);
+/// How long a change may take to be written: nobody's event waits for it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Before listening is tried again.
 const LISTEN_AGAIN: Duration = Duration::from_millis(250);
 
@@ -228,7 +231,7 @@ impl ConsentStore {
     pub fn open(settings: &Consent, ground: Ground) -> Result<Self, CannotOpen> {
         let workers = Workers { tasks: TaskSet::new(), runtime: Handle::current() };
         let origin = origin().ok_or(CannotOpen::NoRandomness)?;
-        let mut lasts = false;
+        let mut lasts = true;
         let backend = match &settings.store {
             config::Store::Embedded(embedded) => {
                 let store = Embedded::open(&embedded.directory, embedded.subjects_max)?;
@@ -389,8 +392,7 @@ impl ConsentStore {
 
     /// Writes what waits, for a moment at most, and ends every connection.
     pub async fn close(&self) {
-        let until = Instant::now() + 2 * self.0.timeout;
-        timeout_at(until, self.0.write_waiting()).await.ok();
+        timeout_at(Instant::now() + WRITE_TIMEOUT, self.0.write_waiting()).await.ok();
         let unwritten = self.0.writer.waiting();
         if unwritten > 0 {
             tracing::error!(unwritten, "the consent store did not take refusals of this many subjects before the end");
@@ -404,10 +406,10 @@ impl ConsentStore {
         loop {
             let error = match &self.0.backend {
                 Backend::Embedded(_) => return,
-                Backend::Redis(store) => store.listen(&listener).await,
-                Backend::Postgres(store) => store.listen(&listener).await,
+                Backend::Redis(store) => contained(store.listen(&listener)).await,
+                Backend::Postgres(store) => contained(store.listen(&listener)).await,
             };
-            self.0.detached(&error);
+            self.0.detached(&error.unwrap_or(StoreError::Lost));
             tokio::time::sleep(LISTEN_AGAIN).await;
         }
     }
@@ -415,7 +417,7 @@ impl ConsentStore {
     async fn write_refusals(self) {
         loop {
             self.0.writer.something().await;
-            if self.0.write_waiting().await.is_err() {
+            if !matches!(contained(self.0.write_waiting()).await, Ok(Ok(()))) {
                 tokio::time::sleep(LISTEN_AGAIN).await;
             }
         }
@@ -452,7 +454,11 @@ impl Shared {
     }
 
     /// One question to the store: bounded in time, through the breaker, counted.
-    async fn guarded<T>(&self, question: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    async fn guarded<T>(
+        &self,
+        within: Duration,
+        question: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         if !self.attached.load(Ordering::Acquire) {
             return Err(self.failed(StoreError::Locked));
         }
@@ -460,7 +466,7 @@ impl Shared {
             return Err(self.failed(StoreError::Resting));
         }
         let begun = std::time::Instant::now();
-        let answer = tokio::time::timeout(self.timeout, question).await.unwrap_or(Err(StoreError::TimedOut));
+        let answer = tokio::time::timeout(within, question).await.unwrap_or(Err(StoreError::TimedOut));
         self.metrics.consent_seconds.record(begun.elapsed());
         match &answer {
             // A store that answers so is there.
@@ -487,7 +493,7 @@ impl Shared {
                 Backend::Postgres(store) => store.read(keys).await,
             }
         };
-        self.guarded(question).await
+        self.guarded(self.timeout, question).await
     }
 
     async fn merge(&self, changes: &[(SubjectKey, Record)]) -> Result<(), StoreError> {
@@ -501,7 +507,7 @@ impl Shared {
                 Backend::Postgres(store) => store.merge(changes).await,
             }
         };
-        let merged = self.guarded(question).await;
+        let merged = self.guarded(WRITE_TIMEOUT.max(self.timeout), question).await;
         for (key, learned) in changes {
             match &merged {
                 Ok(()) => self.cache.merge(key, learned),
@@ -526,7 +532,7 @@ impl Shared {
                 Backend::Postgres(store) => store.remove(key, gone).await,
             }
         };
-        let removed = self.guarded(question).await;
+        let removed = self.guarded(WRITE_TIMEOUT.max(self.timeout), question).await;
         self.cache.forget(&key);
         removed
     }
@@ -543,7 +549,7 @@ impl Shared {
             awaited.push(flight.passenger());
             let store = store.clone();
             self.workers.spawn(async move {
-                let found = store.0.read_and_keep(&keys).await;
+                let found = contained(store.0.read_and_keep(&keys)).await.ok().flatten();
                 store.0.flights.land(&keys);
                 flight.arrive(found);
             });

@@ -72,7 +72,10 @@ fn failed(doing: &'static str) -> impl Fn(tokio_postgres::Error) -> StoreError {
         Some(code) if *code == SqlState::DISK_FULL => StoreError::Full,
         Some(code) => StoreError::Failed { doing, source: format!("SQLSTATE {}", code.code()).into() },
         None if error.is_closed() => StoreError::Lost,
-        None => StoreError::Failed { doing, source: "the connection failed".into() },
+        None => match error.into_source().map(|source| source.downcast::<io::Error>()) {
+            Some(Ok(source)) => StoreError::Connect(*source),
+            _ => StoreError::Failed { doing, source: "the connection failed".into() },
+        },
     }
 }
 

@@ -9,7 +9,7 @@ use privet_policy::format::Format;
 
 use super::media::Media;
 use super::{DecodeLimits, Decoded};
-use crate::formats::{Refusal, cloudevents, ga4, json, rudderstack, segment, snowplow};
+use crate::formats::{Refusal, cloudevents, ga4, json, otlp, rudderstack, segment, snowplow};
 use crate::request::RawRequest;
 
 /// The path of a request target, without its query.
@@ -31,6 +31,9 @@ pub(super) fn by_head(raw: &RawRequest) -> Result<Option<Format>, Refusal> {
         return Ok(Some(*format));
     }
     let (path, rudder) = (path(&raw.target), rudderstack::is_announced(&raw.headers));
+    if takes(formats, Format::Otlp) && otlp::is_known(path) {
+        return Ok(Some(Format::Otlp));
+    }
     let of_segment = takes(formats, Format::Segment) && segment::is_known(path);
     if takes(formats, Format::RudderStack) && rudderstack::is_known(path) && (rudder || !of_segment) {
         return Ok(Some(Format::RudderStack));

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use http::Method;
 use privet_json::{Index, Kind, NodeId};
 use privet_policy::batch::{self, Around, LEVELS_MAX, Levels};
+use privet_policy::event_name;
 use privet_policy::format::Format;
 
 pub use detect::format_hint;
@@ -156,7 +157,8 @@ impl Decoded {
     /// The event's type as its format has it.
     ///
     /// Segment and RudderStack: `type`, else the older spelling `action`, else what
-    /// the path implies. CloudEvents: `type`. Snowplow: `e`. GA4: `name`. The others have none. A type that
+    /// the path implies. CloudEvents: `type`. Snowplow: `e`. GA4: `name`. OTLP: `eventName`,
+    /// else the attribute `event.name`. The others have none. A type that
     /// stands there but is no string is no type: a contract must not match it by
     /// another way.
     #[must_use]
@@ -170,7 +172,8 @@ impl Decoded {
             Format::CloudEvents => node.get("type").and_then(|written| written.text()),
             Format::Snowplow => node.get("e").and_then(|written| written.text()),
             Format::Ga4 => node.get("name").and_then(|written| written.text()),
-            Format::Otlp | Format::Json | Format::Ndjson => None,
+            Format::Otlp => event_name(node),
+            Format::Json | Format::Ndjson => None,
         }
     }
 }
@@ -250,6 +253,7 @@ fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Re
         Some(Format::Segment) => Some(segment::route(detect::path(&raw.target))?),
         Some(Format::RudderStack) => Some(rudderstack::route(detect::path(&raw.target))?),
         Some(Format::Ga4) if !ga4::is_known(path(&raw.target)) => return Err(Refusal::NotAnEventPath),
+        Some(Format::Otlp) => otlp::check_path(detect::path(&raw.target)).map(|()| None)?,
         _ => None,
     };
     let media = Media::of(&raw.headers)?;

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::request::Parts;
+use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -21,6 +22,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use privet_policy::format::Format;
+
+use crate::formats::answer_success;
+use crate::request::Asked;
 use crate::tasks::TaskSet;
 
 /// A collector on a free port of the loopback interface.
@@ -98,10 +103,16 @@ async fn take(
     }
     received.fetch_add(1, Ordering::Relaxed);
     let kept = writeln!(file.lock().unwrap_or_else(PoisonError::into_inner), "{line}");
-    let mut answer = Response::new(Full::new(Bytes::from_static(br#"{"success":true}"#)));
+    let mut answer = said_to(&head);
     if kept.is_err() {
         *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
     }
-    answer.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     Ok(answer)
+}
+
+/// What a collector of the request's format says when it has taken everything.
+fn said_to(head: &Parts) -> Response<Full<Bytes>> {
+    let format = if head.uri.path() == "/v1/logs" { Format::Otlp } else { Format::Segment };
+    let asked = Asked { method: &head.method, target: head.uri.path(), headers: &head.headers };
+    answer_success(format, &asked).map(Full::new)
 }

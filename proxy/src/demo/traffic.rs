@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 const CAPTURES: &str = include_str!("traffic/captures.ndjson");
 /// Requests of RudderStack's and GA4's clients, one a line.
 const MORE_CAPTURES: &str = include_str!("traffic/rudderstack-ga4.ndjson");
+/// Log records of OpenTelemetry's exporters.
+const OTLP_CAPTURES: &str = include_str!("traffic/otlp.ndjson");
 /// People who search, install and play.
 const CROWD: usize = 600;
 /// Films and songs that each of them starts.
@@ -62,6 +64,7 @@ pub(super) async fn send(to: SocketAddr, out: &mut (dyn Write + Send)) -> Result
         ("playback events (json, ndjson)", playback()),
         ("a web shop's pages and purchases (rudderstack, ga4)", web_shop()),
         ("checkouts on the web (snowplow)", checkouts()),
+        ("orders and page views (otlp)", telemetry()),
         ("a request that cannot be read", vec![unreadable()]),
     ] {
         let before = sent.requests;
@@ -88,7 +91,11 @@ pub(super) async fn send(to: SocketAddr, out: &mut (dyn Write + Send)) -> Result
 }
 
 fn captures() -> Vec<Letter> {
-    CAPTURES.lines().chain(MORE_CAPTURES.lines()).filter_map(|line| letter(&serde_json::from_str(line).ok()?)).collect()
+    [CAPTURES, MORE_CAPTURES, OTLP_CAPTURES]
+        .into_iter()
+        .flat_map(str::lines)
+        .filter_map(|line| letter(&serde_json::from_str(line).ok()?))
+        .collect()
 }
 
 fn letter(line: &Value) -> Option<Letter> {
@@ -237,6 +244,32 @@ fn checkouts() -> Vec<Letter> {
         },
         Letter { method: Method::GET, target: pixel, headers: Vec::new(), body: Vec::new() },
     ]
+}
+
+/// Log records of a shop, an order and a page view of each person; every other one agreed.
+fn telemetry() -> Vec<Letter> {
+    let text = |key: &str, value: &str| format!(r#"{{"key":"{key}","value":{{"stringValue":"{value}"}}}}"#);
+    let record = |person: usize, name: &str, more: &str| {
+        let agreed = person.is_multiple_of(2);
+        format!(
+            r#"{{"timeUnixNano":"1795384246423000000","eventName":"{name}",{more}"attributes":[{},{},{{"key":"consent.analytics","value":{{"boolValue":{agreed}}}}}]}}"#,
+            text("enduser.id", &format!("shopper-{person}")),
+            text("client.address", &format!("203.0.113.{person}"))
+        )
+    };
+    let records = (0..5).flat_map(|person| {
+        let url = text("url", &format!("https://shop.example/kettles?for=shopper-{person}"));
+        let page = format!(r#""body":{{"kvlistValue":{{"values":[{url}]}}}},"#);
+        let order = format!(r#""body":{{"stringValue":"order placed by shopper-{person}@example.com"}},"#);
+        [record(person, "page_view", &page), record(person, "order_placed", &order)]
+    });
+    let body = format!(
+        r#"{{"resourceLogs":[{{"resource":{{"attributes":[{}]}},"scopeLogs":[{{"scope":{{"name":"events"}},"logRecords":[{}]}}]}}]}}"#,
+        text("service.name", "shop-web"),
+        records.collect::<Vec<_>>().join(",")
+    );
+    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    vec![Letter { method: Method::POST, target: "/v1/logs".to_owned(), headers, body: body.into_bytes() }]
 }
 
 /// A body with one member twice: two readers could read it in two ways.

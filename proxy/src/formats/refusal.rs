@@ -135,6 +135,9 @@ pub enum Fault {
     /// A Snowplow body is no `payload_data`, or says more than one may.
     #[error("the body is no payload_data of schema and data")]
     Payload,
+    /// The body is no protobuf message of its kind, or one that can be read in two ways.
+    #[error("the protobuf message is malformed")]
+    Protobuf,
 }
 
 impl Fault {
@@ -154,6 +157,7 @@ impl Fault {
             Self::DataTwice => "data_twice",
             Self::Query => "malformed_query",
             Self::Payload => "not_a_payload",
+            Self::Protobuf => "malformed_protobuf",
         }
     }
 }

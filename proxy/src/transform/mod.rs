@@ -27,7 +27,7 @@ use privet_policy::verdict::{Edit, Ruling, Treatment};
 
 use crate::decode::{Decoded, Group, Layout, query};
 use crate::formats::cloudevents::to_binary;
-use crate::formats::pixel;
+use crate::formats::{otlp, pixel};
 use crate::forward::Forward;
 use crate::keys::{Keyring, MissingKey, Pseudonyms, Sealer, Timeline};
 use crate::request::RawRequest;
@@ -186,6 +186,10 @@ impl<'a> Writer<'a> {
                 Bytes::new()
             }
             Layout::BinaryCloudEvent => into_binary(&body, &mut headers)?,
+            _ if format == Format::Otlp && otlp::is_protobuf(&raw.headers) => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(otlp::media(&raw.headers)));
+                Bytes::from(otlp::to_protobuf(&body, &Limits::default())?)
+            }
             _ => {
                 headers.insert(CONTENT_TYPE, content_type(self.decoded));
                 Bytes::from(body)
@@ -215,6 +219,7 @@ impl<'a> Writer<'a> {
             rulings: &self.shared.rulings,
             key_rulings: &self.shared.key_rulings,
             rewrite: self.shared.rewrites.get(level)?,
+            format: self.decoded.format,
             keys: self.keys,
             room: &mut self.room,
             undeclared: &mut self.undeclared,
@@ -255,6 +260,7 @@ impl<'a> Writer<'a> {
                 rulings: &treatment.rulings,
                 key_rulings: &treatment.key_rulings,
                 rewrite: &treatment.rewrite,
+                format: self.decoded.format,
                 keys: self.keys,
                 room: &mut self.room,
                 undeclared: &mut self.undeclared,
@@ -310,6 +316,7 @@ struct Hands<'a> {
     rulings: &'a [Ruling],
     key_rulings: &'a [Option<Ruling>],
     rewrite: &'a Rewrite,
+    format: Format,
     keys: Keys<'a>,
     room: &'a mut value::Room,
     undeclared: &'a mut u32,
@@ -365,9 +372,13 @@ impl Edits<Edit> for Hands<'_> {
         if let Some(inside) = self.rewrite.inside(edit.field) {
             return self.encoded(edit.field, inside, value, out);
         }
-        match self.rulings.get(usize::from(edit.field)) {
-            Some(ruling) => value::carry_out(&ruling.action, value, self.keys, self.room, out),
-            None => Outcome::Drop,
+        let Some(ruling) = self.rulings.get(usize::from(edit.field)) else { return Outcome::Drop };
+        let before = out.len();
+        let outcome = value::carry_out(&ruling.action, value, self.keys, self.room, out);
+        let unfit = |made: &[u8]| self.format == Format::Otlp && !otlp::fits(value.key(), made);
+        match outcome {
+            Outcome::Written if unfit(out.get(before..).unwrap_or_default()) => Outcome::Drop,
+            outcome => outcome,
         }
     }
 

@@ -21,7 +21,11 @@ fn a_bomb_is_refused_by_every_format_before_its_text_is_read() {
     encoder.write_all(&vec![b' '; 32 * 1024 * 1024]).unwrap();
     let bomb = encoder.finish().unwrap();
     for format in Format::ALL {
-        let path = if format == Format::Ga4 { "/mp/collect" } else { "/v1/batch" };
+        let path = match format {
+            Format::Ga4 => "/mp/collect",
+            Format::Otlp => "/v1/logs",
+            _ => "/v1/batch",
+        };
         let raw = request(&[format], "POST", path, &[("content-encoding", "gzip")], bomb.clone());
         assert_eq!(read(&raw).unwrap_err(), Refusal::TooLarge(Bound::Ratio), "{format}");
     }
@@ -71,7 +75,11 @@ fn hostile_bodies_are_refused_and_not_echoed() {
 #[test]
 fn other_charsets_are_refused_before_anything_is_read() {
     for format in Format::ALL {
-        let path = if format == Format::Ga4 { "/mp/collect" } else { "/v1/track" };
+        let path = match format {
+            Format::Ga4 => "/mp/collect",
+            Format::Otlp => "/v1/logs",
+            _ => "/v1/track",
+        };
         let refusal = post(format, path, "application/json; charset=utf-16", "{}").unwrap_err();
         assert_eq!(refusal, Refusal::UnsupportedCharset, "{format}");
     }

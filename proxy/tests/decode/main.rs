@@ -7,6 +7,7 @@ mod cloudevents;
 mod ga4;
 mod hostile;
 mod json;
+mod otlp;
 mod rudderstack;
 mod segment;
 mod snowplow;
@@ -31,6 +32,7 @@ const RUDDERSTACK: &str = include_str!("../data/rudderstack-captures.ndjson");
 const RUDDERSTACK_SERVERS: &str = include_str!("../data/rudderstack-servers.ndjson");
 const RUDDERSTACK_EVENTS: &str = include_str!("../data/rudderstack-events.ndjson");
 const GA4: &str = include_str!("../data/ga4.ndjson");
+const OTLP: &str = include_str!("../data/otlp.ndjson");
 const CLOUDEVENTS: &str = include_str!("../data/cloudevents.ndjson");
 
 const SNOWPLOW: &str = include_str!("../data/snowplow.ndjson");

@@ -10,12 +10,14 @@
 //!
 //! Not here: which vendor is the recipient's, and whether GDPR applies.
 
+mod draft;
 mod restrictions;
 mod shown;
 mod vendors;
 
 use std::fmt;
 
+pub use draft::Draft;
 pub use restrictions::Restriction;
 use restrictions::Restrictions;
 pub use shown::Shown;

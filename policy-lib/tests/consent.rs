@@ -1,0 +1,359 @@
+//! What every kind of signal says about a purpose, to whom, and for how long.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+
+use privet_json::{Index, Limits};
+use privet_policy::batch::{Batch, Group};
+use privet_policy::consent::{
+    Consent, Fault, Memory, NothingStored, RequestFacts, Signal, StoreUnavailable, Stored, StoredDecisions,
+};
+use privet_policy::decide::{Decision, Outcome, decide};
+use privet_policy::diagnostic::SourceFile;
+use privet_policy::policy::{AgeClass, Policy, PurposeNo};
+use privet_policy::signals::tcf::Draft;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+const NOW_MS: i64 = 1_795_000_000_000;
+
+/// One purpose, one contract, and a destination of each kind; the processor is the TCF's vendor 812.
+fn policy(purpose: &str) -> Policy {
+    let text = format!(
+        "apiVersion: privet.dev/v1alpha1
+kind: Contract
+metadata: {{name: view}}
+match: {{format: FORMAT}}
+fields: {{id: {{role: subject, category: user.unique_id}}, page: {{category: system.operations}}}}
+---
+apiVersion: privet.dev/v1alpha1
+kind: Purpose
+metadata: {{name: analytics.reporting}}
+{purpose}
+---
+apiVersion: privet.dev/v1alpha1
+kind: Destination
+metadata: {{name: own}}
+url: http://127.0.0.1:1
+primary: true
+recipient: self
+requires: []
+purposes: [analytics.reporting]
+---
+apiVersion: privet.dev/v1alpha1
+kind: Destination
+metadata: {{name: vendor}}
+url: http://127.0.0.1:2
+recipient: processor
+tcf_vendor: 812
+requires: []
+purposes: [analytics.reporting]
+---
+apiVersion: privet.dev/v1alpha1
+kind: Destination
+metadata: {{name: third}}
+url: http://127.0.0.1:3
+recipient: third_party
+requires: []
+purposes: [analytics.reporting]
+---
+apiVersion: privet.dev/v1alpha1
+kind: Rule
+metadata: {{name: all}}
+data: [system.operations]
+for: [analytics.reporting]
+action: keep
+"
+    );
+    let format = if purpose.contains("google") { "ga4" } else { "json" };
+    let files = [SourceFile { name: "p.yaml".into(), text: text.replace("FORMAT", format) }];
+    let compiled = privet_policy::compile(&files);
+    let errors: Vec<_> = compiled.diagnostics.iter().map(|told| told.render(&files, false)).collect();
+    compiled.policy.unwrap_or_else(|| panic!("{errors:?}"))
+}
+
+#[derive(Clone, Default)]
+struct Web {
+    headers: Vec<(&'static str, String)>,
+    query: Vec<(&'static str, String)>,
+    cookies: Vec<(&'static str, String)>,
+}
+
+fn named<'a>(all: &'a [(&'static str, String)], name: &str) -> impl Iterator<Item = &'a str> {
+    all.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value.as_str())
+}
+
+impl RequestFacts for Web {
+    fn header(&self, name: &str) -> Vec<&str> {
+        named(&self.headers, name).collect()
+    }
+    fn query(&self, name: &str) -> Vec<Cow<'_, str>> {
+        named(&self.query, name).map(Cow::Borrowed).collect()
+    }
+    fn cookie(&self, name: &str) -> Vec<Cow<'_, str>> {
+        named(&self.cookies, name).map(Cow::Borrowed).collect()
+    }
+}
+
+/// A request with one event, and what was decided on it.
+struct Asked<'a> {
+    policy: &'a Policy,
+    event: String,
+    web: Web,
+    now_ms: i64,
+    stored: &'a dyn StoredDecisions,
+    faults: RefCell<Vec<Fault>>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(policy: &'a Policy) -> Self {
+        let event = r#"{"id":"u-1","page":"home"}"#.to_owned();
+        let faults = RefCell::default();
+        Self { policy, event, web: Web::default(), now_ms: NOW_MS, stored: &NothingStored, faults }
+    }
+
+    fn cookie(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.web.cookies.push((name, value.into()));
+        self
+    }
+
+    fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.web.query.push((name, value.into()));
+        self
+    }
+
+    fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.web.headers.push((name, value.to_owned()));
+        self
+    }
+
+    fn event(mut self, rest: &str) -> Self {
+        self.event = format!(r#"{{"id":"u-1","page":"home",{rest}}}"#);
+        self
+    }
+
+    fn decide(&self) -> Decision {
+        let mut index = Index::new();
+        let root = index.read(self.event.as_bytes(), &Limits::default()).unwrap();
+        let batch = Batch {
+            format: self.policy.contracts()[0].format,
+            events: &[index.node(self.event.as_bytes(), root)],
+            unfit: &[],
+            groups: &[Group::bare(1)],
+            implied: None,
+            request: &self.web,
+            received_ms: self.now_ms,
+            place: self.policy.place("eu"),
+            age: AgeClass::Unknown,
+            stored: self.stored,
+            memory: Memory::Lasting,
+            faults: &|fault| self.faults.borrow_mut().push(fault),
+        };
+        decide(self.policy, &batch).pop().unwrap()
+    }
+
+    fn state(&self) -> Consent {
+        self.decide().consent.of(PurposeNo(0))
+    }
+
+    /// Where the event goes: to ourselves, to the vendor, to a third party.
+    fn leaves(&self) -> [bool; 3] {
+        let decision = self.decide();
+        let Outcome::Ruled(verdict) = &decision.outcome else { panic!("it follows a contract") };
+        ["own", "vendor", "third"].map(|name| {
+            let mut all = self.policy.destination_numbers();
+            let to = all.find(|to| self.policy.destination(*to).name == name).unwrap();
+            verdict.treatment(to).is_some()
+        })
+    }
+
+    fn fault(&self) -> Option<(Signal, &'static str)> {
+        self.faults.borrow().first().map(|fault| (fault.signal, fault.reason))
+    }
+}
+
+fn tcf() -> Draft {
+    Draft { at_ms: NOW_MS - DAY_MS, consents: vec![1, 8], vendors: vec![812], ..Draft::default() }
+}
+
+#[test]
+fn a_tc_string_grants_a_purpose_and_a_vendor() {
+    let policy = policy("basis: consent\ngranted_by: [{tcf: {purposes: [1, 8], at: [context.tc]}}]");
+    let leaves = |draft: &Draft| Asked::of(&policy).cookie("euconsent-v2", draft.encode()).leaves();
+    assert_eq!(Asked::of(&policy).leaves(), [false; 3], "nothing was said");
+    assert_eq!(leaves(&tcf()), [true; 3]);
+    assert_eq!(leaves(&Draft { consents: vec![8], ..tcf() }), [false; 3], "not every purpose");
+    assert_eq!(leaves(&Draft { vendors: vec![7], ..tcf() }), [true, false, true], "another vendor");
+    assert_eq!(leaves(&Draft { vendors: vec![], interested_vendors: vec![812], ..tcf() }), [true, false, true]);
+    let places = [
+        Asked::of(&policy).query("gdpr_consent", tcf().encode()),
+        Asked::of(&policy).event(&format!(r#""IABTCF_TCString":"{}""#, tcf().encode())),
+        Asked::of(&policy).event(&format!(r#""context":{{"IABTCF_TCString":"{}"}}"#, tcf().encode())),
+        Asked::of(&policy).event(&format!(r#""context":{{"tc":"{}"}}"#, tcf().encode())),
+        Asked::of(&policy).query("gpp", format!("DBABMA~{}", tcf().encode())),
+    ];
+    for asked in &places {
+        let gpp = asked.web.query.iter().any(|(name, _)| *name == "gpp");
+        assert_eq!(asked.leaves(), [!gpp; 3], "a GPP string is only asked where a purpose listens to it");
+        assert_eq!(asked.fault(), None);
+    }
+    let both = Asked::of(&policy).cookie("euconsent-v2", tcf().encode());
+    let both = both.query("gdpr_consent", Draft { consents: vec![1], ..tcf() }.encode());
+    assert_eq!(both.state(), Consent::Refused, "of two the stricter counts");
+}
+
+#[test]
+fn a_tc_string_holds_for_thirteen_months_and_not_before_it_was_made() {
+    let policy = policy("basis: consent\ngranted_by: [{tcf: {purposes: [8]}}]");
+    let at = |now_ms| {
+        let asked = Asked { now_ms, ..Asked::of(&policy).cookie("euconsent-v2", tcf().encode()) };
+        (asked.state(), asked.fault())
+    };
+    let made = tcf().at_ms;
+    assert_eq!(at(made), (Consent::Given, None));
+    assert_eq!(at(made + 396 * DAY_MS), (Consent::Given, None));
+    assert_eq!(at(made + 396 * DAY_MS + 1), (Consent::Unavailable, Some((Signal::Tcf, "expired"))));
+    assert_eq!(at(made - DAY_MS), (Consent::Given, None), "clocks differ");
+    assert_eq!(at(made - DAY_MS - 1), (Consent::Unavailable, Some((Signal::Tcf, "from_the_future"))));
+}
+
+#[test]
+fn a_legitimate_interest_is_asked_of_its_own_bits() {
+    let policy = policy("basis: legitimate_interests\ngranted_by: [{tcf: {purposes: [8]}}]");
+    let leaves = |draft: &Draft| Asked::of(&policy).cookie("euconsent-v2", draft.encode()).leaves();
+    assert_eq!(Asked::of(&policy).leaves(), [true; 3], "nobody objected");
+    assert_eq!(leaves(&tcf()), [false; 3], "consent is no legitimate interest, and its absence an objection");
+    let interest = Draft { interests: vec![8], interested_vendors: vec![812], ..Draft { consents: vec![], ..tcf() } };
+    assert_eq!(leaves(&interest), [true; 3]);
+    assert_eq!(leaves(&Draft { interested_vendors: vec![], ..interest }), [true, false, true]);
+}
+
+#[test]
+fn opt_outs_of_the_united_states_bind_third_parties() {
+    let one =
+        |opt_outs: &str| format!("basis: consent\njurisdictions: {{default: opt_out}}\nopted_out_by: [{opt_outs}]");
+    let sale = policy(&one("{gpp: [sale], at: [context.gpp]}"));
+    let (opted_out, stayed) = ("DBABLA~BVQVAAAAAgA.QA", "DBABLA~BVQqAAAAAgA.QA");
+    let third = |policy: &Policy, text: &str| {
+        let leaves = Asked::of(policy).query("gpp", text).leaves();
+        assert_eq!(leaves[..2], [true, true], "{text}");
+        leaves[2]
+    };
+    assert!(third(&sale, stayed) && !third(&sale, opted_out));
+    let in_event = Asked::of(&sale).event(&format!(r#""context":{{"gpp":"{opted_out}"}}"#));
+    assert_eq!(in_event.leaves(), [true, true, false]);
+    assert_eq!(Asked::of(&sale).cookie("__gpp", opted_out).leaves(), [true, true, false]);
+    let everywhere = policy(&format!("{}\neverywhere: true", one("{gpp: [sale]}")));
+    assert_eq!(Asked::of(&everywhere).query("gpp", opted_out).leaves(), [false; 3]);
+    for (text, reason) in [("DBABLA~", "empty"), ("DBABLA", "sections_mismatch"), ("x", "not_base64url")] {
+        let asked = Asked::of(&sale).query("gpp", text);
+        assert_eq!(asked.leaves(), [true, true, false], "{text}");
+        assert_eq!(asked.fault().map(|(signal, _)| signal), Some(Signal::Gpp), "{text} {reason}");
+    }
+    for (text, leaves) in [("1YYN", false), ("1YNN", true), ("1---", true), ("1Y", false)] {
+        assert_eq!(Asked::of(&sale).query("us_privacy", text).leaves()[2], leaves, "{text}");
+    }
+    let superseded = Asked::of(&sale).query("us_privacy", "1YYN").query("gpp", stayed);
+    assert_eq!(superseded.leaves(), [true; 3]);
+    let control = policy(&one("gpc"));
+    assert_eq!(Asked::of(&control).header("sec-gpc", "1").leaves(), [true, true, false]);
+    assert_eq!(Asked::of(&control).header("sec-gpc", "0").leaves(), [true; 3]);
+}
+
+#[test]
+fn the_other_opt_outs_bind_everyone() {
+    let one = |opt_out: &str| {
+        policy(&format!("basis: consent\njurisdictions: {{default: opt_out}}\nopted_out_by: [{opt_out}]"))
+    };
+    assert_eq!(Asked::of(&one("dnt")).header("dnt", "1").leaves(), [false; 3]);
+    assert_eq!(Asked::of(&one("sp_anonymous")).header("sp-anonymous", "*").leaves(), [false; 3]);
+    let att = one("att");
+    for (device, leaves) in [
+        (r#""attTrackingStatus":3"#, true),
+        (r#""attTrackingStatus":2"#, false),
+        (r#""attTrackingStatus":0"#, false),
+        (r#""attTrackingStatus":null"#, true),
+        (r#""attTrackingStatus":[3]"#, false),
+        (r#""adTrackingEnabled":true"#, true),
+        (r#""adTrackingEnabled":false"#, false),
+        (r#""adTrackingEnabled":true,"attTrackingStatus":2"#, false),
+        (r#""name":"phone""#, true),
+    ] {
+        let asked = Asked::of(&att).event(&format!(r#""context":{{"device":{{{device}}}}}"#));
+        assert_eq!(asked.leaves(), [leaves; 3], "{device}");
+    }
+}
+
+#[test]
+fn consent_platforms_grant_by_name() {
+    let onetrust = policy("basis: consent\ngranted_by: [{onetrust: {group: C0002}}]");
+    for (cookie, state) in [
+        ("groups=C0001%3A1%2CC0002%3A1", Consent::Given),
+        ("groups=C0001%3A1%2CC0002%3A0", Consent::Refused),
+        ("groups=C0001%3A1", Consent::Refused),
+        ("datestamp=x", Consent::Unavailable),
+    ] {
+        assert_eq!(Asked::of(&onetrust).cookie("OptanonConsent", cookie).state(), state, "{cookie}");
+    }
+    let rudder = policy("basis: consent\ngranted_by: [{rudderstack: {consent: analytics}}]");
+    for (object, state) in [
+        (r#"{"allowedConsentIds":["analytics"],"deniedConsentIds":[]}"#, Consent::Given),
+        (r#"{"allowedConsentIds":["analytics"],"deniedConsentIds":["analytics"]}"#, Consent::Refused),
+        (r#"{"allowedConsentIds":["other"]}"#, Consent::Refused),
+        (r#""all""#, Consent::Unavailable),
+        ("null", Consent::Absent),
+    ] {
+        let asked = Asked::of(&rudder).event(&format!(r#""context":{{"consentManagement":{object}}}"#));
+        assert_eq!(asked.state(), state, "{object}");
+    }
+    let google = policy("basis: consent\ngranted_by: [{google: {consent: ad_user_data}}]");
+    for (object, state) in [
+        (r#"{"ad_user_data":"GRANTED"}"#, Consent::Given),
+        (r#"{"ad_user_data":"DENIED"}"#, Consent::Refused),
+        (r#"{"ad_personalization":"GRANTED"}"#, Consent::Absent),
+        (r#"{"ad_user_data":true}"#, Consent::Unavailable),
+    ] {
+        assert_eq!(Asked::of(&google).event(&format!(r#""consent":{object}"#)).state(), state, "{object}");
+    }
+    for (mode, state) in [
+        ("11l1l1t1t5", Consent::Given),
+        ("11t1t1p1t5", Consent::Refused),
+        ("11l1l1l1l5", Consent::Absent),
+        ("x", Consent::Unavailable),
+    ] {
+        assert_eq!(Asked::of(&google).query("gcd", mode).state(), state, "{mode}");
+    }
+}
+
+/// Knows one refusal of the wire.
+struct RefusedAt(i64);
+
+impl StoredDecisions for RefusedAt {
+    fn is_empty(&self) -> bool {
+        false
+    }
+    fn recall(&self, _: &str, each: &mut dyn FnMut(PurposeNo, Stored)) -> Result<(), StoreUnavailable> {
+        each(PurposeNo(0), Stored { given: false, at_ms: self.0, authenticated: false });
+        Ok(())
+    }
+}
+
+#[test]
+fn a_grant_by_string_is_as_old_as_the_string() {
+    let policy = policy("basis: consent\ngranted_by: [{tcf: {purposes: [8]}}]");
+    let made = tcf().at_ms;
+    for (refused_at, state) in [(made - 1, Consent::Given), (made, Consent::Refused), (made + 1, Consent::Refused)] {
+        let stored = RefusedAt(refused_at);
+        let asked = Asked { stored: &stored, ..Asked::of(&policy).cookie("euconsent-v2", tcf().encode()) };
+        assert_eq!(asked.state(), state, "{refused_at}");
+    }
+}
+
+#[test]
+fn a_known_child_is_treated_as_one() {
+    let policy = policy("basis: consent\njurisdictions: {default: opt_out}\nopted_out_by: [{gpp: [sale]}]");
+    // Section 7 with KnownChildSensitiveDataConsents 0, 0 and then 1, 0.
+    let (adult, child) = ("DBABLA~BVQqAAAAAAA.QA", "DBABLA~BVQqAAAAEAA.QA");
+    assert_eq!(Asked::of(&policy).query("gpp", adult).leaves(), [true; 3]);
+    assert_eq!(Asked::of(&policy).query("gpp", child).leaves(), [false; 3]);
+}

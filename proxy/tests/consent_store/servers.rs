@@ -1,0 +1,255 @@
+//! Redis and PostgreSQL of the system, started for one test on loopback in a directory of their own,
+//! and ended with it.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub const PASSWORD: &str = "a-password-for-these-tests";
+
+/// How a server is started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Redis,
+    PostgreSql,
+}
+
+/// A server that runs, or did until it was killed.
+pub struct Server {
+    kind: Kind,
+    tls: bool,
+    port: u16,
+    directory: tempfile::TempDir,
+    child: Child,
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A program of the system; one that is not there fails the test and says what to install.
+fn program(name: &str, package: &str) -> PathBuf {
+    let versions =
+        fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/bin".into(), "/usr/sbin".into()]).chain(versions);
+    let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("{name} is missing: install the Debian package {package} (tools/needs test does)"))
+}
+
+/// PostgreSQL refuses to run as root, so root runs it as `postgres`.
+fn as_nobody_special(program: &Path) -> Command {
+    if !am_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new(self::program("setpriv", "util-linux"));
+    command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups"]).arg(program);
+    command
+}
+
+fn am_root() -> bool {
+    let output = Command::new("id").arg("-u").output().unwrap();
+    output.stdout.starts_with(b"0\n")
+}
+
+impl Server {
+    pub fn start(kind: Kind) -> Self {
+        Self::start_with(kind, false)
+    }
+
+    /// With TLS under an authority whose certificate is in `ca.pem`, and without a way in the clear.
+    pub fn start_with_tls(kind: Kind) -> Self {
+        Self::start_with(kind, true)
+    }
+
+    fn start_with(kind: Kind, tls: bool) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let data = directory.path().join("data");
+        fs::create_dir(&data).unwrap();
+        if tls {
+            make_certificates(directory.path());
+        }
+        let port = free_port();
+        if kind == Kind::PostgreSql {
+            make_cluster(directory.path());
+        }
+        let child = spawn(kind, tls, port, directory.path());
+        let server = Self { kind, tls, port, directory, child };
+        server.until_it_answers();
+        server
+    }
+
+    /// The section `consent` of a sidecar that uses it.
+    pub fn section(&self) -> String {
+        let password = self.directory.path().join("password");
+        let (store, url, user) = match self.kind {
+            Kind::Redis => ("redis", format!("redis://localhost:{}/1", self.port), ""),
+            Kind::PostgreSql => {
+                ("postgresql", format!("postgresql://localhost:{}/postgres", self.port), "  user: privet\n")
+            }
+        };
+        fs::write(&password, format!("{PASSWORD}\n")).unwrap();
+        let tls = if self.tls {
+            format!("  tls: {{ca: {}}}\n", self.directory.path().join("ca.pem").display())
+        } else {
+            String::new()
+        };
+        format!(
+            "  store: {store}\n  url: {url}\n{user}  password_file: {}\n{tls}  timeout_ms: 250\n  connect_timeout_ms: 1000\n  connections: 2\n",
+            password.display()
+        )
+    }
+
+    fn until_it_answers(&self) {
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "the server does not come up");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// All processes of the server: PostgreSQL has one a connection.
+    fn processes(&self) -> Vec<u32> {
+        let own = self.child.id();
+        let children = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+            let number: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let status = fs::read_to_string(entry.path().join("stat")).ok()?;
+            // After the name, which may hold anything but the last parenthesis: state, parent.
+            let parent: u32 = status.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+            (parent == own).then_some(number)
+        });
+        std::iter::once(own).chain(children.collect::<Vec<_>>()).collect()
+    }
+
+    fn signal(&self, signal: &str) {
+        for process in self.processes() {
+            // One may have ended since it was listed.
+            Command::new("kill").args([signal, &process.to_string()]).stderr(Stdio::null()).status().unwrap();
+        }
+    }
+
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    pub fn kill(&mut self) {
+        self.signal("-KILL");
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again where it was.
+    pub fn restart(&mut self) {
+        fs::remove_file(self.directory.path().join("data/postmaster.pid")).ok();
+        self.child = spawn(self.kind, self.tls, self.port, self.directory.path());
+        self.until_it_answers();
+    }
+
+    /// Everything that the server keeps, as its own client shows it.
+    pub fn contents(&self) -> String {
+        let output = match self.kind {
+            Kind::Redis => Command::new(program("redis-cli", "redis-tools"))
+                .args(["-p", &self.port.to_string(), "-n", "1", "--no-auth-warning", "-a", PASSWORD])
+                .args(["EVAL", "local all = {} for _, key in ipairs(redis.call('KEYS', '*')) do all[#all + 1] = key if redis.call('TYPE', key).ok == 'hash' then for _, value in ipairs(redis.call('HGETALL', key)) do all[#all + 1] = value end end end return all", "0"])
+                .output(),
+            Kind::PostgreSql => Command::new(program("psql", "postgresql-client"))
+                .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "privet", "-d", "postgres", "-At"])
+                .args(["-c", "SELECT encode(subject, 'escape'), encode(subject, 'hex'), fact, at_ms FROM privet_consent"])
+                .env("PGPASSWORD", PASSWORD)
+                .output(),
+        };
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.signal("-KILL");
+        self.child.wait().ok();
+    }
+}
+
+fn spawn(kind: Kind, tls: bool, port: u16, directory: &Path) -> Child {
+    let (data, at) = (directory.join("data"), |name: &str| directory.join(name).display().to_string());
+    let port = port.to_string();
+    let mut command = match kind {
+        Kind::Redis => {
+            let mut command = Command::new(program("redis-server", "redis-server"));
+            command.args(["--bind", "127.0.0.1", "--appendonly", "yes", "--appendfsync", "always", "--save", ""]);
+            command.args(["--requirepass", PASSWORD, "--dir", &data.display().to_string()]);
+            if tls {
+                command.args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no"]);
+                command.args(["--tls-cert-file", &at("server.pem"), "--tls-key-file", &at("server.key")]);
+                command.args(["--tls-ca-cert-file", &at("ca.pem")]);
+            } else {
+                command.args(["--port", &port]);
+            }
+            command
+        }
+        Kind::PostgreSql => {
+            let mut command = as_nobody_special(&program("postgres", "postgresql"));
+            command.arg("-D").arg(&data).args(["-p", &port, "-c", "listen_addresses=127.0.0.1"]);
+            command.arg("-c").arg(format!("unix_socket_directories={}", data.display()));
+            if tls {
+                command.args(["-c", "ssl=on", "-c", "ssl_cert_file=server.pem", "-c", "ssl_key_file=server.key"]);
+            }
+            command
+        }
+    };
+    command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null()).spawn().unwrap()
+}
+
+/// A database cluster that lets in by password alone, and by TLS alone where it has a certificate.
+fn make_cluster(directory: &Path) {
+    let data = directory.join("data");
+    fs::write(directory.join("password"), format!("{PASSWORD}\n")).unwrap();
+    fs::set_permissions(directory.join("password"), fs::Permissions::from_mode(0o644)).unwrap();
+    give_away(&data);
+    let made = as_nobody_special(&program("initdb", "postgresql"))
+        .args(["-U", "privet", "-A", "scram-sha-256", "--no-sync", "--no-instructions", "-D"])
+        .arg(&data)
+        .arg("--pwfile")
+        .arg(directory.join("password"))
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    if directory.join("ca.pem").exists() {
+        for name in ["server.pem", "server.key"] {
+            fs::copy(directory.join(name), data.join(name)).unwrap();
+            fs::set_permissions(data.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+            give_away(&data.join(name));
+        }
+        fs::write(data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 scram-sha-256\n").unwrap();
+    }
+}
+
+fn give_away(path: &Path) {
+    if am_root() {
+        assert!(Command::new("chown").arg("postgres:postgres").arg(path).status().unwrap().success());
+    }
+}
+
+/// An authority and a server's certificate for `localhost`.
+fn make_certificates(directory: &Path) {
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let authority_certificate = authority.self_signed(&authority_key).unwrap();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    fs::write(directory.join("ca.pem"), authority_certificate.pem()).unwrap();
+    fs::write(directory.join("server.pem"), certificate.pem()).unwrap();
+    fs::write(directory.join("server.key"), key.serialize_pem()).unwrap();
+}

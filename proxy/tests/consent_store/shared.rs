@@ -1,0 +1,148 @@
+//! Two pods and one store between them: what one is told the other knows, and what happens when the store does not answer.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::pod::{PURPOSE, Place, Pod, Says};
+use super::servers::{Kind, Server};
+
+/// How long an event may take while the store does not answer: the configured 250 ms, and what a machine with
+/// two cores and six other builds takes to come back to a thread.
+const BOUND: Duration = Duration::from_millis(1_500);
+
+#[test]
+fn redis_between_two_pods() {
+    two_pods_and_a_store_that_fails(Server::start(Kind::Redis));
+}
+
+#[test]
+fn postgresql_between_two_pods() {
+    two_pods_and_a_store_that_fails(Server::start(Kind::PostgreSql));
+}
+
+#[test]
+fn redis_over_tls() {
+    a_store_over_tls(&Server::start_with_tls(Kind::Redis));
+}
+
+#[test]
+fn postgresql_over_tls() {
+    a_store_over_tls(&Server::start_with_tls(Kind::PostgreSql));
+}
+
+fn two_pods_and_a_store_that_fails(mut server: Server) {
+    let places = [Place::with(&server.section(), true), Place::with(&server.section(), true)];
+    let (one, other) = (places[0].start(), places[1].start());
+    one.until_heard();
+    other.until_heard();
+    silence_permits(&one);
+    silence_permits(&other);
+    a_withdrawal_arrives(&one, &other);
+    a_grant_arrives(&one, &other);
+    a_refusal_on_the_wire_arrives(&one, &other);
+    assert!(!server.contents().contains("somebody"), "no id in the store: {}", server.contents());
+    assert!(server.contents().contains("refused:wire:"), "{}", server.contents());
+
+    server.pause();
+    nothing_leaves_while_the_store_is_silent(&one);
+    server.resume();
+    it_is_as_it_was(&one, &other);
+
+    server.kill();
+    nothing_leaves_while_the_store_is_silent(&other);
+    server.restart();
+    it_is_as_it_was(&one, &other);
+    one.stop();
+    other.stop();
+}
+
+fn silence_permits(pod: &Pod) {
+    pod.until("silence permits", |pod| pod.passes_us("somebody-1", Says::Nothing));
+    assert!(!pod.readyz().contains("treated as opt_in"), "{}", pod.readyz());
+}
+
+fn within_a_second(what: &str, pod: &Pod, holds: impl Fn(&Pod) -> bool) {
+    let took = pod.until(what, holds);
+    println!("{what}: {took:?}");
+    assert!(took < Duration::from_secs(1), "{what}: {took:?}");
+}
+
+fn a_withdrawal_arrives(one: &Pod, other: &Pod) {
+    let withdrawn = json!({"subject": "somebody-1", "purposes": [PURPOSE]});
+    assert_eq!(one.ask("/v1/consent/withdraw", &withdrawn).0, 200);
+    assert!(!one.passes_us("somebody-1", Says::Nothing), "at once where it was withdrawn");
+    within_a_second("a withdrawal at the other pod", other, |pod| !pod.passes_us("somebody-1", Says::Nothing));
+    assert!(!other.passes_eu("somebody-1", Says::Yes), "no event undoes it");
+    other.until("others are not meant", |pod| pod.passes_us("somebody-2", Says::Nothing));
+}
+
+fn a_grant_arrives(one: &Pod, other: &Pod) {
+    let given = json!({"subject": "somebody-3", "purposes": [PURPOSE], "state": "given"});
+    assert!(!other.passes_eu("somebody-3", Says::Nothing), "that nothing is stored is remembered for a while");
+    assert_eq!(one.ask("/v1/consent/set", &given).0, 200);
+    within_a_second("a grant at the other pod", other, |pod| pod.passes_eu("somebody-3", Says::Nothing));
+}
+
+fn a_refusal_on_the_wire_arrives(one: &Pod, other: &Pod) {
+    other.until("silence permits", |pod| pod.passes_us("somebody-4", Says::Nothing));
+    assert!(!one.passes_us("somebody-4", Says::No));
+    within_a_second("a refusal on the wire at the other pod", other, |pod| !pod.passes_us("somebody-4", Says::Nothing));
+}
+
+/// For three seconds nothing leaves that needs a grant or absence, each event waits a bounded time, and it is counted.
+fn nothing_leaves_while_the_store_is_silent(pod: &Pod) {
+    let begun = Instant::now();
+    let failures = || {
+        ["timed_out", "connection", "resting", "failed"]
+            .map(|reason| pod.metric(&format!("privet_consent_failures_total{{reason=\"{reason}\"}}")))
+    };
+    let before: f64 = failures().iter().sum();
+    let (mut events, mut longest) = (0, Duration::ZERO);
+    while begun.elapsed() < Duration::from_secs(3) {
+        events += 1;
+        for (subject, says) in
+            [(format!("somebody-new-{events}"), Says::Yes), (format!("somebody-newer-{events}"), Says::Nothing)]
+        {
+            let asked = Instant::now();
+            let passed = pod.passes_us(&subject, says) || pod.passes_eu(&subject, says);
+            longest = longest.max(asked.elapsed() / 2);
+            assert!(!passed, "the store did not say that nothing was refused");
+        }
+    }
+    println!("{events} rounds while the store was silent, the longest event took {longest:?}");
+    assert!(longest < BOUND, "{longest:?}");
+    assert!(failures().iter().sum::<f64>() > before, "it is counted");
+    assert!(!pod.passes_us("somebody-2", Says::Nothing), "what is known is too old to be believed");
+    assert_eq!(pod.ask("/v1/consent/withdraw", &json!({"subject": "somebody-5"})).0, 503);
+    pod.until("it is said", |pod| pod.metric("privet_consent_store_heard") == 0.0);
+    assert!(pod.readyz().contains("consent_store_fault"), "{}", pod.readyz());
+}
+
+fn it_is_as_it_was(one: &Pod, other: &Pod) {
+    for pod in [one, other] {
+        pod.until("the store answers again", |pod| pod.passes_us("somebody-2", Says::Nothing));
+        pod.until_heard();
+        pod.until("a stored grant holds", |pod| pod.passes_eu("somebody-3", Says::Nothing));
+        assert!(!pod.passes_us("somebody-1", Says::Nothing) && !pod.passes_us("somebody-4", Says::Nothing));
+        assert!(!pod.readyz().contains("consent_store_fault"), "{}", pod.readyz());
+    }
+}
+
+fn a_store_over_tls(server: &Server) {
+    let place = Place::with(&server.section(), true);
+    let pod = place.start();
+    pod.until_heard();
+    assert_eq!(pod.ask("/v1/consent/withdraw", &json!({"subject": "somebody-1"})).0, 200);
+    assert!(!pod.passes_us("somebody-1", Says::Nothing));
+    pod.until("silence permits", |pod| pod.passes_us("somebody-2", Says::Nothing));
+    pod.stop();
+    let section = server.section();
+    let without_ca: String =
+        section.lines().filter(|line| !line.contains("tls:")).map(|line| format!("{line}\n")).collect();
+    let place = Place::with(&format!("{without_ca}  tls: {{}}\n"), true);
+    let pod = place.start();
+    pod.until("the certificate is refused", |pod| pod.readyz().contains("cannot connect to the store"));
+    assert!(!pod.passes_us("somebody-2", Says::Nothing));
+    pod.stop();
+}
