@@ -150,7 +150,7 @@ impl<'a> Facts<'a> {
     }
 
     /// Every id of the person an event is about: in the event, in what its
-    /// batch shares, and in the request's headers.
+    /// batch shares, and in the request's headers and cookies.
     fn subjects_of(&self, event: &EventFacts) -> impl Iterator<Item = Cow<'a, str>> {
         let contract = match &event.contract {
             Ok(number) | Err(Outcome::Invalid(number)) => Some(self.policy.contract(*number)),
@@ -161,9 +161,11 @@ impl<'a> Facts<'a> {
         let in_header =
             |header: &'a SubjectHeader| request.header(&header.name).into_iter().filter_map(|value| header.text(value));
         let in_headers = headers.iter().flat_map(in_header);
+        let cookies = contract.map(|contract| contract.shape.subject_cookies()).unwrap_or_default();
+        let in_cookies = cookies.iter().flat_map(|name| request.cookie(name));
         let values = self.subjects.get(event.subjects.clone()).unwrap_or_default();
         let in_values = values.iter().filter_map(Subject::text);
-        in_values.chain(in_headers).filter(|id| !is_null_id(id)).map(trimmed)
+        in_values.chain(in_headers).chain(in_cookies).filter(|id| !is_null_id(id)).map(trimmed)
     }
 
     /// Whether a person who refused something has more than one event here.

@@ -20,6 +20,7 @@ pub struct Shape {
     /// Only those that name the person, for events that follow no contract.
     subjects: Plan<u16>,
     subject_headers: Vec<SubjectHeader>,
+    subject_cookies: Vec<String>,
     /// How many fields are required.
     required: u32,
     /// The fields that hold encoded JSON.
@@ -118,16 +119,22 @@ const AGE_MAX: f64 = 150.0;
 impl Shape {
     pub(crate) fn of(fields: &[Field]) -> Self {
         let required = fields.iter().filter(|field| field.required && field.path.origin == Origin::Event).count();
-        let headers = fields.iter().filter(|field| is_subject(field) && field.path.origin == Origin::Header);
         let header = |field: &Field| match field.path.steps.as_slice() {
             [Step::Key(name)] => Some(SubjectHeader { name: name.clone(), encoding: field.encoding.clone() }),
             _ => None,
         };
+        let name = |field: &Field| match field.path.steps.as_slice() {
+            [Step::Key(name)] => Some(name.clone()),
+            _ => None,
+        };
+        let naming =
+            |origin: Origin| fields.iter().filter(move |field| is_subject(field) && field.path.origin == origin);
         Self {
             declared: plan(fields, None, |_| true),
             telling: plan(fields, None, is_telling),
             subjects: plan(fields, None, is_subject),
-            subject_headers: headers.filter_map(header).collect(),
+            subject_headers: naming(Origin::Header).filter_map(header).collect(),
+            subject_cookies: naming(Origin::Cookie).filter_map(name).collect(),
             required: u32::try_from(required).unwrap_or(u32::MAX),
             encoded: encoded(fields),
         }
@@ -162,6 +169,11 @@ impl Shape {
     /// The headers that name the person.
     pub(crate) fn subject_headers(&self) -> &[SubjectHeader] {
         &self.subject_headers
+    }
+
+    /// The cookies that name the person.
+    pub(crate) fn subject_cookies(&self) -> &[String] {
+        &self.subject_cookies
     }
 
     /// What stands in a field that holds encoded JSON.

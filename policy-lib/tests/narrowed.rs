@@ -120,6 +120,7 @@ fn a_purpose_is_about_its_contracts_and_ages_only() {
         purpose: Some("analytics"),
         unless_consent: None,
         allow: &[],
+        at_ms: 0,
     };
     let answer = prove(&policy, &question);
     assert!(!answer.leaves.is_empty());

@@ -29,7 +29,7 @@ use crate::decide::{Surroundings, decide};
 use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_hint};
 use crate::export::{ExportLine, Plan};
 use crate::formats::{
-    Refusal, Unready, answer_refusal, answer_success, pass_response_headers, passed_status, preflight,
+    Refusal, Unready, answer_refusal, answer_success, forbid_keeping, pass_response_headers, passed_status, preflight,
 };
 use crate::forward::{Delivery, Reply, Upstreams};
 use crate::metrics::{EventOutcome, Metrics, RefusedAt};
@@ -582,6 +582,7 @@ fn passed_on(raw: &RawRequest, format: Format, listed: &Listed, reply: Reply) ->
     let mut answer = Response::new(reply.body);
     *answer.status_mut() = passed_status(format, reply.status);
     pass_response_headers(&reply.headers, listed, &raw.headers, answer.headers_mut());
+    forbid_keeping(format, &raw.asked(), answer.headers_mut());
     answer
 }
 

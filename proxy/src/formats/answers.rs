@@ -10,8 +10,8 @@
 //! [`pass_response_headers`] lets the few headers through that a sender needs.
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use privet_policy::format::Format;
 use privet_policy::policy::Response as Listed;
 use serde_json::json;
@@ -142,6 +142,13 @@ pub fn passed_status(format: Format, status: StatusCode) -> StatusCode {
     match (format, status) {
         (Format::Snowplow, StatusCode::PAYLOAD_TOO_LARGE) => StatusCode::UNPROCESSABLE_ENTITY,
         (_, status) => status,
+    }
+}
+
+/// A pixel that a browser keeps is an event that never comes.
+pub fn forbid_keeping(format: Format, asked: &Asked<'_>, answer: &mut HeaderMap) {
+    if format == Format::Snowplow && *asked.method != Method::POST {
+        answer.insert(CACHE_CONTROL, snowplow::NEVER_KEPT);
     }
 }
 

@@ -22,7 +22,7 @@ pub mod snowplow;
 use privet_json::{Index, Kind, Node};
 use privet_policy::batch::Levels;
 
-pub use answers::{answer_refusal, answer_success, pass_response_headers, passed_status};
+pub use answers::{answer_refusal, answer_success, forbid_keeping, pass_response_headers, passed_status};
 pub use cors::{allow_origin, preflight};
 pub use refusal::{Bound, Fault, Refusal, Unready};
 
