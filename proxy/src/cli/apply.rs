@@ -176,7 +176,8 @@ pub(super) fn age(written: &str) -> Result<AgeClass, String> {
 /// The path an SDK would use, where none is given.
 const fn usual_path(format: Option<Format>) -> &'static str {
     match format {
-        Some(Format::Segment) => "/v1/batch",
+        Some(Format::Segment | Format::RudderStack) => "/v1/batch",
+        Some(Format::Ga4) => "/mp/collect",
         Some(Format::Snowplow) => privet_policy::snowplow::PAYLOAD_PATH,
         Some(Format::Otlp) => "/v1/logs",
         _ => "/",
@@ -210,13 +211,17 @@ fn single(args: &Args, enforcement: &Enforcement, defaults: &Defaults) -> Outcom
     }
 }
 
-/// A Segment body on stdin is a batch if it has one, else a single call; a payload of Snowplow shows itself.
+/// A body on stdin of Segment or RudderStack is a batch if it has one, else a single call; a payload of Snowplow shows itself.
 fn path_for(format: Option<Format>, body: &[u8]) -> &'static str {
     if format.is_none() && opened::first_event("", body).is_some() {
         return usual_path(Some(Format::Snowplow));
     }
     let is_batch = || serde_json::from_slice::<Value>(body).map_or(true, |body| body.get("batch").is_some());
-    if format == Some(Format::Segment) && !is_batch() { "/v1/track" } else { usual_path(format) }
+    if matches!(format, Some(Format::Segment | Format::RudderStack)) && !is_batch() {
+        "/v1/track"
+    } else {
+        usual_path(format)
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "a refusal and its status are diagnostics")]

@@ -17,6 +17,7 @@ use privet_policy::policy::Response as Listed;
 use serde_json::json;
 
 use super::{Refusal, Unready, allow_origin, ga4, otlp, rudderstack, snowplow};
+use crate::decode::{coding, path};
 use crate::request::Asked;
 
 /// After a defect of ours, how long a sender should wait.
@@ -78,12 +79,13 @@ pub fn answer_refusal(format: Option<Format>, refusal: &Refusal, asked: &Asked<'
             let methods = match format {
                 Some(Format::CloudEvents) => "POST, PUT, OPTIONS",
                 Some(Format::Snowplow) => "GET, HEAD, POST, OPTIONS",
+                Some(Format::RudderStack) if rudderstack::is_pixel(path(asked.target)) => "GET, OPTIONS",
                 _ => "POST, OPTIONS",
             };
             headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
         Refusal::UnsupportedCoding => {
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, identity"));
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding::ACCEPTED));
         }
         _ => {}
     }
@@ -121,6 +123,8 @@ fn status(format: Option<Format>, refusal: &Refusal) -> StatusCode {
         Refusal::NotAnEventPath => StatusCode::NOT_FOUND,
         Refusal::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Refusal::Aggregates => StatusCode::FORBIDDEN,
+        // The gateway's clients drop what got a 4xx; not all of them make an exception of 429.
+        Refusal::Unavailable { .. } if format == Some(Format::RudderStack) => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Unavailable { because, .. } if segment || *because == Unready::Overload => {
             StatusCode::TOO_MANY_REQUESTS
         }

@@ -6,6 +6,7 @@
 //!
 //! Not here: deciding (that is [`crate::decide`]) and sending ([`crate::forward`]).
 
+mod passage;
 mod request;
 mod value;
 
@@ -26,11 +27,12 @@ use privet_policy::verdict::{Edit, Ruling, Treatment};
 
 use crate::decode::{Decoded, Group, Layout, query};
 use crate::formats::cloudevents::to_binary;
-use crate::formats::otlp;
+use crate::formats::{otlp, pixel};
 use crate::forward::Forward;
 use crate::keys::{Keyring, MissingKey, Pseudonyms, Sealer, Timeline};
 use crate::request::RawRequest;
 
+pub use passage::pass;
 pub use request::RequestView;
 
 /// A policy and the keys it needs: what is swapped when either changes.
@@ -180,7 +182,7 @@ impl<'a> Writer<'a> {
         let mut target = request::target(raw, (format, layout), destination, &shared.outside, &mut hands);
         let body = match layout {
             Layout::Query => {
-                target.push_str(&into_query(&body)?);
+                target.push_str(&into_query(format, &body)?);
                 Bytes::new()
             }
             Layout::BinaryCloudEvent => into_binary(&body, &mut headers)?,
@@ -451,10 +453,11 @@ fn content_type(decoded: &Decoded) -> HeaderValue {
 }
 
 /// Turns the document of a query back into a query, its `?` included.
-fn into_query(document: &[u8]) -> Option<String> {
+fn into_query(format: Format, document: &[u8]) -> Option<String> {
     let mut index = Index::new();
     let root = index.read(document, &Limits::default()).ok()?;
-    let query = query::written(index.node(document, root));
+    let event = index.node(document, root);
+    let query = if format == Format::RudderStack { pixel::written(event) } else { query::written(event) };
     Some(if query.is_empty() { query } else { format!("?{query}") })
 }
 
