@@ -238,7 +238,8 @@ budget: {horizon: 30d, epsilon: \"72\"}
         assert!(errors.is_empty(), "{}", errors.iter().map(|told| told.render(&files, false)).collect::<String>());
         let policy = compiled.policy.unwrap();
         let contract = policy.contracts().first().unwrap();
-        let conditions: Vec<_> = contract.conditions.iter().map(|(path, values)| (path.to_string(), values.join(","))).collect();
+        let conditions: Vec<_> =
+            contract.conditions.iter().map(|(path, values)| (path.to_string(), values.join(","))).collect();
         let wanted = [("ue_pr.data.schema", "iglu:com.acme/checkout/jsonschema/1-0-0"), ("e", "ue")];
         assert_eq!(conditions, wanted.map(|(path, value)| (path.to_owned(), value.to_owned())));
         let declared = |written: &str| contract.fields.iter().find(|field| field.path == path(written));
