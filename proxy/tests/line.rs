@@ -91,7 +91,7 @@ struct Running {
 
 impl Running {
     async fn with(policy: &str) -> Self {
-        Self::taking("segment, cloudevents, json, ndjson", policy).await
+        Self::taking("segment, snowplow, cloudevents, json, ndjson", policy).await
     }
 
     async fn taking(formats: &str, policy: &str) -> Self {

@@ -23,6 +23,7 @@ const BUSY: u8 = 4;
 
 const LENGTH: u8 = 1;
 const CODING: u8 = 2;
+const BARE_LF: u8 = 4;
 
 /// The state of one connection, shared between its bytes, its requests and its timer.
 pub(super) struct Pulse {
@@ -73,7 +74,8 @@ impl Pulse {
 
     /// The head came whole, with this framing.
     pub fn head_ended(&self, framing: Framing) {
-        let bits = u8::from(framing.length) * LENGTH + u8::from(framing.coding) * CODING;
+        let bit = |is: bool, bit: u8| u8::from(is) * bit;
+        let bits = bit(framing.length, LENGTH) | bit(framing.coding, CODING) | bit(framing.bare_lf, BARE_LF);
         self.framing.store(bits, Relaxed);
         self.phase.store(HEAD_ENDED, Relaxed);
     }
@@ -82,8 +84,12 @@ impl Pulse {
     pub fn begin(&self) -> Option<Framing> {
         let bits = self.framing.load(Relaxed);
         self.streams.fetch_add(1, Relaxed);
-        (self.phase.swap(BUSY, Relaxed) == HEAD_ENDED)
-            .then_some(Framing { length: bits & LENGTH != 0, coding: bits & CODING != 0 })
+        let has = |bit: u8| bits & bit != 0;
+        (self.phase.swap(BUSY, Relaxed) == HEAD_ENDED).then(|| Framing {
+            length: has(LENGTH),
+            coding: has(CODING),
+            bare_lf: has(BARE_LF),
+        })
     }
 
     /// A request was answered or given up.
@@ -140,8 +146,8 @@ mod tests {
         assert!(pulse.bytes_came());
         assert!(!pulse.bytes_came());
         assert_eq!(pulse.verdict(&limits(0, 1000)), Verdict::End(ConnectionEnd::Headers));
-        pulse.head_ended(Framing { length: true, coding: false });
-        assert_eq!(pulse.begin(), Some(Framing { length: true, coding: false }));
+        pulse.head_ended(Framing { length: true, ..Framing::default() });
+        assert_eq!(pulse.begin(), Some(Framing { length: true, ..Framing::default() }));
         assert_eq!(pulse.verdict(&limits(0, 0)), Verdict::Wait(Duration::ZERO));
         pulse.end();
         assert_eq!(pulse.verdict(&limits(1000, 0)), Verdict::End(ConnectionEnd::Idle));

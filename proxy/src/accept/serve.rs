@@ -114,8 +114,13 @@ fn target(uri: &Uri) -> &str {
 ///
 /// The one transfer coding is `chunked`, alone. hyper drops a `Content-Length`
 /// beside it, so the connection's own notes tell whether there was one; a head
-/// that was pipelined has no notes, and then chunks are refused too.
+/// that was pipelined has no notes, and then chunks are refused too. The notes
+/// also tell of a line that ended in LF alone, which others take for part of the
+/// line before (RFC 9112, section 2.2, allows either).
 fn framed_once(parts: &request::Parts, framing: Option<Framing>) -> bool {
+    if framing.is_some_and(|framing| framing.bare_lf) {
+        return false;
+    }
     let mut codings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => true,

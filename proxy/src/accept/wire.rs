@@ -1,9 +1,10 @@
 //! The bytes of one connection on their way to hyper.
 //!
 //! Promise: hyper sees every byte unchanged. On the way past, this notes when
-//! a request's headers begin, so that slow ones can be cut off, and which
-//! framing headers stand in them, because hyper removes `Content-Length` when
-//! there is a `Transfer-Encoding` too and a request with both must be refused.
+//! a request's headers begin, so that slow ones can be cut off, and how they are
+//! framed, because hyper removes `Content-Length` when there is a
+//! `Transfer-Encoding` too, and takes a line that ends in LF alone, where others
+//! read on: a request with both, or with such a line, must be refused.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -140,6 +141,8 @@ pub(super) struct Framing {
     pub length: bool,
     /// There was a `Transfer-Encoding`.
     pub coding: bool,
+    /// A line ended in LF without CR.
+    pub bare_lf: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +166,8 @@ struct HeadScanner {
     line_bytes: usize,
     /// Whether a request line came; blank lines before it are skipped.
     started: bool,
+    /// Whether the last byte so far is a carriage return.
+    after_cr: bool,
 }
 
 impl HeadScanner {
@@ -170,6 +175,8 @@ impl HeadScanner {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = bytes.split_at(end);
             self.extend(line);
+            self.framing.bare_lf |= !self.after_cr;
+            self.after_cr = false;
             if self.end_line() == Progress::Ended {
                 return Progress::Ended;
             }
@@ -180,6 +187,7 @@ impl HeadScanner {
     }
 
     fn extend(&mut self, part: &[u8]) {
+        self.after_cr = part.last().map_or(self.after_cr, |byte| *byte == b'\r');
         let part = part.strip_suffix(b"\r").unwrap_or(part);
         if let Some(room) = self.line.get_mut(self.line_bytes..) {
             for (place, byte) in room.iter_mut().zip(part) {
@@ -214,7 +222,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const BOTH: Framing = Framing { length: true, coding: true };
+    const BOTH: Framing = Framing { length: true, coding: true, bare_lf: false };
 
     fn scanned(pieces: &[&[u8]]) -> (Progress, Framing) {
         let mut scanner = HeadScanner::default();
@@ -241,8 +249,21 @@ mod tests {
 
     #[test]
     fn the_body_is_not_looked_at() {
-        let head = b"\r\nPOST / HTTP/1.1\n\nContent-Length: 3\n\n";
+        let head = b"\r\nPOST / HTTP/1.1\r\n\r\nContent-Length: 3\n\n";
         assert_eq!(scanned(&[head]), (Progress::Ended, Framing::default()));
+    }
+
+    #[test]
+    fn a_line_that_ends_in_lf_alone_is_noted_wherever_reads_are_cut() {
+        let bare = Framing { bare_lf: true, ..Framing::default() };
+        for head in
+            ["\nGET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\n\r\n", "GET / HTTP/1.1\r\nA: b\n\r\n", "GET / HTTP/1.1\r\n\n"]
+        {
+            for cut in 0..head.len() {
+                let (first, second) = head.as_bytes().split_at(cut);
+                assert_eq!(scanned(&[first, second]), (Progress::Ended, bare), "{head:?} cut at {cut}");
+            }
+        }
     }
 
     proptest! {
