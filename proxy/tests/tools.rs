@@ -330,7 +330,8 @@ fn a_thousand_cases_run_in_a_second() {
 
 #[test]
 fn detect_answers_line_by_line_and_names_a_bad_line_by_its_number() {
-    let found = privet(&["detect", "--detectors", "EMAIL_ADDRESS,UK_NINO"], "{\"text\": \"zoë@home.example\"}\nsecret\n");
+    let found =
+        privet(&["detect", "--detectors", "EMAIL_ADDRESS,UK_NINO"], "{\"text\": \"zoë@home.example\"}\nsecret\n");
     assert_eq!(found.status.code(), Some(0));
     let out = out(&found);
     let (first, second) = out.trim_end().split_once('\n').unwrap();

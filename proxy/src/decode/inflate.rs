@@ -43,7 +43,7 @@ impl<'b> Inflate<'b> for Gzip<'b> {
     }
 
     fn rest(&self) -> &'b [u8] {
-        *self.0.get_ref()
+        self.0.get_ref()
     }
 }
 
