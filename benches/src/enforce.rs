@@ -32,7 +32,7 @@ pub fn decided(
     stored: &dyn StoredDecisions,
 ) -> Vec<Decision> {
     let around =
-        Surroundings { stored, memory: Memory::Forgetful, faults: &|_| {}, jurisdiction: None, age: AgeClass::Unknown };
+        Surroundings { stored, memory: Memory::Forgetful, heard: &|_| {}, jurisdiction: None, age: AgeClass::Unknown };
     decide(&enforcement.policy, raw, decoded, &around)
 }
 

@@ -95,7 +95,7 @@ impl<'a> Facts<'a> {
     fn read(policy: &'a Policy, batch: &'a Batch<'a>) -> Self {
         let events = Vec::with_capacity(batch.events.len());
         let subjects = Vec::with_capacity(batch.events.len() * SUBJECTS_USUAL);
-        let reading = Reading::new(policy, batch.received_ms, batch.faults);
+        let reading = Reading::new(policy, batch.received_ms, batch.heard);
         let around = reading.request(batch.request);
         let mut facts = Self { policy, batch, reading, around, events, subjects };
         let mut scratch = String::new();

@@ -189,7 +189,7 @@ fn an_opt_out_signal_binds_third_parties_and_others_only_where_it_is_to_bind_eve
             age: AgeClass::Adult,
             stored: &NothingStored,
             memory: Memory::Lasting,
-            faults: &|_| {},
+            heard: &|_| {},
         };
         let decision = decide(&policy, &batch).pop().unwrap();
         let Outcome::Ruled(verdict) = &decision.outcome else { panic!("it follows a contract") };

@@ -14,7 +14,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use privet_dp::window::PolicyDigest;
-use privet_policy::consent::{Memory, is_null_id};
+use privet_policy::consent::{Heard, Memory, is_null_id};
 use privet_policy::decide::{Decision, Outcome, value_at};
 use privet_policy::format::Format;
 use privet_policy::policy::{AgeClass, ContractNo, DestinationNo, Policy, PurposeNo, Response as Listed};
@@ -337,14 +337,12 @@ impl Line {
         answers: &Answers,
     ) -> (Vec<Decision>, Vec<SubjectKey>) {
         let remembered = self.refusals.under(policy);
-        let faults = |fault| self.metrics.signals_unreadable.count(fault);
-        let around = |stored, memory| Surroundings {
-            stored,
-            memory,
-            faults: &faults,
-            jurisdiction: None,
-            age: AgeClass::Unknown,
+        let heard = |heard: Heard<'_>| match heard {
+            Heard::Fault(fault) => self.metrics.signals_unreadable.count(fault),
+            Heard::Evidence { .. } => {}
         };
+        let around =
+            |stored, memory| Surroundings { stored, memory, heard: &heard, jurisdiction: None, age: AgeClass::Unknown };
         let Some(store) = &self.consent else {
             return (decide(policy, raw, decoded, &around(&remembered, Memory::Forgetful)), Vec::new());
         };

@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::decide::{Surroundings, decide};
 use crate::decision;
 use crate::decode::{DecodeLimits, Scratch, decode};
+use crate::evidence::Evidence;
 use crate::formats::{Refusal, answer_refusal, answer_success, preflight};
 use crate::request::{ListenerFacts, RawRequest};
 use crate::transform::{Enforcement, Minimized, pass, transform};
@@ -85,16 +86,20 @@ pub fn think(enforcement: &Enforcement, question: &Question, scratch: &mut Scrat
             return Ok(Verdict { status: StatusCode::OK.as_u16(), forwards, decision });
         }
     };
+    let evidence = Evidence::default();
     let around = Surroundings {
         stored: &question.stored,
         memory: Memory::Lasting,
-        faults: &|_| {},
+        heard: &|heard| evidence.hear(heard),
         jurisdiction: question.jurisdiction.as_deref(),
         age: question.age,
     };
     let decisions = decide(&enforcement.policy, raw, &decoded, &around);
     let minimized = transform(enforcement, raw, &decoded, &decisions);
-    let decision = decision::show(&enforcement.policy, raw, &decoded, &decisions);
+    let mut decision = decision::show(&enforcement.policy, raw, &decoded, &decisions);
+    if let Some(decision) = decision.as_object_mut() {
+        decision.insert("evidence".to_owned(), evidence.show(&enforcement.policy));
+    }
     let status = answer_success(decoded.format, &raw.asked()).status().as_u16();
     scratch.reclaim(decoded);
     Ok(Verdict { status, forwards: named(enforcement, minimized), decision })

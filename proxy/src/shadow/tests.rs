@@ -52,7 +52,7 @@ fn decisions(policy: &Policy, raw: &RawRequest, scratch: &mut Scratch) -> Vec<De
     let around = Surroundings {
         stored: &stored,
         memory: Memory::Lasting,
-        faults: &|_| {},
+        heard: &|_| {},
         jurisdiction: None,
         age: AgeClass::Unknown,
     };
@@ -221,7 +221,7 @@ fn cost_of_a_shadow_an_event() {
         let around = Surroundings {
             stored: &stored,
             memory: Memory::Lasting,
-            faults: &|_| {},
+            heard: &|_| {},
             jurisdiction: None,
             age: AgeClass::Unknown,
         };
