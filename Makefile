@@ -9,7 +9,7 @@ SHELL := bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 STEP := tools/step
 
-.PHONY: help demo test bench lint fmt-check clippy deny binaries unit tree template fuzz helm clients needs-build needs-test
+.PHONY: help demo test bench lint fmt-check clippy deny binaries unit tree template fuzz helm clients consent needs-build needs-test
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 14
@@ -22,7 +22,7 @@ demo: needs-build ## build privet and show its main job on real sample traffic, 
 # Cheap before dear: a wrong comma should not cost a compile.
 test: ## everything: format, supply chain, lints, unit and end-to-end tests, chart, real clients
 	@start=$$SECONDS; \
-	$(MAKE) --no-print-directory lint binaries unit tree template fuzz helm clients; \
+	$(MAKE) --no-print-directory lint binaries unit tree template fuzz helm clients consent; \
 	printf '\nmake test: every step passed, %s s\n' $$((SECONDS - start))
 
 bench: needs-build ## microbenchmarks and the load run, release build
@@ -57,6 +57,9 @@ fuzz: needs-test ## a seeded slice of both fuzz targets; tools/fuzz TARGET SECON
 
 helm: binaries needs-test
 	@$(STEP) "chart" tools/helm-tests $(TARGET)/debug/privet
+
+consent: binaries needs-test ## a slice of the comparison with the reference decoders; tools/consent-differential BIN 10000 is the long run
+	@$(STEP) "consent decoders beside the reference decoders" tools/consent-differential $(TARGET)/debug/privet
 
 clients: binaries needs-test
 	@$(STEP) "real clients" tools/client-tests $(TARGET)/debug/privet $(TARGET)/debug/privet-audit

@@ -2,9 +2,10 @@
 //! merely validate its JSON.
 //!
 //! Rows alternate in every round; a figure is the median of the rounds, in
-//! thread CPU time. `--profile ROW [BATCH [PASSES]]` runs one row alone, for a profiler.
+//! thread CPU time. `--consent` measures the store's cache alone, `--signals` TC strings. `--profile ROW [BATCH [PASSES]]` runs one row alone, for a profiler.
 
 mod consent;
+mod signals;
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -13,7 +14,7 @@ use privet::decode::{DecodeLimits, Scratch, decode};
 use privet::request::RawRequest;
 use privet::transform::{Enforcement, transform};
 use privet_benches::enforce::{decided, enforced, through};
-use privet_benches::sample::Samples;
+use privet_benches::sample::{self, Samples};
 use privet_benches::traffic::{Batch, batches, request};
 use privet_benches::{cpu, policy};
 use privet_json::{Index, Limits};
@@ -211,10 +212,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        [] => table(1).and_then(|()| table(20)).and_then(|()| consent::table()),
+        [] => table(1).and_then(|()| table(20)).and_then(|()| consent::table()).and_then(|()| signals::table()),
         ["--consent"] => consent::table(),
+        ["--signals"] => signals::table(),
         ["--profile", row, options @ ..] => profiled(row, options),
-        _ => Err("usage: micro [--consent | --profile ROW [BATCH [PASSES]]]".into()),
+        _ => Err("usage: micro [--consent | --signals | --profile ROW [BATCH [PASSES]]]".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -31,7 +31,8 @@ pub fn decided(
     decoded: &Decoded,
     stored: &dyn StoredDecisions,
 ) -> Vec<Decision> {
-    let around = Surroundings { stored, memory: Memory::Forgetful, jurisdiction: None, age: AgeClass::Unknown };
+    let around =
+        Surroundings { stored, memory: Memory::Forgetful, heard: &|_| {}, jurisdiction: None, age: AgeClass::Unknown };
     decide(&enforcement.policy, raw, decoded, &around)
 }
 

@@ -217,11 +217,11 @@ impl Outside {
         let first = events.first().cloned().unwrap_or_default();
         let single = events.len() == 1 && draw.arbitrary()?;
         let (path, media, body) = match format {
-            Format::Segment if single => {
+            Format::Segment | Format::RudderStack if single => {
                 let kind = first["type"].as_str().unwrap_or("track");
                 (format!("/v1/{kind}"), "application/json", first.to_string())
             }
-            Format::Segment => {
+            Format::Segment | Format::RudderStack => {
                 let mut batch = json!({"batch": events, "sentAt": "2026-11-22T21:50:42.259Z", "zz": MARK});
                 if rarely(draw, 3)? {
                     batch["context"] = json!({"zz": MARK, "consent": preferences(draw)?});
@@ -249,6 +249,10 @@ impl Outside {
             Format::CloudEvents => {
                 ("/events".to_owned(), "application/cloudevents-batch+json", Value::Array(events).to_string())
             }
+            Format::Ga4 => {
+                let body = json!({"client_id": "1.2", "events": events, "zz": MARK});
+                ("/mp/collect".to_owned(), "application/json", body.to_string())
+            }
             Format::Json if single => ("/events".to_owned(), "application/json", first.to_string()),
             Format::Json => ("/events".to_owned(), "application/json", Value::Array(events).to_string()),
             Format::Otlp => {
@@ -272,7 +276,7 @@ impl Outside {
         self.headers.push(("content-type".to_owned(), media.to_owned()));
         if rarely(draw, 16)? {
             self.headers
-                .push(("content-encoding".to_owned(), (*draw.choose(&["gzip", "deflate", "identity"])?).to_owned()));
+                .push(("content-encoding".to_owned(), (*draw.choose(&["gzip", "deflate", "zstd", "br", "identity"])?).to_owned()));
         }
         Ok((path + &self.query, body.into_bytes()))
     }
@@ -317,7 +321,11 @@ fn consent(draw: &mut Unstructured<'_>, contract: &Contract, event: &mut Value) 
     let agrees = !rarely(draw, 5)?;
     let steps = |names: &[&str]| names.iter().map(|name| Step::Key((*name).to_owned())).collect::<Vec<_>>();
     match contract.format {
-        Format::Segment => put(event, &steps(&["context", "consent"]), preferences(draw)?),
+        Format::Segment | Format::RudderStack => put(event, &steps(&["context", "consent"]), preferences(draw)?),
+        Format::Ga4 => {
+            let choice = if agrees { "granted" } else { "denied" };
+            put(event, &steps(&["user_properties", "analytics_consent", "value"]), json!(choice));
+        }
         Format::CloudEvents => {
             put(event, &steps(&["consentpurposes"]), json!(if agrees { "analytics" } else { "none" }))
         }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use privet_json::Node;
 
-use crate::consent::{Fault, Memory, RequestFacts, StoredDecisions};
+use crate::consent::{Heard, Memory, RequestFacts, StoredDecisions};
 use crate::format::Format;
 use crate::policy::{AgeClass, PlaceNo};
 
@@ -43,8 +43,8 @@ pub struct Batch<'a> {
     pub stored: &'a dyn StoredDecisions,
     /// Whether refusals are remembered.
     pub memory: Memory,
-    /// Where signals are told of that cannot be relied on.
-    pub faults: &'a dyn Fn(Fault),
+    /// Where signals are told of that cannot be relied on, and consent strings that count.
+    pub heard: &'a dyn Fn(Heard<'_>),
 }
 
 /// Neighbouring events that stand in the same objects.

@@ -17,7 +17,7 @@ use crate::consent::{AudienceNo, ConsentStates, Grounds, Memory, Reading, Rememb
 use crate::format::Format;
 use crate::path::{Path, Step, chosen};
 use crate::policy::{AgeClass, Contract, ContractNo, PlaceNo, Policy, PurposeNo, PurposeSet, Rule};
-use crate::shape::Subject;
+use crate::shape::{Subject, SubjectHeader};
 use crate::verdict::{Verdict, VerdictKey};
 
 /// The decision on one event.
@@ -61,7 +61,9 @@ pub fn decide(policy: &Policy, batch: &Batch<'_>) -> Vec<Decision> {
     let mut facts = Facts::read(policy, batch);
     facts.spread_refusals();
     let mut judge = Judge::of(policy, batch);
-    facts.events.iter().zip(batch.events).map(|(event, node)| judge.decide(&facts, event, *node)).collect()
+    let around = batch.groups.iter().flat_map(|group| group.events.clone().map(|_| group.around));
+    let events = facts.events.iter().zip(batch.events).zip(around);
+    events.map(|((event, node), around)| judge.decide(&facts, event, *node, around)).collect()
 }
 
 /// Ids that an event usually has, and one to spare.
@@ -93,7 +95,7 @@ impl<'a> Facts<'a> {
     fn read(policy: &'a Policy, batch: &'a Batch<'a>) -> Self {
         let events = Vec::with_capacity(batch.events.len());
         let subjects = Vec::with_capacity(batch.events.len() * SUBJECTS_USUAL);
-        let reading = Reading::new(policy, batch.received_ms, batch.faults);
+        let reading = Reading::new(policy, batch.received_ms, batch.heard);
         let around = reading.request(batch.request);
         let mut facts = Self { policy, batch, reading, around, events, subjects };
         let mut scratch = String::new();
@@ -148,7 +150,7 @@ impl<'a> Facts<'a> {
     }
 
     /// Every id of the person an event is about: in the event, in what its
-    /// batch shares, and in the request's headers.
+    /// batch shares, and in the request's headers and cookies.
     fn subjects_of(&self, event: &EventFacts) -> impl Iterator<Item = Cow<'a, str>> {
         let contract = match &event.contract {
             Ok(number) | Err(Outcome::Invalid(number)) => Some(self.policy.contract(*number)),
@@ -156,10 +158,14 @@ impl<'a> Facts<'a> {
         };
         let request = self.batch.request;
         let headers = contract.map(|contract| contract.shape.subject_headers()).unwrap_or_default();
-        let in_headers = headers.iter().flat_map(|name| request.header(name)).map(Cow::Borrowed);
+        let in_header =
+            |header: &'a SubjectHeader| request.header(&header.name).into_iter().filter_map(|value| header.text(value));
+        let in_headers = headers.iter().flat_map(in_header);
+        let cookies = contract.map(|contract| contract.shape.subject_cookies()).unwrap_or_default();
+        let in_cookies = cookies.iter().flat_map(|name| request.cookie(name));
         let values = self.subjects.get(event.subjects.clone()).unwrap_or_default();
         let in_values = values.iter().filter_map(Subject::text);
-        in_values.chain(in_headers).filter(|id| !is_null_id(id)).map(trimmed)
+        in_values.chain(in_headers).chain(in_cookies).filter(|id| !is_null_id(id)).map(trimmed)
     }
 
     /// Whether a person who refused something has more than one event here.
@@ -213,7 +219,7 @@ impl<'a> Facts<'a> {
     }
 
     /// Signals and what was stored earlier, put together.
-    fn resolve(&self, event: &EventFacts, node: Node<'_>) -> Resolved {
+    fn resolve(&self, event: &EventFacts, node: Node<'_>, around: Around<'_>) -> Resolved {
         let signalled = event.signalled.all;
         let stored = self.batch.stored;
         if stored.is_empty() {
@@ -241,7 +247,7 @@ impl<'a> Facts<'a> {
         if remembered.is_empty() && !failed {
             return Resolved { states: signalled, age, age_hidden };
         }
-        let event_ms = event_time_ms(self.batch.format, node);
+        let event_ms = event_time_ms(self.batch.format, node, around);
         let mut states = ConsentStates::default();
         for (number, _) in self.policy.numbered_purposes() {
             let mut remembered = remembered.get(usize::from(number.0)).copied().unwrap_or_default();
@@ -299,8 +305,8 @@ impl<'a> Judge<'a> {
         Self { policy, place, memory, permitted, grounds: [None; 3], key, last: None }
     }
 
-    fn decide(&mut self, facts: &Facts<'_>, event: &EventFacts, node: Node<'_>) -> Decision {
-        let Resolved { states: resolved, mut age, age_hidden } = facts.resolve(event, node);
+    fn decide(&mut self, facts: &Facts<'_>, event: &EventFacts, node: Node<'_>, around: Around<'_>) -> Decision {
+        let Resolved { states: resolved, mut age, age_hidden } = facts.resolve(event, node, around);
         let to = |audience| resolved.and(event.signalled.to(audience)).and(facts.around.to(audience));
         self.permit(to, age);
         if age_hidden {
@@ -395,18 +401,35 @@ impl People {
 }
 
 /// The event's own idea of when it happened, in milliseconds since 1970.
-fn event_time_ms(format: Format, event: Node<'_>) -> Option<i64> {
+fn event_time_ms(format: Format, event: Node<'_>, around: Around<'_>) -> Option<i64> {
     let member = match format {
-        Format::Segment | Format::RudderStack => "timestamp",
+        Format::Segment => "timestamp",
+        Format::RudderStack if event.get("timestamp").is_none() => "originalTimestamp",
+        Format::RudderStack => "timestamp",
         Format::CloudEvents => "time",
+        Format::Ga4 => {
+            // One time for all events of a request, unless an event has its own.
+            let mut holders = std::iter::once(event).chain(around.iter());
+            return holders.find_map(|holder| holder.get("timestamp_micros")).and_then(micros_ms);
+        }
         Format::Snowplow => return event.get("dtm")?.text()?.parse().ok(),
         Format::Otlp => {
             return ["timeUnixNano", "observedTimeUnixNano"].iter().find_map(|name| nanos_as_ms(event, name));
         }
-        Format::Ga4 | Format::Json | Format::Ndjson => return None,
+        Format::Json | Format::Ndjson => return None,
     };
     let text = event.get(member)?.text()?;
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
+}
+
+/// Microseconds since 1970, a number or its text, in milliseconds.
+fn micros_ms(written: Node<'_>) -> Option<i64> {
+    let text = match written.kind() {
+        Kind::String => written.text()?,
+        Kind::Number => std::str::from_utf8(written.raw()).ok()?.into(),
+        _ => return None,
+    };
+    text.parse::<i64>().ok().map(|micros| micros.div_euclid(1_000))
 }
 
 /// A member that counts nanoseconds since 1970, as text or number; 0 is no time.

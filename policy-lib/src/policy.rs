@@ -469,6 +469,12 @@ impl Policy {
         self.destination(destination).purposes.and(self.contract(contract).purposes)
     }
 
+    /// Whether a purpose may be about somebody of an age.
+    pub(crate) fn may_be_about(&self, purpose: PurposeNo, age: AgeClass) -> bool {
+        let ages = self.purposes.get(usize::from(purpose.0)).and_then(|purpose| purpose.ages.as_ref());
+        ages.is_none_or(|ages| ages.contains(&age))
+    }
+
     /// Every purpose.
     #[must_use]
     pub fn purposes(&self) -> &[Purpose] {

@@ -19,11 +19,30 @@ pub struct Shape {
     telling: Plan<u16>,
     /// Only those that name the person, for events that follow no contract.
     subjects: Plan<u16>,
-    subject_headers: Vec<String>,
+    subject_headers: Vec<SubjectHeader>,
+    subject_cookies: Vec<String>,
     /// How many fields are required.
     required: u32,
     /// The fields that hold encoded JSON.
     encoded: Vec<Encoded>,
+}
+
+/// A header that names the person.
+#[derive(Debug)]
+pub(crate) struct SubjectHeader {
+    /// In lower case.
+    pub(crate) name: String,
+    encoding: Option<Encoding>,
+}
+
+impl SubjectHeader {
+    /// The text that names the person, its encoding undone; `None` where the value is not encoded that way.
+    pub(crate) fn text<'v>(&self, value: &'v str) -> Option<Cow<'v, str>> {
+        match &self.encoding {
+            None => Some(Cow::Borrowed(value)),
+            Some(encoding) => String::from_utf8(encoding.undo(value.trim())?.bytes).ok().map(Cow::Owned),
+        }
+    }
 }
 
 /// A field that holds encoded JSON, and the fields in that.
@@ -100,16 +119,22 @@ const AGE_MAX: f64 = 150.0;
 impl Shape {
     pub(crate) fn of(fields: &[Field]) -> Self {
         let required = fields.iter().filter(|field| field.required && field.path.origin == Origin::Event).count();
-        let headers = fields.iter().filter(|field| is_subject(field) && field.path.origin == Origin::Header);
+        let header = |field: &Field| match field.path.steps.as_slice() {
+            [Step::Key(name)] => Some(SubjectHeader { name: name.clone(), encoding: field.encoding.clone() }),
+            _ => None,
+        };
         let name = |field: &Field| match field.path.steps.as_slice() {
             [Step::Key(name)] => Some(name.clone()),
             _ => None,
         };
+        let naming =
+            |origin: Origin| fields.iter().filter(move |field| is_subject(field) && field.path.origin == origin);
         Self {
             declared: plan(fields, None, |_| true),
             telling: plan(fields, None, is_telling),
             subjects: plan(fields, None, is_subject),
-            subject_headers: headers.filter_map(name).collect(),
+            subject_headers: naming(Origin::Header).filter_map(header).collect(),
+            subject_cookies: naming(Origin::Cookie).filter_map(name).collect(),
             required: u32::try_from(required).unwrap_or(u32::MAX),
             encoded: encoded(fields),
         }
@@ -142,8 +167,13 @@ impl Shape {
     }
 
     /// The headers that name the person.
-    pub(crate) fn subject_headers(&self) -> &[String] {
+    pub(crate) fn subject_headers(&self) -> &[SubjectHeader] {
         &self.subject_headers
+    }
+
+    /// The cookies that name the person.
+    pub(crate) fn subject_cookies(&self) -> &[String] {
+        &self.subject_cookies
     }
 
     /// What stands in a field that holds encoded JSON.

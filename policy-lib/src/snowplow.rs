@@ -88,13 +88,21 @@ pub(crate) fn chosen_schema(path: &Path) -> Option<String> {
     let chosen = path.steps.iter().rev().nth(1).filter(|_| chooses(path))?;
     match chosen {
         Step::Where { equals, .. } => Some(iglu::whole(equals)),
-        _ => None,
+        _ => Some("iglu:com.acme/sample/jsonschema/1-0-0".to_owned()),
     }
 }
 
-/// `co.data[schema=X].schema` for a path into those entities.
+/// `co.data[schema=X].schema` for a path into those entities, `co.data[].schema` for one into all others.
 fn schema_of_chosen(path: &Path) -> Option<Path> {
-    let at = path.steps.iter().position(|step| matches!(step, Step::Where { key, .. } if key == "schema"))?;
+    let list = Path::keys(&[ENTITIES, "data"]);
+    let at = list.steps.len();
+    let chosen = match path.steps.get(at)? {
+        Step::Where { key, .. } => key == "schema",
+        step => *step == Step::Element,
+    };
+    if !chosen || !list.covers(path) {
+        return None;
+    }
     let mut steps = path.steps.get(..=at)?.to_vec();
     steps.push(Step::Key("schema".to_owned()));
     Some(Path { origin: path.origin, steps })
@@ -185,6 +193,60 @@ mod tests {
         {
             assert!(!is_uuid(&opened(path(written))), "{written}");
         }
+    }
+
+    const POLICY: &str = "apiVersion: privet.dev/v1alpha1
+kind: Contract
+metadata: {name: checkout}
+match: {format: snowplow, schema: iglu:com.acme/checkout/jsonschema/1-0-0}
+fields:
+  ue_px: {encoding: base64url+json}
+  ue_px.data.data.step: {category: system.operations}
+  \"cx.data[].data.sku\": {category: system.operations}
+---
+apiVersion: privet.dev/v1alpha1
+kind: Purpose
+metadata: {name: analytics.reporting}
+basis: legal_obligation
+---
+apiVersion: privet.dev/v1alpha1
+kind: Destination
+metadata: {name: collector}
+url: http://127.0.0.1:1
+primary: true
+recipient: processor
+purposes: [analytics.reporting]
+---
+apiVersion: privet.dev/v1alpha1
+kind: Export
+metadata: {name: steps}
+purpose: analytics.reporting
+from: {contract: checkout}
+unit: duid
+window: {length: 1h}
+keys: {ue_px.data.data.step: [basket, done]}
+bounds: {keys_per_unit: 2, rows_per_key: 3}
+count: {noise: discrete_laplace, epsilon: \"0.1\"}
+budget: {horizon: 30d, epsilon: \"72\"}
+";
+
+    #[test]
+    fn contracts_and_exports_speak_of_opened_events() {
+        let files = [crate::diagnostic::SourceFile { name: "policy.yaml".to_owned(), text: POLICY.to_owned() }];
+        let compiled = crate::compile(&files);
+        let errors: Vec<_> = compiled.diagnostics.iter().filter(|told| !told.code.starts_with('W')).collect();
+        assert!(errors.is_empty(), "{}", errors.iter().map(|told| told.render(&files, false)).collect::<String>());
+        let policy = compiled.policy.unwrap();
+        let contract = policy.contracts().first().unwrap();
+        let conditions: Vec<_> =
+            contract.conditions.iter().map(|(path, values)| (path.to_string(), values.join(","))).collect();
+        let wanted = [("ue_pr.data.schema", "iglu:com.acme/checkout/jsonschema/1-0-0"), ("e", "ue")];
+        assert_eq!(conditions, wanted.map(|(path, value)| (path.to_owned(), value.to_owned())));
+        let declared = |written: &str| contract.fields.iter().find(|field| field.path == path(written));
+        assert!(declared("ue_pr.data.data.step").is_some() && declared("ue_px.data.data.step").is_none());
+        assert_eq!(declared("co.data[].schema").and_then(|field| field.role), Some(Role::Schema));
+        assert!(contract.fields.iter().all(|field| field.encoding.is_none()));
+        assert_eq!(policy.exports().first().unwrap().keys.first().unwrap().path, path("ue_pr.data.data.step"));
     }
 
     fn path(written: &str) -> Path {

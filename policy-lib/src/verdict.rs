@@ -214,6 +214,20 @@ impl Policy {
         }
     }
 
+    /// Whether a field is about nobody and leaves for a destination by its role, and no rule about it there asks
+    /// for less, for whatever purpose, place or age: what holds of a request without an event.
+    #[must_use]
+    pub fn leaves_untouched(&self, field: &Field, destination: DestinationNo) -> bool {
+        let Some(category) = field.category.as_deref().filter(|category| !covers("user", category)) else {
+            return false;
+        };
+        let covers_it = |rule: &&Rule| rule.data.iter().any(|data| covers(data, category));
+        let there = |rule: &&Rule| rule.to.as_ref().is_none_or(|to| to.contains(&destination));
+        let mut rules = self.rules.iter().filter(covers_it).filter(there);
+        field.role.is_some_and(|role| self.leaves_by_role(role, destination))
+            && rules.all(|rule| rule.action == Action::Keep)
+    }
+
     /// Auth goes only where it was sent: to the destination whose answer the client gets.
     fn leaves_by_role(&self, role: Role, destination: DestinationNo) -> bool {
         role.leaves() && (role != Role::Auth || self.destination(destination).primary)

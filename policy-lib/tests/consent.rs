@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use privet_json::{Index, Limits};
 use privet_policy::batch::{Batch, Group};
 use privet_policy::consent::{
-    Consent, Fault, Memory, NothingStored, RequestFacts, Signal, StoreUnavailable, Stored, StoredDecisions,
+    Consent, Fault, Heard, Memory, NothingStored, RequestFacts, Signal, StoreUnavailable, Stored, StoredDecisions,
 };
 use privet_policy::decide::{Decision, Outcome, decide};
 use privet_policy::diagnostic::SourceFile;
@@ -103,13 +103,14 @@ struct Asked<'a> {
     now_ms: i64,
     stored: &'a dyn StoredDecisions,
     faults: RefCell<Vec<Fault>>,
+    evidence: RefCell<Vec<(Signal, usize, Consent)>>,
 }
 
 impl<'a> Asked<'a> {
     fn of(policy: &'a Policy) -> Self {
         let event = r#"{"id":"u-1","page":"home"}"#.to_owned();
-        let faults = RefCell::default();
-        Self { policy, event, web: Web::default(), now_ms: NOW_MS, stored: &NothingStored, faults }
+        let (faults, evidence) = Default::default();
+        Self { policy, event, web: Web::default(), now_ms: NOW_MS, stored: &NothingStored, faults, evidence }
     }
 
     fn cookie(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -147,7 +148,13 @@ impl<'a> Asked<'a> {
             age: AgeClass::Unknown,
             stored: self.stored,
             memory: Memory::Lasting,
-            faults: &|fault| self.faults.borrow_mut().push(fault),
+            heard: &|heard| match heard {
+                Heard::Fault(fault) => self.faults.borrow_mut().push(fault),
+                Heard::Evidence { signal, written, says } => {
+                    let told = (signal, written.len(), says.of(PurposeNo(0)));
+                    self.evidence.borrow_mut().push(told);
+                }
+            },
         };
         decide(self.policy, &batch).pop().unwrap()
     }
@@ -197,6 +204,9 @@ fn a_tc_string_grants_a_purpose_and_a_vendor() {
         assert_eq!(asked.leaves(), [!gpp; 3], "a GPP string is only asked where a purpose listens to it");
         assert_eq!(asked.fault(), None);
     }
+    let told = Asked::of(&policy).cookie("euconsent-v2", tcf().encode());
+    told.decide();
+    assert_eq!(*told.evidence.borrow(), [(Signal::Tcf, tcf().encode().len(), Consent::Given)]);
     let both = Asked::of(&policy).cookie("euconsent-v2", tcf().encode());
     let both = both.query("gdpr_consent", Draft { consents: vec![1], ..tcf() }.encode());
     assert_eq!(both.state(), Consent::Refused, "of two the stricter counts");

@@ -160,7 +160,7 @@ impl<'a> Asked<'a> {
                 age: self.age,
                 stored: self.stored,
                 memory: self.memory,
-                faults: &|_| {},
+                heard: &|_| {},
             },
         )
     }

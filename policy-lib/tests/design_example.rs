@@ -48,7 +48,7 @@ fn decided(policy: &Policy, event: &str, place: &str) -> Decision {
         age: AgeClass::Unknown,
         stored: &NothingStored,
         memory: Memory::Lasting,
-        faults: &|_| {},
+        heard: &|_| {},
     };
     decide(policy, &batch).pop().unwrap()
 }

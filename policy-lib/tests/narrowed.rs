@@ -120,6 +120,7 @@ fn a_purpose_is_about_its_contracts_and_ages_only() {
         purpose: Some("analytics"),
         unless_consent: None,
         allow: &[],
+        at_ms: 0,
     };
     let answer = prove(&policy, &question);
     assert!(!answer.leaves.is_empty());
@@ -188,7 +189,7 @@ fn an_opt_out_signal_binds_third_parties_and_others_only_where_it_is_to_bind_eve
             age: AgeClass::Adult,
             stored: &NothingStored,
             memory: Memory::Lasting,
-            faults: &|_| {},
+            heard: &|_| {},
         };
         let decision = decide(&policy, &batch).pop().unwrap();
         let Outcome::Ruled(verdict) = &decision.outcome else { panic!("it follows a contract") };

@@ -113,7 +113,7 @@ fn decided(policy: &Policy, event: &str, headers: &Headers, place: &str, age: Ag
         age,
         stored: &NothingStored,
         memory: Memory::Lasting,
-        faults: &|_| {},
+        heard: &|_| {},
     };
     decide(policy, &batch).pop().unwrap()
 }

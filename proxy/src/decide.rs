@@ -5,7 +5,7 @@
 
 use privet_json::Node;
 use privet_policy::batch::Batch;
-use privet_policy::consent::{Fault, Memory, StoredDecisions};
+use privet_policy::consent::{Heard, Memory, StoredDecisions};
 use privet_policy::decide::Decision;
 use privet_policy::policy::{AgeClass, PlaceNo, Policy};
 
@@ -20,8 +20,8 @@ pub struct Surroundings<'a> {
     pub stored: &'a dyn StoredDecisions,
     /// Whether refusals are remembered by all.
     pub memory: Memory,
-    /// Where signals are told of that cannot be relied on.
-    pub faults: &'a dyn Fn(Fault),
+    /// Where signals are told of that cannot be relied on, and consent strings that count.
+    pub heard: &'a dyn Fn(Heard<'_>),
     /// The jurisdiction, where it does not come with the request.
     pub jurisdiction: Option<&'a str>,
     /// The age class, where it does not stand in the event.
@@ -45,7 +45,7 @@ pub fn decide(policy: &Policy, raw: &RawRequest, decoded: &Decoded, around: &Sur
         age: around.age,
         stored: around.stored,
         memory: around.memory,
-        faults: around.faults,
+        heard: around.heard,
     };
     privet_policy::decide::decide(policy, &batch)
 }

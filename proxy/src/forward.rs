@@ -69,6 +69,15 @@ pub struct Reply {
     pub body: Bytes,
 }
 
+impl Reply {
+    /// Whether the body is all that the collector said it would send.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let said = self.headers.get(header::CONTENT_LENGTH).and_then(|said| said.to_str().ok());
+        said.and_then(|said| said.parse::<usize>().ok()).is_none_or(|said| said == self.body.len())
+    }
+}
+
 /// Why there was no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {

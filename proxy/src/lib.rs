@@ -12,6 +12,7 @@ pub mod decide;
 pub mod decision;
 pub mod decode;
 pub mod demo;
+pub mod evidence;
 pub mod export;
 pub mod formats;
 pub mod forward;

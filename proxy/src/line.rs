@@ -14,7 +14,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use privet_dp::window::PolicyDigest;
-use privet_policy::consent::{Memory, is_null_id};
+use privet_policy::consent::{Heard, Memory, is_null_id};
 use privet_policy::decide::{Decision, Outcome, value_at};
 use privet_policy::format::Format;
 use privet_policy::policy::{AgeClass, ContractNo, DestinationNo, Policy, PurposeNo, Response as Listed};
@@ -29,7 +29,7 @@ use crate::decide::{Surroundings, decide};
 use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_hint};
 use crate::export::{ExportLine, Plan};
 use crate::formats::{
-    Refusal, Unready, answer_refusal, answer_success, pass_response_headers, passed_status, preflight,
+    Refusal, Unready, answer_refusal, answer_success, forbid_keeping, pass_response_headers, passed_status, preflight,
 };
 use crate::forward::{Delivery, Reply, Upstreams};
 use crate::metrics::{EventOutcome, Metrics, RefusedAt};
@@ -37,7 +37,7 @@ use crate::recorded::Recorded;
 use crate::remember::WireRefusals;
 use crate::request::{Asked, ListenerFacts, RawRequest};
 use crate::shadow::{Judged, Shadow};
-use crate::transform::{Enforcement, Minimized, transform};
+use crate::transform::{Enforcement, Minimized, pass, transform};
 
 /// Seconds after which a client may try again.
 const RETRY_SECS: u32 = 5;
@@ -186,12 +186,45 @@ impl Line {
     /// One record and one commit a request, however many events it holds.
     async fn take(&self, raw: &RawRequest, room: Held<'_>, arrival: &mut Arrival) -> Result<Response<Bytes>, Stopped> {
         let in_force = self.in_force.load_full().ok_or_else(|| Stopped::unready(raw, Unready::Policy))?;
-        let (_room, format, minimized, tally) = self.minimize(&in_force, raw, room, arrival).await?;
+        let (_room, format, minimized, tally) = match self.minimize(&in_force, raw, room, arrival).await {
+            Ok(minimized) => minimized,
+            Err(stopped) => match pass(&in_force.enforcement, raw, &stopped.refusal) {
+                Some(passing) => return self.pass(&in_force, raw, passing, arrival).await,
+                None => return Err(stopped),
+            },
+        };
         let begun = Instant::now();
         let recorded = Recorded::by(&self.recorder, arrival, minimized, &tally).await;
         self.metrics.audit_seconds.record(begun.elapsed());
         let recorded = recorded.map_err(|error| self.unrecorded(format, error))?;
         forward(&in_force, raw, format, recorded).await
+    }
+
+    /// Takes a request that is no event to the destination that lists its path.
+    /// It is recorded before it is sent, as a request with no events.
+    async fn pass(
+        &self,
+        in_force: &InForce,
+        raw: &RawRequest,
+        passing: Minimized,
+        arrival: &mut Arrival,
+    ) -> Result<Response<Bytes>, Stopped> {
+        let format = format_hint(raw);
+        let recorded = Recorded::by(&self.recorder, arrival, passing, &Tally::default()).await;
+        let (shares, _) = recorded.map_err(|error| self.unrecorded(format, error))?.into_parts();
+        self.metrics.requests_passed.increment(1);
+        for share in shares {
+            let destination = in_force.enforcement.policy.destination(share.destination);
+            match in_force.upstreams.send(&destination.name, share.forward).await {
+                Delivery::Acknowledged(reply) | Delivery::Refused(reply)
+                    if !reply.status.is_redirection() && reply.is_whole() =>
+                {
+                    return Ok(passed_on(raw, format.unwrap_or(Format::Json), &destination.response, reply));
+                }
+                _ => {}
+            }
+        }
+        Err(Stopped::undelivered(format))
     }
 
     /// Decode, decide and transform: from bytes to what may leave. Waits for nothing, or
@@ -304,14 +337,12 @@ impl Line {
         answers: &Answers,
     ) -> (Vec<Decision>, Vec<SubjectKey>) {
         let remembered = self.refusals.under(policy);
-        let faults = |fault| self.metrics.signals_unreadable.count(fault);
-        let around = |stored, memory| Surroundings {
-            stored,
-            memory,
-            faults: &faults,
-            jurisdiction: None,
-            age: AgeClass::Unknown,
+        let heard = |heard: Heard<'_>| match heard {
+            Heard::Fault(fault) => self.metrics.signals_unreadable.count(fault),
+            Heard::Evidence { .. } => {}
         };
+        let around =
+            |stored, memory| Surroundings { stored, memory, heard: &heard, jurisdiction: None, age: AgeClass::Unknown };
         let Some(store) = &self.consent else {
             return (decide(policy, raw, decoded, &around(&remembered, Memory::Forgetful)), Vec::new());
         };
@@ -416,11 +447,11 @@ impl Line {
         Ok(number)
     }
 
-    fn unrecorded(&self, format: Format, error: CannotRecord) -> Stopped {
+    fn unrecorded(&self, format: impl Into<Option<Format>>, error: CannotRecord) -> Stopped {
         tracing::debug!(%error, "a request was refused because it cannot be recorded");
         let refusal = Refusal::Unavailable { because: Unready::Log, retry_after_secs: RETRY_SECS };
         Stopped {
-            format: Some(format),
+            format: format.into(),
             refusal,
             counted: RefusedAt::AuditUnavailable,
             recorded: RefusedAs::CannotRecord,
@@ -540,12 +571,7 @@ async fn forward(
         Some(Delivery::Acknowledged(reply)) => Ok(passed_on(raw, format, listed, reply)),
         // A redirect would count as success with some clients and lose the events.
         Some(Delivery::Refused(reply)) if !reply.status.is_redirection() => Ok(passed_on(raw, format, listed, reply)),
-        Some(Delivery::Refused(_) | Delivery::Unknown(_)) => Err(Stopped {
-            format: Some(format),
-            refusal: Refusal::Unavailable { because: Unready::Destination, retry_after_secs: RETRY_SECS },
-            counted: RefusedAt::ForwardUnavailable,
-            recorded: RefusedAs::DestinationFailed,
-        }),
+        Some(Delivery::Refused(_) | Delivery::Unknown(_)) => Err(Stopped::undelivered(Some(format))),
     }
 }
 
@@ -554,6 +580,7 @@ fn passed_on(raw: &RawRequest, format: Format, listed: &Listed, reply: Reply) ->
     let mut answer = Response::new(reply.body);
     *answer.status_mut() = passed_status(format, reply.status);
     pass_response_headers(&reply.headers, listed, &raw.headers, answer.headers_mut());
+    forbid_keeping(format, &raw.asked(), answer.headers_mut());
     answer
 }
 
@@ -615,6 +642,15 @@ impl Stopped {
             refusal: Refusal::Unavailable { because: Unready::Overload, retry_after_secs: RETRY_SECS },
             counted: RefusedAt::AcceptOverloaded,
             recorded: RefusedAs::Overloaded,
+        }
+    }
+
+    fn undelivered(format: Option<Format>) -> Self {
+        Self {
+            format,
+            refusal: Refusal::Unavailable { because: Unready::Destination, retry_after_secs: RETRY_SECS },
+            counted: RefusedAt::ForwardUnavailable,
+            recorded: RefusedAs::DestinationFailed,
         }
     }
 

@@ -310,6 +310,8 @@ pub struct Metrics {
     pub requests: Counters<Answer>,
     /// Requests refused whole, by step and reason: why did we lose events?
     pub requests_refused: Counters<RefusedAt>,
+    /// Requests that are no events, passed on to a destination that lists their path: do SDKs get their settings?
+    pub requests_passed: Counter,
     /// Seconds from the end of a request's headers to its answer: what latency do we add, the collector's included?
     pub request_seconds: Histogram,
     /// Bytes of request bodies as they were sent: how much comes in?
@@ -403,6 +405,11 @@ impl Metrics {
                 "privet_requests_refused_total",
                 Unit::Count,
                 "requests refused whole: why did we lose events?",
+            ),
+            requests_passed: declare.counter(
+                "privet_requests_passed_total",
+                Unit::Count,
+                "requests that are no events, passed on to a destination that lists their path: do SDKs get their settings?",
             ),
             request_seconds: declare.histogram(
                 "privet_request_seconds",

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 use privet_policy::consent::{Consent, Memory, StoreUnavailable, Stored, StoredDecisions};
 use privet_policy::format::Format;
@@ -20,9 +20,10 @@ use serde_json::Value;
 use crate::decide::{Surroundings, decide};
 use crate::decision;
 use crate::decode::{DecodeLimits, Scratch, decode};
+use crate::evidence::Evidence;
 use crate::formats::{Refusal, answer_refusal, answer_success, preflight};
 use crate::request::{ListenerFacts, RawRequest};
-use crate::transform::{Enforcement, Minimized, transform};
+use crate::transform::{Enforcement, Minimized, pass, transform};
 
 /// One request to think through, with what surrounds it.
 pub struct Question {
@@ -76,27 +77,41 @@ pub fn think(enforcement: &Enforcement, question: &Question, scratch: &mut Scrat
             decision: serde_json::json!({"events": []}),
         });
     }
-    let decoded = decode(raw, &DecodeLimits::default(), scratch).map_err(|refusal| {
-        let format = crate::decode::format_hint(raw);
-        Refused { status: answer_refusal(format, &refusal, &raw.asked()).status().as_u16(), refusal }
-    })?;
+    let decoded = match decode(raw, &DecodeLimits::default(), scratch) {
+        Ok(decoded) => decoded,
+        Err(refusal) => {
+            let status = answer_refusal(crate::decode::format_hint(raw), &refusal, &raw.asked()).status().as_u16();
+            let passing = pass(enforcement, raw, &refusal).ok_or(Refused { status, refusal })?;
+            let (forwards, decision) = (named(enforcement, passing), serde_json::json!({"events": []}));
+            return Ok(Verdict { status: StatusCode::OK.as_u16(), forwards, decision });
+        }
+    };
+    let evidence = Evidence::default();
     let around = Surroundings {
         stored: &question.stored,
         memory: Memory::Lasting,
-        faults: &|_| {},
+        heard: &|heard| evidence.hear(heard),
         jurisdiction: question.jurisdiction.as_deref(),
         age: question.age,
     };
     let decisions = decide(&enforcement.policy, raw, &decoded, &around);
-    let Minimized { shares, .. } = transform(enforcement, raw, &decoded, &decisions);
-    let decision = decision::show(&enforcement.policy, raw, &decoded, &decisions);
+    let minimized = transform(enforcement, raw, &decoded, &decisions);
+    let mut decision = decision::show(&enforcement.policy, raw, &decoded, &decisions);
+    if let Some(decision) = decision.as_object_mut() {
+        decision.insert("evidence".to_owned(), evidence.show(&enforcement.policy));
+    }
     let status = answer_success(decoded.format, &raw.asked()).status().as_u16();
     scratch.reclaim(decoded);
+    Ok(Verdict { status, forwards: named(enforcement, minimized), decision })
+}
+
+/// What would leave, by the names of where it goes.
+fn named(enforcement: &Enforcement, minimized: Minimized) -> Vec<Sent> {
     let named = |share: crate::transform::Share| Sent {
         destination: enforcement.policy.destination(share.destination).name.clone(),
         forward: share.forward,
     };
-    Ok(Verdict { status, forwards: shares.into_iter().map(named).collect(), decision })
+    minimized.shares.into_iter().map(named).collect()
 }
 
 /// The parts of a request, before they make one.

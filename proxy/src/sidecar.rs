@@ -109,6 +109,7 @@ impl Sidecar {
             signatures: config.signatures.clone(),
             current: Mutex::new(Current { before, ..Current::default() }),
         });
+        foundation.background.spawn(watch_memory(Arc::clone(&loader)));
         Ok(Self { line, recorder, consent, loader })
     }
 
@@ -161,6 +162,13 @@ impl Sidecar {
             .ok()
     }
 
+    /// Waits for the consent store, for a moment at most: whoever opens the doors before loses the first events.
+    pub async fn settle(&self) {
+        if !self.consent.until_attached().await {
+            tracing::warn!("starting without the consent store: what could be refused is unavailable until it answers");
+        }
+    }
+
     /// Has what people refused written, ends the exports and closes the log.
     ///
     /// # Errors
@@ -174,7 +182,23 @@ impl Sidecar {
     }
 }
 
-/// How often the log's health is looked at.
+/// Keeps what is said of silence in step with whether the consent store remembers for all.
+async fn watch_memory(loader: Arc<Loader>) {
+    let mut every = tokio::time::interval(LOG_WATCH_EVERY);
+    let mut known = loader.consent.0.memory();
+    loop {
+        every.tick().await;
+        let memory = loader.consent.0.memory();
+        if memory != known {
+            known = memory;
+            if let Some(in_force) = loader.line.in_force() {
+                loader.tell_memory(&in_force.enforcement.policy);
+            }
+        }
+    }
+}
+
+/// How often the log's health, and the consent store's memory, are looked at.
 const LOG_WATCH_EVERY: Duration = Duration::from_millis(500);
 
 /// Keeps `/readyz` and the metric in step with whether the log can be written.
@@ -414,6 +438,12 @@ impl Loader {
         let digest = policy.digest().to_string();
         tracing::info!(%digest, "policy in force");
         self.health.clear_note("start");
+        self.tell_memory(policy);
+        self.health.policy_in_force(digest);
+    }
+
+    /// Says which purposes silence would permit, were refusals remembered by all.
+    fn tell_memory(&self, policy: &Policy) {
         let lasting = self.consent.0.memory() == Memory::Lasting;
         let forgetful: Vec<&str> =
             policy.purposes_that_need_memory().map(|purpose| purpose.name.as_str()).filter(|_| !lasting).collect();
@@ -425,7 +455,6 @@ impl Loader {
             tracing::warn!("{note}");
             self.health.note("consent_store", note);
         }
-        self.health.policy_in_force(digest);
     }
 
     /// Starts the export line with its first policy; hands it every later one.

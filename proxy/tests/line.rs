@@ -91,7 +91,7 @@ struct Running {
 
 impl Running {
     async fn with(policy: &str) -> Self {
-        Self::taking("segment, cloudevents, json, ndjson", policy).await
+        Self::taking("segment, snowplow, cloudevents, json, ndjson", policy).await
     }
 
     async fn taking(formats: &str, policy: &str) -> Self {
@@ -420,7 +420,11 @@ async fn a_tracker_s_payloads_and_pixels_leave_minimized_and_are_answered_as_its
     assert_eq!((status, body.len()), (StatusCode::OK, 43));
     assert_eq!(headers["content-type"], "image/gif");
     let pixel = "/i?e=pv&p=web&tv=js-4&uid=user-1001&url=https%3A%2F%2Fshop.example%2F%3Fmarla";
-    assert_eq!(privet.send(Method::GET, pixel, &[], "").await.0, StatusCode::OK);
+    let (status, headers, _) = privet.send(Method::GET, pixel, &[], "").await;
+    assert_eq!(
+        (status, headers["cache-control"].to_str().unwrap()),
+        (StatusCode::OK, "no-cache, no-store, must-revalidate")
+    );
     let (status, _, body) = privet.send(Method::HEAD, pixel, &[], "").await;
     assert_eq!((status, body.len()), (StatusCode::OK, 0));
     let (status, _, _) = privet.send(Method::GET, &format!("{pixel}&uid=user-1002"), &[], "").await;
@@ -448,4 +452,86 @@ async fn a_tracker_never_sees_413() {
     let pixel = "/i?e=pv&p=web&tv=js-4";
     assert_eq!(privet.send(Method::GET, pixel, &[], "").await.0, StatusCode::UNPROCESSABLE_ENTITY);
     privet.stop().await;
+}
+
+/// The design's policy with a contract of RudderStack's and one of GA4's, and paths that are no events.
+fn with_other_formats(collector: SocketAddr) -> String {
+    let contracts = "---\napiVersion: privet.dev/v1alpha1\nkind: Contract\nmetadata: {name: shop.view}\n\
+        match: {format: rudderstack, type: track}\nfields:\n  properties.sku: {category: system.operations}\n\
+        ---\napiVersion: privet.dev/v1alpha1\nkind: Contract\nmetadata: {name: shop.purchase}\n\
+        match: {format: ga4, name: purchase}\nfields:\n  params.currency: {category: system.operations}\n";
+    let listed = design(collector).replace("primary: true", "primary: true\npaths: [/sourceConfig/]");
+    format!("{listed}{contracts}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_are_recorded_as_a_request_without_events_and_come_back() {
+    let collector = Collector::answering(StatusCode::OK).await;
+    let privet = Running::taking("segment, rudderstack, ga4", &with_other_formats(collector.address)).await;
+    let headers = [("authorization", "Basic d2s6"), ("cookie", "rl_user_id=user-1001"), ("user-agent", "x")];
+    let (status, answer, body) = privet.send(Method::GET, "/sourceConfig/?uid=user-1001", &headers, "").await;
+    assert_eq!((status, body), (StatusCode::OK, Bytes::from_static(b"ok")));
+    assert!(answer.get("set-cookie").is_none());
+    let (path, headers, _) = collector.got.lock().unwrap()[0].clone();
+    assert_eq!((path.as_str(), headers.get("authorization").is_some()), ("/sourceConfig/", true));
+    assert!(headers.get("cookie").is_none() && headers.get("user-agent").is_none());
+    assert_eq!(privet.send(Method::GET, "/version", &[], "").await.0, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(collector.got.lock().unwrap().len(), 1);
+    let (directory, report) = privet.stop().await;
+    assert_eq!((report.totals.requests, report.totals.events, report.totals.answered), (2, 0, 1));
+    no_value_in(directory.path());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_of_a_collector_that_is_down_are_asked_for_again() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let privet = Running::taking("segment, rudderstack, ga4", &with_other_formats(address)).await;
+    let (status, headers, _) = privet.send(Method::GET, "/sourceConfig/", &[], "").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(headers.contains_key("retry-after"));
+    privet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_binds_the_person_of_an_encoded_header() {
+    let collector = Collector::answering(StatusCode::OK).await;
+    let privet = Running::taking("segment, rudderstack, ga4", &with_other_formats(collector.address)).await;
+    let event = |ids: &str, agreed: bool| {
+        format!(
+            r#"{{"type":"track",{ids},"properties":{{"sku":"K-1"}},"timestamp":"2026-11-22T21:50:42.259Z","context":{{"consent":{{"categoryPreferences":{{"Analytics":{agreed}}}}}}}}}"#
+        )
+    };
+    let rudder = |id: &'static str| [("anonymousid", id), ("content-type", "application/json")];
+    let (status, _, body) = privet.post("/v1/track", &rudder("YW5vbi0x"), event(r#""userId":"u-1""#, false)).await;
+    assert_eq!((status, body), (StatusCode::OK, Bytes::from_static(b"ok")), "a drop looks like success");
+    for (header, ids) in [("YW5vbi0x", r#""userId":"u-2""#), ("YW5vbi0y", r#""anonymousId":"anon-1""#)] {
+        assert_eq!(privet.post("/v1/track", &rudder(header), event(ids, true)).await.0, StatusCode::OK);
+        assert!(collector.bodies().is_empty(), "{ids} is the same person");
+    }
+    assert_eq!(privet.post("/v1/track", &rudder("YW5vbi05"), event(r#""userId":"u-9""#, true)).await.0, StatusCode::OK);
+    assert_eq!(collector.bodies().len(), 1);
+    let (_, report) = privet.stop().await;
+    assert_eq!((report.totals.kept, report.totals.dropped), (1, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purchase_of_ga4_leaves_minimized_in_whatever_coding_it_came() {
+    let collector = Collector::answering(StatusCode::NO_CONTENT).await;
+    let privet = Running::taking("segment, rudderstack, ga4", &with_other_formats(collector.address)).await;
+    let event = r#"{"client_id":"12.34","context":{"consent":{"categoryPreferences":{"Analytics":true}}},"events":[{"name":"purchase","params":{"currency":"EUR","note":"marla"}}]}"#;
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(event.as_bytes()).unwrap();
+    let deflated = encoder.finish().unwrap();
+    let target = "/mp/collect?api_secret=d2s6&measurement_id=G-1";
+    assert_eq!(privet.post(target, &[], event).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(privet.post(target, &[("content-encoding", "deflate")], deflated).await.0, StatusCode::NO_CONTENT);
+    let bodies = collector.bodies();
+    assert_eq!(bodies.len(), 2);
+    assert_eq!(bodies[0], bodies[1]);
+    assert_eq!(bodies[0]["events"], serde_json::json!([{"name": "purchase", "params": {"currency": "EUR"}}]));
+    assert_ne!(bodies[0]["client_id"], "12.34");
+    let (directory, _) = privet.stop().await;
+    no_value_in(directory.path());
 }

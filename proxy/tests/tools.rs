@@ -327,3 +327,15 @@ fn a_thousand_cases_run_in_a_second() {
     assert!(cases > 3_000, "{cases}");
     assert!(cases as f64 / secs > 1_000.0, "{cases} cases took {secs:.2} s, compiling included");
 }
+
+#[test]
+fn detect_answers_line_by_line_and_names_a_bad_line_by_its_number() {
+    let found =
+        privet(&["detect", "--detectors", "EMAIL_ADDRESS,UK_NINO"], "{\"text\": \"zoë@home.example\"}\nsecret\n");
+    assert_eq!(found.status.code(), Some(0));
+    let out = out(&found);
+    let (first, second) = out.trim_end().split_once('\n').unwrap();
+    assert_eq!(first, r#"{"entities":[{"end":16,"score":1.0,"start":0,"type":"EMAIL_ADDRESS"}]}"#);
+    assert!(second.starts_with(r#"{"error":"line 2: "#) && !second.contains("secret"), "{second}");
+    assert_eq!(privet(&["detect", "--detectors", "EMAIL"], "").status.code(), Some(2));
+}

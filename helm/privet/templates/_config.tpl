@@ -58,7 +58,7 @@ log:
   {{- end }}
 exports:
   directory: /var/lib/privet/exports
-consent: {directory: /var/lib/privet/consent}
+consent: {{ toJson (default (dict "directory" "/var/lib/privet/consent") .Values.consent.settings) }}
 {{- if or .Values.upstream.caSecretName .Values.upstream.clientSecretName }}
 upstream:
   {{- if .Values.upstream.caSecretName }}

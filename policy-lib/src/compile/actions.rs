@@ -137,7 +137,7 @@ fn read_detectors(written: &[Spanned<String>], sets: &DetectorSets, reader: &mut
                     Diagnostic::error("P014", &written.at, format!("there is no detector `{}`", written.value))
                         .label("unknown detector")
                         .suggest(nearest(&written.value, known))
-                        .note(format!("the detectors are {}", names().collect::<Vec<_>>().join(", ")));
+                        .note(format!("docs/detectors.md lists the {} there are", Detector::ALL.len()));
                 reader.report(unknown);
             }
         }

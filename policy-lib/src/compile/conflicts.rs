@@ -9,7 +9,7 @@ use crate::diagnostic::Diagnostic;
 use crate::envelope;
 use crate::path::Path;
 use crate::policy::{AgeClass, ContractNo, Field, PlaceNo, Policy, PurposeNo};
-use crate::source::{PolicySource, nowhere};
+use crate::source::{DestinationSource, PolicySource, nowhere};
 use crate::span::Span;
 use crate::sweep::{AGES, Sweep};
 use crate::verdict::{Because, Circumstances, Conflict};
@@ -30,39 +30,35 @@ impl Compiler {
         }
     }
 
-    /// For every purpose alone: does a field leave that the collector refuses to be without?
+    /// For every purpose alone and every circumstance: does a field leave that the
+    /// collector refuses to be without?
     pub(super) fn check_requirements(&mut self, source: &PolicySource, policy: &Policy) {
-        let mut reported = BTreeSet::new();
-        for (destination, written) in policy.destination_numbers().zip(&source.destinations) {
-            for number in policy.contract_numbers() {
-                let contract = policy.contract(number);
-                let wants: Vec<Vec<Path>> = match &written.requires {
-                    Some(own) => {
-                        own.iter().map(|paths| paths.iter().map(|path| path.value.clone()).collect()).collect()
-                    }
-                    None => envelope::of(contract.format).requires,
-                };
-                let at =
-                    Circumstances { contract: number, destination, place: PlaceNo::default(), age: AgeClass::Adult };
-                for purpose in policy.purposes_at(destination, number).iter() {
-                    for want in wants.iter().filter(|want| !any_leaves(policy, want, purpose, at)) {
-                        if reported.insert((destination, purpose, want.clone())) {
-                            let at = written
-                                .purposes
-                                .iter()
-                                .find(|name| crate::taxonomy::covers(&name.value, policy.purpose_name(purpose)));
-                            self.report(needed(
-                                policy,
-                                want,
-                                purpose,
-                                at.map_or(&written.name.at, |name| &name.at),
-                                number,
-                            ));
-                        }
+        let (mut reported, mut sweep) = (BTreeSet::new(), Sweep::of(policy));
+        for at in circumstances(policy) {
+            let Some(written) = source.destinations.get(usize::from(at.destination.0)) else { continue };
+            for want in wanted(written, policy, at.contract) {
+                for purpose in policy.purposes_at(at.destination, at.contract).iter() {
+                    let missed =
+                        policy.may_be_about(purpose, at.age) && !any_leaves(policy, &want, purpose, at, &mut sweep);
+                    if missed && reported.insert((at.destination, purpose, want.clone())) {
+                        let named = written
+                            .purposes
+                            .iter()
+                            .find(|name| crate::taxonomy::covers(&name.value, policy.purpose_name(purpose)));
+                        let place = named.map_or(&written.name.at, |name| &name.at);
+                        self.report(needed(policy, &want, purpose, at, place));
                     }
                 }
             }
         }
+    }
+}
+
+/// What a destination's collector needs of an event: of each entry, one path.
+fn wanted(written: &DestinationSource, policy: &Policy, contract: ContractNo) -> Vec<Vec<Path>> {
+    match &written.requires {
+        Some(own) => own.iter().map(|paths| paths.iter().map(|path| path.value.clone()).collect()).collect(),
+        None => envelope::of(policy.contract(contract).format).requires,
     }
 }
 
@@ -147,32 +143,51 @@ fn incomparable(
         .note("neither form can be made from the other, so neither is the stricter one")
 }
 
-fn any_leaves(policy: &Policy, want: &[Path], purpose: PurposeNo, at: Circumstances) -> bool {
-    let contract = policy.contract(at.contract);
+fn any_leaves<'p>(
+    policy: &'p Policy,
+    want: &[Path],
+    purpose: PurposeNo,
+    at: Circumstances,
+    sweep: &mut Sweep<'p>,
+) -> bool {
+    let fields = &policy.contract(at.contract).fields;
     want.iter().any(|path| {
-        let field = contract.fields.iter().find(|field| field.path == *path);
-        let ruling =
-            field.and_then(|field| policy.within(purpose, field.category.as_deref(), field.role, at).ok().flatten());
-        ruling.is_some_and(|ruling| ruling.action != Action::Drop)
+        let field = fields.iter().find(|field| field.path == *path);
+        let said = field.map(|field| sweep.within(purpose, field.category.as_deref(), field.role, at));
+        matches!(said, Some(Ok(Some(ruling))) if ruling.action != Action::Drop)
     })
 }
 
-fn needed(policy: &Policy, want: &[Path], purpose: PurposeNo, at: &Span, contract: ContractNo) -> Diagnostic {
+fn needed(policy: &Policy, want: &[Path], purpose: PurposeNo, at: Circumstances, place: &Span) -> Diagnostic {
     let names = want.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(" or ");
-    let fields = &policy.contract(contract).fields;
+    let fields = &policy.contract(at.contract).fields;
     let category = want.iter().find_map(|path| fields.iter().find(|field| field.path == *path)?.category.clone());
     let purpose = policy.purpose_name(purpose);
+    let whose = whose(policy, at);
     let error = Diagnostic::error(
         "P017",
-        at,
-        format!("the collector needs {names}, but nothing lets it leave for `{purpose}`"),
+        place,
+        format!("the collector needs {names}, but nothing lets it leave for `{purpose}`{whose}"),
     )
     .label("events for this purpose would be refused")
     .note("`requires: [...]` at the destination says what its collector really needs; `requires: []` is nothing");
     match category {
-        Some(category) => {
+        Some(category) if whose.is_empty() => {
             error.help(format!("add a rule with `data: [{category}]`, `for: [{purpose}]` and `action: pseudonymize`"))
+        }
+        Some(category) => {
+            error.help(format!("let the rule that drops `{category}` there pseudonymize it: `action: pseudonymize`"))
         }
         None => error,
     }
+}
+
+/// Whose events a circumstance is about, where it is not everybody's.
+fn whose(policy: &Policy, at: Circumstances) -> String {
+    let age = match at.age {
+        AgeClass::Adult => String::new(),
+        AgeClass::Child => " of a child".to_owned(),
+        AgeClass::Unknown => " of somebody whose age is unknown".to_owned(),
+    };
+    if at.place == PlaceNo::default() { age } else { format!("{age} in `{}`", policy.place_name(at.place)) }
 }

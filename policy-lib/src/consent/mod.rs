@@ -13,7 +13,7 @@ mod strings;
 
 pub use audience::{Audience, AudienceNo, Audiences};
 pub(crate) use reading::Reading;
-pub use reading::{Fault, RequestFacts, Signal};
+pub use reading::{Fault, Heard, RequestFacts, Signal};
 pub(crate) use signalled::Signalled;
 pub use stored::{NothingStored, Remembered, StoreUnavailable, Stored, StoredDecisions};
 pub(crate) use strings::Strings;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use privet_json::{Kind, Node};
 
-use super::{Consent, Signalled};
+use super::{Consent, ConsentStates, Signalled};
 use crate::format::Format;
 use crate::path::{Origin, Path, Step, chosen};
 use crate::policy::{OptOut, Policy, PurposeNo, Recipient};
@@ -97,6 +97,22 @@ pub struct Fault {
     pub reason: &'static str,
 }
 
+/// What is told of signals while they are read. It has no `Debug`: what was written nearly names a person.
+#[derive(Clone, Copy)]
+pub enum Heard<'a> {
+    /// One could not be relied on.
+    Fault(Fault),
+    /// A consent string counted.
+    Evidence {
+        /// Of which kind.
+        signal: Signal,
+        /// As it stood there. Keep a digest of it, never this.
+        written: &'a str,
+        /// What it says to everyone alike.
+        says: ConsentStates,
+    },
+}
+
 /// Something else stands where an object or a word should.
 const WRONG_TYPE: &str = "wrong_type";
 
@@ -104,13 +120,13 @@ const WRONG_TYPE: &str = "wrong_type";
 pub(crate) struct Reading<'a> {
     policy: &'a Policy,
     at_ms: i64,
-    faults: &'a dyn Fn(Fault),
+    heard: &'a dyn Fn(Heard<'_>),
 }
 
 impl<'a> Reading<'a> {
     /// Reads as of a time, in milliseconds since 1970.
-    pub(crate) const fn new(policy: &'a Policy, at_ms: i64, faults: &'a dyn Fn(Fault)) -> Self {
-        Self { policy, at_ms, faults }
+    pub(crate) const fn new(policy: &'a Policy, at_ms: i64, heard: &'a dyn Fn(Heard<'_>)) -> Self {
+        Self { policy, at_ms, heard }
     }
 
     /// What a request says outside of its body.
@@ -174,7 +190,7 @@ impl<'a> Reading<'a> {
     }
 
     fn unavailable(&self, signal: Signal, reason: &'static str) -> Consent {
-        (self.faults)(Fault { signal, reason });
+        (self.heard)(Heard::Fault(Fault { signal, reason }));
         Consent::Unavailable
     }
 
@@ -237,12 +253,16 @@ impl<'a> Reading<'a> {
 
     /// Consent strings of one kind.
     fn strings(&self, signal: Signal, texts: &[Cow<'_, str>], said: &mut Signalled) {
+        let faults = &|fault| (self.heard)(Heard::Fault(fault));
         for text in texts {
+            let mut one = Signalled::default();
             match signal {
-                Signal::Tcf => self.policy.hear_tcf(text, self.at_ms, said, self.faults),
-                Signal::Gpp => self.policy.hear_gpp(text, self.at_ms, said, self.faults),
-                _ => self.policy.hear_us_privacy(text, said, self.faults),
+                Signal::Tcf => self.policy.hear_tcf(text, self.at_ms, &mut one, faults),
+                Signal::Gpp => self.policy.hear_gpp(text, self.at_ms, &mut one, faults),
+                _ => self.policy.hear_us_privacy(text, &mut one, faults),
             }
+            (self.heard)(Heard::Evidence { signal, written: text, says: one.all });
+            said.add(&one);
         }
     }
 }

@@ -73,13 +73,42 @@ impl Words {
 
     /// Whether the word, in whatever case, is one of them.
     pub(super) fn have(&self, word: &str) -> bool {
-        let first = first_byte(word).to_ascii_lowercase();
-        let stars = self.0.partition_point(|pattern| first_byte(pattern) == b'*');
-        let (stars, letters) = self.0.split_at_checked(stars).unwrap_or_default();
-        let from = letters.partition_point(|pattern| first_byte(pattern) < first);
-        let same = letters.iter().skip(from).take_while(|pattern| first_byte(pattern) == first);
+        let (stars, same) = candidates(self.0, word, |pattern| pattern);
         stars.iter().chain(same).any(|pattern| matches(word.as_bytes(), pattern.as_bytes()))
     }
+}
+
+/// Words with what each says; otherwise as [`Words`].
+pub(super) struct Lexicon<T: 'static>(&'static [(&'static str, T)]);
+
+impl<T: Copy + Default> Lexicon<T> {
+    /// Fails at compile time if the list is not sorted.
+    pub(super) const fn new(listed: &'static [(&'static str, T)]) -> Self {
+        let mut rest = listed;
+        while let [(first, _), (second, _), ..] = rest {
+            assert!(first_byte(first) <= first_byte(second), "the words are not sorted");
+            let [_, tail @ ..] = rest else { break };
+            rest = tail;
+        }
+        Self(listed)
+    }
+
+    /// What the first pattern says that the word, in whatever case, matches.
+    pub(super) fn of(&self, word: &str) -> T {
+        let (stars, same) = candidates(self.0, word, |(pattern, _)| pattern);
+        let matching = |(pattern, _): &&(&str, T)| matches(word.as_bytes(), pattern.as_bytes());
+        same.iter().chain(stars).find(matching).map(|(_, says)| *says).unwrap_or_default()
+    }
+}
+
+/// The entries of a sorted list that a word could match: those that begin with `*`, and those that begin as it does.
+fn candidates<'l, E>(listed: &'l [E], word: &str, pattern: impl Fn(&E) -> &str) -> (&'l [E], &'l [E]) {
+    let first = first_byte(word).to_ascii_lowercase();
+    let stars = listed.partition_point(|entry| first_byte(pattern(entry)) == b'*');
+    let (stars, letters) = listed.split_at_checked(stars).unwrap_or_default();
+    let from = letters.partition_point(|entry| first_byte(pattern(entry)) < first);
+    let to = letters.partition_point(|entry| first_byte(pattern(entry)) <= first);
+    (stars, letters.get(from..to).unwrap_or_default())
 }
 
 const fn first_byte(word: &str) -> u8 {

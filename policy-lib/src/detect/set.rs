@@ -7,14 +7,14 @@ use super::Detector;
 /// A set of detectors. Scrubbing with a larger one is coarser, so sets compare
 /// by inclusion ([`DetectorSet::is_subset`]), not by any total order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct DetectorSet(u64);
+pub struct DetectorSet(u128);
 
 impl DetectorSet {
     /// No detector.
     pub const EMPTY: Self = Self(0);
 
     /// Every detector.
-    pub const ALL: Self = Self(u64::MAX >> (u64::BITS - Detector::ALL.len() as u32));
+    pub const ALL: Self = Self(u128::MAX >> (u128::BITS - Detector::ALL.len() as u32));
 
     /// This set with one more detector.
     #[must_use]
@@ -40,6 +40,18 @@ impl DetectorSet {
         Self(self.0 | other.0)
     }
 
+    /// What is in both sets.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// What is in this set and not in the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether there is nothing in it.
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -48,7 +60,12 @@ impl DetectorSet {
 
     /// Its detectors, in the order of [`Detector::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Detector> {
-        Detector::ALL.into_iter().filter(move |detector| self.contains(*detector))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let nth = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            Detector::ALL.get(nth).copied()
+        })
     }
 }
 

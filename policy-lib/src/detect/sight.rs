@@ -9,6 +9,9 @@ pub(super) struct Sight {
     pub digits: usize,
     pub dots: usize,
     pub colons: usize,
+    pub dashes: usize,
+    /// ASCII letters.
+    pub letters: usize,
     /// Percent signs, which may hide any other byte.
     pub percents: usize,
     /// Bytes that are, or may begin a spelling of, an at sign: `@ % & \` and the lead byte of full-width forms.
@@ -22,11 +25,14 @@ impl Sight {
     pub(super) fn of(text: &[u8]) -> Self {
         let mut sight = Self::default();
         for chunk in text.chunks(CHUNK_BYTES) {
-            let (mut digits, mut dots, mut colons, mut percents, mut at_signs) = (0_u8, 0_u8, 0_u8, 0_u8, 0_u8);
+            let (mut digits, mut dots, mut colons, mut dashes) = (0_u8, 0_u8, 0_u8, 0_u8);
+            let (mut letters, mut percents, mut at_signs) = (0_u8, 0_u8, 0_u8);
             for &byte in chunk {
                 digits += u8::from(byte.is_ascii_digit());
                 dots += u8::from(byte == b'.');
                 colons += u8::from(byte == b':');
+                dashes += u8::from(byte == b'-');
+                letters += u8::from(byte.is_ascii_alphabetic());
                 percents += u8::from(byte == b'%');
                 at_signs +=
                     u8::from((byte == b'@') | (byte == b'%') | (byte == b'&') | (byte == b'\\') | (byte == 0xEF));
@@ -34,6 +40,8 @@ impl Sight {
             sight.digits += usize::from(digits);
             sight.dots += usize::from(dots);
             sight.colons += usize::from(colons);
+            sight.dashes += usize::from(dashes);
+            sight.letters += usize::from(letters);
             sight.percents += usize::from(percents);
             sight.at_signs += usize::from(at_signs);
         }

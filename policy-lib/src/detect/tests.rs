@@ -334,6 +334,34 @@ fn a_mebibyte_of_anything_takes_linear_time() {
         "fe80::1%a",
         "0 ",
         "00 1 ",
+        "a1",
+        "A1 ",
+        "ab 1 ",
+        "id 1-",
+        "id 123456789 ",
+        "AB12 ",
+        "GB29 NWBK ",
+        "aa-",
+        "0x",
+        "bc1q",
+        "ey",
+        "eyJ.",
+        "eyJhbGciOiJub25lIn0",
+        "-----BEGIN ",
+        "-----BEGIN PRIVATE KEY-----",
+        "key=",
+        "sk-",
+        "AKIA",
+        "http://",
+        "http://a.b/",
+        "www.",
+        "a.com ",
+        "May ",
+        "May 1 ",
+        "1/1/",
+        "2024-01-01T",
+        "since 1984 ",
+        "0532 ",
     ] {
         let text = piece.repeat(1024 * 1024 / piece.len());
         let start = std::time::Instant::now();
@@ -383,6 +411,42 @@ fn texts() -> impl Strategy<Value = String> {
             "…",
             "1.2.3.4",
             "a@b.c",
+            " my id is ",
+            "SSN: ",
+            "passport ",
+            "driver's license ",
+            "078-05-1123",
+            "912803456",
+            "AB123456C",
+            "AB51 ABC",
+            "SW1A 1AA",
+            "GB29 NWBK 6016 1331 9268 19",
+            "DE89370400440532013000",
+            "44051401458",
+            "199109242397",
+            "RSSMRA85T10A562S",
+            "27ABCDE1234F1Z5",
+            "https://home.example/x?y=1",
+            "www.home.example",
+            "home.com",
+            "2024-03-15T14:30:00Z",
+            "born 3 May 1990",
+            "since 1984",
+            "sunday",
+            "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.x",
+            "-----BEGIN PRIVATE KEY-----",
+            "-----END PRIVATE KEY-----",
+            "AKIAIOSFODNN7EXAMPLE",
+            "api_key=",
+            "0a1b2c3d4e5f60718293a4b5",
+            "idfa ",
+            "6D92078A-8246-4BA4-AE5B-76104861E7DC",
+            "00:1A:2B:3C:4D:5E",
+            "16Yeky6GMjeNkAiNcBY7ZhrLoMSgg1BoyZ",
+            "+90 532 123 45 67",
+            "\n",
+            ", ",
+            "_",
         ])
         .prop_map(str::to_owned),
     ];
@@ -390,7 +454,11 @@ fn texts() -> impl Strategy<Value = String> {
 }
 
 fn sets() -> impl Strategy<Value = DetectorSet> {
-    proptest::collection::vec(proptest::sample::select(Detector::ALL.to_vec()), 0..4).prop_map(DetectorSet::from_iter)
+    let few = proptest::collection::vec(proptest::sample::select(Detector::ALL.to_vec()), 0..6);
+    let many = proptest::collection::vec(any::<bool>(), Detector::ALL.len()).prop_map(|chosen| {
+        Detector::ALL.into_iter().zip(chosen).filter_map(|(one, is_in)| is_in.then_some(one)).collect()
+    });
+    prop_oneof![few.prop_map(DetectorSet::from_iter), many]
 }
 
 proptest! {

@@ -22,6 +22,9 @@ use crate::signals::tcf::Draft;
 use crate::snowplow;
 use crate::source::GoogleConsent;
 
+/// The calls of Segment and RudderStack that have a path of their own.
+const CALLS: [&str; 6] = ["identify", "track", "page", "screen", "group", "alias"];
+
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
@@ -77,11 +80,22 @@ impl Sample {
             self.say_family(*family, granted, at_ms, outside);
         }
         for (path, value) in &said.members {
-            put(&mut self.body, &path.steps, json!(value));
+            let truth = matches!(path.steps.last(), Some(Step::Key(name)) if name == "boolValue");
+            let value = value.parse().ok().filter(|_| truth).map_or_else(|| json!(value), Value::Bool);
+            put(&mut self.body, &path.steps, value);
         }
         if said.gpc {
             self.headers.push(("sec-gpc".to_owned(), "1".to_owned()));
         }
+    }
+
+    /// An event of GA4 has a name and parameters; all else is the request's.
+    fn wrap_ga4(&mut self) {
+        let Value::Object(all) = self.body.take() else { return };
+        let of_event = |name: &String| matches!(name.as_str(), "name" | "params");
+        let (event, mut request): (Map<_, _>, Map<_, _>) = all.into_iter().partition(|(name, _)| of_event(name));
+        request.insert("events".to_owned(), json!([event]));
+        self.body = Value::Object(request);
     }
 
     fn say_family(&mut self, family: Family, granted: &BTreeSet<Atom>, at_ms: i64, outside: &mut Outside) {
@@ -118,10 +132,11 @@ impl Sample {
     fn frame(&mut self, contract: &Contract, mut outside: Outside) {
         let key = |name: &str| [Step::Key(name.to_owned())];
         let path = match contract.format {
-            Format::Segment => {
+            Format::Segment | Format::RudderStack => {
                 fill(&mut self.body, &key("type"), json!("track"));
-                let kind = self.body.get("type").and_then(Value::as_str).unwrap_or("track");
-                format!("/v1/{kind}")
+                // The event's own kind counts, whatever path it comes by.
+                let kind = self.body.get("type").and_then(Value::as_str).filter(|kind| CALLS.contains(kind));
+                format!("/v1/{}", kind.unwrap_or("track"))
             }
             Format::CloudEvents => {
                 for (name, value) in [("id", "1"), ("source", "/sample"), ("type", "sample")] {
@@ -134,8 +149,12 @@ impl Sample {
                 self.fill_snowplow();
                 snowplow::PAYLOAD_PATH.to_owned()
             }
+            Format::Ga4 => {
+                fill(&mut self.body, &key("name"), json!("sample"));
+                "/mp/collect".to_owned()
+            }
             Format::Otlp => "/v1/logs".to_owned(),
-            Format::RudderStack | Format::Ga4 | Format::Json | Format::Ndjson => "/".to_owned(),
+            Format::Json | Format::Ndjson => "/".to_owned(),
         };
         let media = match contract.format {
             Format::CloudEvents => "application/cloudevents+json",
@@ -146,6 +165,9 @@ impl Sample {
         outside.encode(&mut self.body, &contract.fields);
         if contract.format == Format::Snowplow {
             self.wrap_snowplow();
+        }
+        if contract.format == Format::Ga4 {
+            self.wrap_ga4();
         }
         if contract.format == Format::Otlp {
             self.body = under_resource_and_scope(std::mem::take(&mut self.body));

@@ -283,7 +283,7 @@ mod tests {
     fn policy(grants: &[&str]) -> Policy {
         let uses = ["analytics.reporting.system", "marketing.advertising.profiling", "personalize"];
         let mut text = String::from(
-            "apiVersion: privet.dev/v1alpha1\nkind: Destination\nmetadata: {name: d}\nurl: http://127.0.0.1:1\nprimary: true\nrecipient: processor\nrequires: []\npurposes: [analytics, marketing, personalize]\n",
+            "apiVersion: privet.dev/v1alpha1\nkind: Destination\nmetadata: {name: d}\nurl: http://127.0.0.1:1\nprimary: true\nrecipient: processor\ntcf_vendor: 7\nrequires: []\npurposes: [analytics, marketing, personalize]\n",
         );
         for (purpose, grants) in uses.iter().zip(grants) {
             text.push_str(&format!(
@@ -293,8 +293,10 @@ mod tests {
         crate::compile(&[SourceFile { name: "p.yaml".into(), text }]).policy.expect("it compiles")
     }
 
+    /// The purposes granted to the one destination.
     fn given(said: &Said, policy: &Policy) -> BTreeSet<u8> {
-        let states = said.signalled(policy).all;
+        let signalled = said.signalled(policy);
+        let states = signalled.all.and(signalled.to(policy.destinations[0].audience));
         let all = policy.numbered_purposes().filter(|(number, _)| states.of(*number) == Consent::Given);
         all.map(|(number, _)| number.0).collect()
     }
@@ -303,7 +305,7 @@ mod tests {
     /// extremes, together with nothing that was not granted before.
     #[test]
     fn the_extremes_are_enough() {
-        const GRANTS: [&str; 8] = [
+        const GRANTS: [&str; 13] = [
             "{segment: {category: A}}",
             "{segment: {category: B}}",
             "{segment: {category: A}}, {segment: {category: B}}",
@@ -312,6 +314,11 @@ mod tests {
             "{field: {path: f, given: [y]}}, {field: {path: g, given: [x]}}",
             "{segment: {category: A}}, {field: {path: f, given: [x]}}",
             "{segment: {category: B}}, {field: {path: g, given: [x]}}, {field: {path: f, given: [y]}}",
+            "{tcf: {purposes: [1]}}",
+            "{tcf: {purposes: [1, 8]}}",
+            "{tcf: {purposes: [8], special_features: [1]}}, {segment: {category: A}}",
+            "{onetrust: {group: C1}}, {google: {consent: ad_storage}}",
+            "{rudderstack: {consent: A}}, {onetrust: {group: C1}}",
         ];
         for case in 0..GRANTS.len().pow(3) {
             let pick = |place: u32| GRANTS[case / GRANTS.len().pow(place) % GRANTS.len()];

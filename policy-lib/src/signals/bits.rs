@@ -10,18 +10,18 @@ use super::Unreadable;
 const SLACK_BYTES: usize = 8;
 /// The most bits that one load gives at any offset within a byte.
 const FIELD_BITS_MAX: u32 = 57;
-const NOT_BASE64URL: u8 = 0x80;
+/// Set where a character is not of the alphabet; four characters have 24 bits.
+const NOT_BASE64URL: u32 = 1 << 31;
 
-const fn six_bits() -> [u8; 256] {
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/// The value of every character, shifted to its place among four.
+const fn shifted(place: u32) -> [u32; 256] {
+    let mut rest: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut values = [NOT_BASE64URL; 256];
-    let mut rest: &[u8] = alphabet;
     let mut value = 0;
     while let [letter, after @ ..] = rest {
-        let (before, from) = values.split_at_mut(*letter as usize);
-        let _ = before;
+        let (_, from) = values.split_at_mut(*letter as usize);
         if let [slot, ..] = from {
-            *slot = value;
+            *slot = value << (18 - 6 * place);
         }
         value += 1;
         rest = after;
@@ -29,10 +29,13 @@ const fn six_bits() -> [u8; 256] {
     values
 }
 
-static SIX_BITS: [u8; 256] = six_bits();
+static SHIFTED: [[u32; 256]; 4] = [shifted(0), shifted(1), shifted(2), shifted(3)];
 
-fn six(letter: u8) -> u8 {
-    SIX_BITS.get(usize::from(letter)).copied().unwrap_or(NOT_BASE64URL)
+/// The 24 bits of four characters, or [`NOT_BASE64URL`] and anything.
+fn four(letters: [u8; 4]) -> u32 {
+    let value = |table: &[u32; 256], letter: u8| table.get(usize::from(letter)).copied().unwrap_or(NOT_BASE64URL);
+    let ([a, b, c, d], [first, second, third, fourth]) = (letters, &SHIFTED);
+    value(first, a) | value(second, b) | value(third, c) | value(fourth, d)
 }
 
 /// Decoded segments, one behind the other, each beginning with a byte of its own.
@@ -57,18 +60,24 @@ impl Decoded {
     /// Decodes one more segment.
     pub(super) fn add(&mut self, text: &str) -> Result<Extent, Unreadable> {
         let start = self.bytes.len();
-        let (whole, rest) = text.as_bytes().as_chunks::<8>();
-        self.bytes.resize(start + whole.len() * 6, 0);
+        let (whole, rest) = text.as_bytes().as_chunks::<4>();
+        self.bytes.resize(start + whole.len() * 3, 0);
         let mut flaws = 0;
-        let places = self.bytes.get_mut(start..).unwrap_or_default().as_chunks_mut::<6>().0;
+        let places = self.bytes.get_mut(start..).unwrap_or_default().as_chunks_mut::<3>().0;
         for (place, letters) in places.iter_mut().zip(whole) {
-            *place = pack(letters.map(six), &mut flaws);
+            let bits = four(*letters);
+            flaws |= bits;
+            let [_, bytes @ ..] = bits.to_be_bytes();
+            *place = bytes;
         }
-        let mut last = [0; 8];
+        let mut last = [b'A'; 4];
         for (slot, letter) in last.iter_mut().zip(rest) {
-            *slot = six(*letter);
+            *slot = *letter;
         }
-        self.bytes.extend_from_slice(pack(last, &mut flaws).get(..(rest.len() * 6).div_ceil(8)).unwrap_or_default());
+        let bits = four(last);
+        flaws |= bits;
+        let [_, bytes @ ..] = bits.to_be_bytes();
+        self.bytes.extend_from_slice(bytes.get(..(rest.len() * 6).div_ceil(8)).unwrap_or_default());
         if flaws & NOT_BASE64URL != 0 {
             return Err(Unreadable::NotBase64Url);
         }
@@ -101,16 +110,6 @@ impl Decoded {
     pub(super) fn len(&self) -> usize {
         self.bytes.len().saturating_sub(SLACK_BYTES)
     }
-}
-
-fn pack(six: [u8; 8], flaws: &mut u8) -> [u8; 6] {
-    let mut packed = 0;
-    for value in six {
-        *flaws |= value;
-        packed = packed << 6 | u64::from(value & 0x3f);
-    }
-    let [_, _, bytes @ ..] = packed.to_be_bytes();
-    bytes
 }
 
 /// The bits from a place on, at least [`FIELD_BITS_MAX`] of them, the first as the most significant.

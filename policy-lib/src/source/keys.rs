@@ -289,7 +289,11 @@ pub(super) static DESTINATION: Keys = Keys::document(
         must("recipient", Form::Word(|| words(&RECIPIENTS)), "Who receives the data."),
         may("tcf_vendor", Form::Whole(1, 65_535), "Its vendor number in the Transparency and Consent Framework."),
         must("purposes", TEXTS, "What it may use data for."),
-        may("paths", TEXTS, "Request paths that pass as they are."),
+        may(
+            "paths",
+            TEXTS,
+            "Request paths that pass as they are, those that are no event's by GET and with nothing of the person.",
+        ),
         may("located_in", TEXTS, "Jurisdictions it sits in."),
         may("headers", Form::Named(&Form::Text), "Headers that every request to it gets."),
         may("response", Form::Map(&RESPONSE), "What of its answers comes back to the client."),

@@ -154,7 +154,11 @@ impl DetectorSetSource {
     fn read(document: &Node, reader: &mut Reader) -> Option<Self> {
         reader.allow(document, &keys::DETECTOR_SET);
         let name = name_of(document, reader);
-        let detectors = reader.required(document, "detectors").map(|node| reader.texts(node)).unwrap_or_default();
+        let listed = reader.required(document, "detectors");
+        let detectors = listed.map(|node| reader.texts(node)).unwrap_or_default();
+        if let Some(listed) = listed.filter(|listed| matches!(&listed.value, Value::List(all) if all.is_empty())) {
+            reader.report(Diagnostic::error("P005", &listed.at, "a detector set needs at least one detector"));
+        }
         Some(Self { name: name?, detectors })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use privet_policy::detect::{Detector, DetectorSet, Found, find};
+use privet_policy::detect::{Detector, DetectorSet, Found, find_each};
 use serde_json::Value;
 
 /// Why a file of labelled texts cannot be read.
@@ -66,9 +66,10 @@ pub struct Labelled {
 }
 
 /// Reads one JSON object a line, with `text` and either `spans` (`[{"entity",
-/// "start", "end"}]`, every span of the text labelled) or `entities`,
-/// `expected_count` and `expected_spans` (`[[start, end]]`, labelled for these
-/// entities alone). Offsets count code points.
+/// "start", "end"}]`, every span of the text labelled that is of [`LABELLED`])
+/// or `entities` and, labelled for these alone, `expected_spans` (`[[start,
+/// end]]`), `expected_count`, or `expected_valid` (whether the text as a whole is
+/// one). Offsets count code points.
 pub fn read(lines: &str) -> Result<Vec<Labelled>, Error> {
     lines.lines().map(|line| Ok(labelled(&serde_json::from_str(line)?))).collect()
 }
@@ -76,20 +77,37 @@ pub fn read(lines: &str) -> Result<Vec<Labelled>, Error> {
 fn labelled(case: &Value) -> Labelled {
     let text = text_of(case, "text").unwrap_or_default().to_owned();
     let labels = match case.get("spans").and_then(Value::as_array) {
-        Some(spans) => Detector::ALL.map(|detector| (detector, all_labelled(detector, spans))).into(),
+        Some(spans) => LABELLED.map(|(name, detector)| (detector, all_labelled(name, spans))).into(),
         None => entities(case).map(|detector| (detector, one_labelled(case))).collect(),
     };
     Labelled { text, labels }
 }
 
-fn all_labelled(detector: Detector, spans: &[Value]) -> Labels {
-    let spans = spans.iter().filter(|span| text_of(span, "entity") == Some(detector.name()));
+/// The labels of Presidio's synthetic texts that a detector stands for.
+pub const LABELLED: [(&str, Detector); 10] = [
+    ("EMAIL_ADDRESS", Detector::EmailAddress),
+    ("PHONE_NUMBER", Detector::PhoneNumber),
+    ("CREDIT_CARD", Detector::CreditCard),
+    ("IP_ADDRESS", Detector::IpAddress),
+    ("IBAN_CODE", Detector::IbanCode),
+    ("DOMAIN_NAME", Detector::Url),
+    ("DATE_TIME", Detector::DateTime),
+    ("US_SSN", Detector::UsSsn),
+    ("US_DRIVER_LICENSE", Detector::UsDriverLicense),
+    ("ZIP_CODE", Detector::ZipCode),
+];
+
+fn all_labelled(name: &str, spans: &[Value]) -> Labels {
+    let spans = spans.iter().filter(|span| text_of(span, "entity") == Some(name));
     Labels::Spans(spans.filter_map(|span| Some((number(span.get("start")?)?, number(span.get("end")?)?))).collect())
 }
 
 fn one_labelled(case: &Value) -> Labels {
     let spans: Vec<Range> =
         case.get("expected_spans").and_then(Value::as_array).into_iter().flatten().filter_map(range).collect();
+    if let Some(valid) = case.get("expected_valid").and_then(Value::as_bool) {
+        return Labels::Count(usize::from(valid));
+    }
     let count = case.get("expected_count").and_then(number).unwrap_or_default();
     if spans.is_empty() { Labels::Count(count) } else { Labels::Spans(spans) }
 }
@@ -129,7 +147,7 @@ pub fn score(texts: &[Labelled], mut miss: impl FnMut(&Labelled, Detector, &[Ran
     let mut scores = Scores::default();
     let mut found = Vec::new();
     for text in texts {
-        find(&text.text, DetectorSet::ALL, &mut found);
+        find_each(&text.text, DetectorSet::ALL, &mut found);
         for (detector, labels) in &text.labels {
             let ours = ranges(&text.text, &found, *detector);
             scores.exact.entry(*detector).or_default().add(&ours, labels, |a, b| a == b);

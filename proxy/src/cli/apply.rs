@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::cli::{Outcome, cannot};
 use crate::clock::{Clock, SystemClock};
 use crate::decode::Scratch;
+use crate::formats::snowplow::opened;
 use crate::keys::Keyring;
 use crate::offline::{AssumedDecisions, Parts, Question, Sent, think};
 use crate::policies;
@@ -30,7 +31,7 @@ pub struct Args {
     /// The policy directory.
     #[arg(long, value_name = "DIR")]
     pub policies: PathBuf,
-    /// The wire format: segment, snowplow, cloudevents, json, ndjson, or auto by path and body.
+    /// The wire format: segment, rudderstack, snowplow, ga4, otlp, cloudevents, json, ndjson, or auto by path and body.
     #[arg(long, default_value = "auto", value_name = "FMT")]
     pub format: String,
     /// A request header; may be given again.
@@ -175,11 +176,18 @@ pub(super) fn age(written: &str) -> Result<AgeClass, String> {
 /// The path an SDK would use, where none is given.
 const fn usual_path(format: Option<Format>) -> &'static str {
     match format {
-        Some(Format::Segment) => "/v1/batch",
+        Some(Format::Segment | Format::RudderStack) => "/v1/batch",
+        Some(Format::Ga4) => "/mp/collect",
         Some(Format::Snowplow) => privet_policy::snowplow::PAYLOAD_PATH,
         Some(Format::Otlp) => "/v1/logs",
         _ => "/",
     }
+}
+
+/// The method an SDK would use, where none is given: a tracker's event without a body is a pixel.
+fn usual_method(format: Option<Format>, target: &str, body: &[u8]) -> &'static str {
+    let pixel = format == Some(Format::Snowplow) && body.is_empty() && target.contains('?');
+    if pixel { "GET" } else { "POST" }
 }
 
 fn single(args: &Args, enforcement: &Enforcement, defaults: &Defaults) -> Outcome {
@@ -187,7 +195,7 @@ fn single(args: &Args, enforcement: &Enforcement, defaults: &Defaults) -> Outcom
     if let Err(error) = io::stdin().lock().read_to_end(&mut body) {
         return cannot(&format!("cannot read the body from stdin: {error}"));
     }
-    let path = defaults.path.clone().unwrap_or_else(|| segment_path(defaults.format, &body).to_owned());
+    let path = defaults.path.clone().unwrap_or_else(|| path_for(defaults.format, &body).to_owned());
     let asked = Asked { path: Some(path), body, ..Asked::default() };
     let answer = match asked
         .question(defaults, &enforcement.policy)
@@ -203,10 +211,17 @@ fn single(args: &Args, enforcement: &Enforcement, defaults: &Defaults) -> Outcom
     }
 }
 
-/// A Segment body on stdin is a batch if it has one, else a single call.
-fn segment_path(format: Option<Format>, body: &[u8]) -> &'static str {
+/// A body on stdin of Segment or RudderStack is a batch if it has one, else a single call; a payload of Snowplow shows itself.
+fn path_for(format: Option<Format>, body: &[u8]) -> &'static str {
+    if format.is_none() && opened::first_event("", body).is_some() {
+        return usual_path(Some(Format::Snowplow));
+    }
     let is_batch = || serde_json::from_slice::<Value>(body).map_or(true, |body| body.get("batch").is_some());
-    if format == Some(Format::Segment) && !is_batch() { "/v1/track" } else { usual_path(format) }
+    if matches!(format, Some(Format::Segment | Format::RudderStack)) && !is_batch() {
+        "/v1/track"
+    } else {
+        usual_path(format)
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "a refusal and its status are diagnostics")]
@@ -331,9 +346,10 @@ impl Asked {
         let consent = self.consent.as_ref().or(defaults.consent.as_ref());
         let stored = consent
             .map_or_else(|| Ok(AssumedDecisions::default()), |written| AssumedDecisions::read(written, policy, time));
+        let target = self.path.or_else(|| defaults.path.clone()).unwrap_or_else(|| usual_path(format).to_owned());
         let parts = Parts {
-            method: self.method.unwrap_or_else(|| "POST".to_owned()),
-            target: self.path.or_else(|| defaults.path.clone()).unwrap_or_else(|| usual_path(format).to_owned()),
+            method: self.method.unwrap_or_else(|| usual_method(format, &target, &self.body).to_owned()),
+            target,
             headers: defaults.headers.iter().cloned().chain(self.headers).collect(),
             body: self.body,
             peer: self.peer.or(defaults.peer),

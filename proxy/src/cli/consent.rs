@@ -1,18 +1,23 @@
-//! `privet consent`: what people decided.
+//! `privet consent`: what people decided, and what consent signals say.
 
+pub mod decode;
 pub mod store;
 
-use crate::cli::Outcome;
+use super::Outcome;
 
-/// The arguments of `privet consent`.
+/// What to do with consent.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// What to do.
     #[command(subcommand)]
-    command: Command,
+    pub command: Command,
 }
 
+/// What can be done with consent.
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+pub enum Command {
+    /// Shows what a consent signal says, as JSON.
+    Decode(decode::Args),
     /// Shows what is stored of a subject.
     Get(store::GetArgs),
     /// Stores a decision of a subject, or its age.
@@ -21,10 +26,11 @@ enum Command {
     Withdraw(store::WithdrawArgs),
 }
 
-/// Does what the command says.
+/// Does it.
 #[must_use]
 pub fn run(args: &Args) -> Outcome {
     match &args.command {
+        Command::Decode(args) => decode::run(args),
         Command::Get(args) => store::get(args),
         Command::Set(args) => store::set(args),
         Command::Withdraw(args) => store::withdraw(args),

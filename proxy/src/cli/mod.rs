@@ -12,6 +12,7 @@ pub mod apply;
 pub mod check;
 pub mod consent;
 pub mod demo;
+pub mod detect;
 pub mod diff;
 pub mod explain;
 pub mod exposure;
@@ -84,6 +85,8 @@ pub enum Command {
     Consent(consent::Args),
     /// Shows or forgets all that is held about a person.
     Subject(subject::Args),
+    /// Finds personal data in texts: lines of `{"text": ...}` to lines of entities.
+    Detect(detect::Args),
     /// Makes, rotates and lists the keys of pseudonyms.
     Keys(keys::Args),
     /// Makes the key of somebody who signs policies.
@@ -134,6 +137,7 @@ impl Cli {
             Command::Diff(args) => diff::run(&args),
             Command::Consent(args) => consent::run(&args),
             Command::Subject(args) => subject::run(&args),
+            Command::Detect(args) => detect::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Signer(args) => sign::run_signer(&args),
             Command::Sign(args) => sign::run(&args),

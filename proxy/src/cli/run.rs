@@ -53,6 +53,7 @@ async fn serve(config: &Config) -> Result<(), RunError> {
     let foundation = Foundation::lay(config, Arc::new(SystemClock::default()))?;
     let sidecar = Sidecar::assemble(config, &foundation)?;
     let sources = sidecar.load(config);
+    sidecar.settle().await;
     let open = open(config, foundation, Arc::clone(&sidecar.line), sources).await?;
     for address in open.addresses() {
         tracing::info!(%address, "listening");

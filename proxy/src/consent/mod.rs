@@ -60,13 +60,15 @@ use writer::Writer;
 /// Subjects of one request that are asked about; of any more the answer is "unavailable".
 const SUBJECTS_MAX: usize = 8_192;
 /// How long a record is believed while changes are not heard.
-const UNHEARD: Duration = Duration::from_millis(900);
+const UNHEARD: Duration = Duration::from_millis(800);
 /// How often it is made sure that changes are heard.
 const HEARTBEAT_EVERY: Duration = Duration::from_millis(250);
 /// How long after a heartbeat was sent its answer still says that changes are heard.
-const HEARD_FOR: Duration = Duration::from_millis(900);
+const HEARD_FOR: Duration = Duration::from_millis(800);
 /// How long a change may take to be written: nobody's event waits for it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a start waits for the store.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Before listening is tried again.
 const LISTEN_AGAIN: Duration = Duration::from_millis(250);
 
@@ -388,6 +390,16 @@ impl ConsentStore {
             self.0.run(async move { store.0.remove(key, &gone).await }).await?;
         }
         Ok(known.without(&gone))
+    }
+
+    /// Waits until the store can be asked, for a moment at most, so that the first events after a start are not
+    /// unavailable. Tells whether it can.
+    pub async fn until_attached(&self) -> bool {
+        let until = Instant::now() + ATTACH_TIMEOUT;
+        while !self.0.attached.load(Ordering::Acquire) && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.0.attached.load(Ordering::Acquire)
     }
 
     /// Writes what waits, for a moment at most, and ends every connection.

@@ -4,13 +4,12 @@
 //! decide where they are certain, and then the body does; content types lie, so a
 //! type is only asked where two formats read the same body.
 
-use http::HeaderMap;
-use privet_json::{Index, Kind};
+use privet_json::{Index, Node};
 use privet_policy::format::Format;
 
 use super::media::Media;
 use super::{DecodeLimits, Decoded};
-use crate::formats::{Refusal, cloudevents, json, otlp, segment, snowplow};
+use crate::formats::{Refusal, cloudevents, ga4, json, otlp, rudderstack, segment, snowplow};
 use crate::request::RawRequest;
 
 /// The path of a request target, without its query.
@@ -31,11 +30,19 @@ pub(super) fn by_head(raw: &RawRequest) -> Result<Option<Format>, Refusal> {
     if let [format] = formats {
         return Ok(Some(*format));
     }
-    if takes(formats, Format::Otlp) && otlp::is_known(path(&raw.target)) {
+    let (path, rudder) = (path(&raw.target), rudderstack::is_announced(&raw.headers));
+    if takes(formats, Format::Otlp) && otlp::is_known(path) {
         return Ok(Some(Format::Otlp));
     }
-    if takes(formats, Format::Segment) && segment::is_known(path(&raw.target)) {
-        return if is_rudderstack(&raw.headers) { Err(Refusal::UnknownFormat) } else { Ok(Some(Format::Segment)) };
+    let of_segment = takes(formats, Format::Segment) && segment::is_known(path);
+    if takes(formats, Format::RudderStack) && rudderstack::is_known(path) && (rudder || !of_segment) {
+        return Ok(Some(Format::RudderStack));
+    }
+    if of_segment {
+        return if rudder { Err(Refusal::UnknownFormat) } else { Ok(Some(Format::Segment)) };
+    }
+    if takes(formats, Format::Ga4) && ga4::is_known(path) {
+        return Ok(Some(Format::Ga4));
     }
     if takes(formats, Format::CloudEvents) && cloudevents::is_announced(&raw.headers) {
         return Ok(Some(Format::CloudEvents));
@@ -70,16 +77,34 @@ pub(super) fn by_body(
     }
 }
 
+/// Decides between Segment and RudderStack on a path that both have: the library
+/// names itself in the first event, or in what the batch shares. What cannot be
+/// read is Segment's to refuse.
+pub(super) fn by_sender(formats: &[Format], body: &[u8], index: &mut Index, limits: &DecodeLimits) -> Format {
+    if formats.len() == 1 || !takes(formats, Format::RudderStack) {
+        return Format::Segment;
+    }
+    let Ok(root) = super::read(index, body, limits) else { return Format::Segment };
+    let root = index.node(body, root);
+    let first = root.get("batch").and_then(|batch| batch.elements().next());
+    let rudder = [Some(root), first].into_iter().flatten().any(is_of_rudderstack);
+    if rudder { Format::RudderStack } else { Format::Segment }
+}
+
+/// Whether an event, or what a batch shares, names a library of RudderStack's.
+fn is_of_rudderstack(holder: Node<'_>) -> bool {
+    let library = holder.get("context").and_then(|context| context.get("library"));
+    let name = library.and_then(|library| library.get("name")).and_then(|name| name.text());
+    name.is_some_and(|name| name.to_ascii_lowercase().contains("rudder"))
+}
+
 /// Refuses events of RudderStack's SDKs on paths that both have: read as Segment
 /// they would lose what only RudderStack's gateway reads.
 pub(super) fn check_sender(decoded: &Decoded) -> Result<(), Refusal> {
     let around = decoded.groups.iter().flat_map(|group| group.around.iter().flatten());
     let senders = around.chain(decoded.events.first());
     for &node in senders.filter(|_| decoded.format == Format::Segment) {
-        let name = decoded.index.node(&decoded.body, node).get("context").and_then(|context| context.get("library"));
-        let name = name.filter(|library| library.kind() == Kind::Object).and_then(|library| library.get("name"));
-        let rudder = name.and_then(|name| name.text()).is_some_and(|name| name.to_ascii_lowercase().contains("rudder"));
-        if rudder {
+        if is_of_rudderstack(decoded.index.node(&decoded.body, node)) {
             return Err(Refusal::UnknownFormat);
         }
     }
@@ -88,8 +113,4 @@ pub(super) fn check_sender(decoded: &Decoded) -> Result<(), Refusal> {
 
 fn takes(formats: &[Format], format: Format) -> bool {
     formats.is_empty() || formats.contains(&format)
-}
-
-fn is_rudderstack(headers: &HeaderMap) -> bool {
-    headers.contains_key("anonymousid") || headers.keys().any(|name| name.as_str().starts_with("x-rudder-"))
 }

@@ -8,8 +8,9 @@
 //! no delivery of events (a preflight) is answered by
 //! [`preflight`](crate::formats::preflight) before this step.
 
-mod coding;
+pub(crate) mod coding;
 mod detect;
+mod inflate;
 pub(crate) mod media;
 pub(crate) mod query;
 
@@ -247,10 +248,11 @@ pub fn decode(raw: &RawRequest, limits: &DecodeLimits, scratch: &mut Scratch) ->
 
 fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Result<Decoded, Refusal> {
     let hint = detect::by_head(raw)?;
-    check_method(&raw.method, hint)?;
+    check_method(raw, hint)?;
     let route = match hint {
         Some(Format::Segment) => Some(segment::route(detect::path(&raw.target))?),
         Some(Format::RudderStack) => Some(rudderstack::route(detect::path(&raw.target))?),
+        Some(Format::Ga4) if !ga4::is_known(path(&raw.target)) => return Err(Refusal::NotAnEventPath),
         Some(Format::Otlp) => otlp::check_path(detect::path(&raw.target)).map(|()| None)?,
         _ => None,
     };
@@ -258,16 +260,20 @@ fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Re
     let body = coding::plain_body(&raw.headers, &raw.body, limits)?;
     media.check_charset(&body)?;
     let format = match hint {
+        Some(Format::Segment) => detect::by_sender(&raw.listener.formats, &body, index, limits),
         Some(format) => format,
         None => detect::by_body(&raw.listener.formats, &media, &body, index, limits)?,
     };
+    if matches!(format, Format::RudderStack | Format::Ga4) {
+        query::document(&raw.target, index, limits)?;
+    }
     let found = match (format, route) {
         (Format::Segment, Some(route)) => segment::find(route, &body, index, limits)?,
-        (Format::RudderStack, Some(route)) => rudderstack::find(route, &body, index, limits)?,
+        (Format::RudderStack, Some(route)) => rudderstack::find(route, &raw.target, &body, index, limits)?,
         // Both are only ever found by their paths.
         (Format::Segment | Format::RudderStack, None) => return Err(Refusal::NotAnEventPath),
         (Format::Snowplow, _) => snowplow::find(raw, &body, index, limits)?,
-        (Format::Ga4, _) => ga4::find(&body, index, limits)?,
+        (Format::Ga4, _) => ga4::find(&raw.target, &body, index, limits)?,
         (Format::Otlp, _) => otlp::find(&media, &body, index, limits)?,
         (Format::CloudEvents, _) => cloudevents::find(&raw.headers, &media, &body, index, limits)?,
         (Format::Json, _) => json::find(&body, index, limits)?,
@@ -297,7 +303,12 @@ fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Re
 }
 
 /// Events come by POST; CloudEvents may also be put, and Snowplow's be fetched.
-fn check_method(method: &Method, format: Option<Format>) -> Result<(), Refusal> {
+/// RudderStack's pixels are fetched, and nothing else.
+fn check_method(raw: &RawRequest, format: Option<Format>) -> Result<(), Refusal> {
+    let method = &raw.method;
+    if format == Some(Format::RudderStack) && rudderstack::is_pixel(path(&raw.target)) {
+        return if *method == Method::GET { Ok(()) } else { Err(Refusal::MethodNotAllowed) };
+    }
     let fetched = format == Some(Format::Snowplow) && (*method == Method::GET || *method == Method::HEAD);
     let put = *method == Method::PUT && matches!(format, Some(Format::CloudEvents));
     if *method == Method::POST || put || fetched { Ok(()) } else { Err(Refusal::MethodNotAllowed) }

@@ -18,7 +18,7 @@ use super::DecodeLimits;
 use crate::formats::{Fault, Refusal};
 
 /// What RFC 3986 never percent-encodes.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What follows the path of a request target; empty where nothing does.
 pub(crate) fn of(target: &str) -> &str {

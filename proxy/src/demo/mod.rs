@@ -87,7 +87,7 @@ fn configuration(events: u16, admin: u16, metrics: u16) -> String {
         "apiVersion: privet.dev/v1alpha1\n\
          kind: Config\n\
          listeners:\n\
-         \x20 - {{name: demo, address: \"127.0.0.1:{events}\", formats: [segment, snowplow, otlp, cloudevents, json, ndjson]}}\n\
+         \x20 - {{name: demo, address: \"127.0.0.1:{events}\", formats: [segment, rudderstack, snowplow, ga4, otlp, cloudevents, json, ndjson]}}\n\
          admin: {{address: \"127.0.0.1:{admin}\"}}\n\
          metrics: {{address: \"127.0.0.1:{metrics}\"}}\n\
          policies: policies\n\
@@ -130,8 +130,11 @@ pub async fn show(root: &Path, once: bool, out: &mut (dyn Write + Send)) -> Resu
         .first()
         .copied()
         .ok_or_else(|| CannotShow { doing: "cannot open the listener", why: "it has no address".to_owned() })?;
-    writeln!(out, "  privet         http://{address} takes segment, snowplow, otlp, cloudevents, json and ndjson")
-        .map_err(told)?;
+    writeln!(
+        out,
+        "  privet         http://{address} takes segment, rudderstack, snowplow, ga4, otlp, cloudevents, json and ndjson"
+    )
+    .map_err(told)?;
 
     let (stop, stopped) = oneshot::channel::<()>();
     let visitor = visit(address, admin, once, out, stop, Arc::clone(&line));

@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 
 /// Requests of real SDKs, one a line.
 const CAPTURES: &str = include_str!("traffic/captures.ndjson");
+/// Requests of RudderStack's and GA4's clients, one a line.
+const MORE_CAPTURES: &str = include_str!("traffic/rudderstack-ga4.ndjson");
 /// Log records of OpenTelemetry's exporters.
 const OTLP_CAPTURES: &str = include_str!("traffic/otlp.ndjson");
 /// People who search, install and play.
@@ -60,6 +62,7 @@ pub(super) async fn send(to: SocketAddr, out: &mut (dyn Write + Send)) -> Result
         ("the same that installs", crowd((0..CROWD).map(install))),
         ("the same that plays", crowd((0..CROWD * STARTS).map(|start| play(start / STARTS, start % STARTS)))),
         ("playback events (json, ndjson)", playback()),
+        ("a web shop's pages and purchases (rudderstack, ga4)", web_shop()),
         ("checkouts on the web (snowplow)", checkouts()),
         ("orders and page views (otlp)", telemetry()),
         ("a request that cannot be read", vec![unreadable()]),
@@ -88,7 +91,11 @@ pub(super) async fn send(to: SocketAddr, out: &mut (dyn Write + Send)) -> Result
 }
 
 fn captures() -> Vec<Letter> {
-    CAPTURES.lines().chain(OTLP_CAPTURES.lines()).filter_map(|line| letter(&serde_json::from_str(line).ok()?)).collect()
+    [CAPTURES, MORE_CAPTURES, OTLP_CAPTURES]
+        .into_iter()
+        .flat_map(str::lines)
+        .filter_map(|line| letter(&serde_json::from_str(line).ok()?))
+        .collect()
 }
 
 fn letter(line: &Value) -> Option<Letter> {
@@ -178,6 +185,32 @@ fn playback() -> Vec<Letter> {
         to("application/json", format!("[{},{}]", event(20, true), event(21, false))),
         to("application/x-ndjson", lines),
     ]
+}
+
+/// What people looked at in a web shop, and what they bought; those who agreed, and some who did not.
+fn web_shop() -> Vec<Letter> {
+    let views = (0..10).map(|person| {
+        let body = format!(
+            r#"{{"type":"track","event":"Product Viewed","anonymousId":"visitor-{person}","messageId":"view-{person}","request_ip":"203.0.113.{person}","properties":{{"sku":"K-{person}","price":12.25,"note":"call +1-202-555-0143"}},"context":{{"consent":{{"categoryPreferences":{{"Analytics":{}}}}}}}}}"#,
+            person % 5 != 0
+        );
+        let id = ("AnonymousId".to_owned(), STANDARD.encode(format!("visitor-{person}")));
+        let media = ("content-type".to_owned(), "application/json".to_owned());
+        Letter { method: Method::POST, target: "/v1/track".to_owned(), headers: vec![id, media], body: body.into_bytes() }
+    });
+    let purchases = (0..10).map(|person| {
+        let choice = if person % 5 == 0 { "denied" } else { "granted" };
+        let body = format!(
+            r#"{{"client_id":"{person}.1795384253","user_properties":{{"analytics_consent":{{"value":"{choice}"}}}},"events":[{{"name":"purchase","params":{{"currency":"EUR","value":27.5,"transaction_id":"t-{person}","items":[{{"item_id":"K-{person}","item_name":"Kettle","price":18.99}}]}}}}]}}"#
+        );
+        Letter {
+            method: Method::POST,
+            target: "/mp/collect?measurement_id=G-DEMO&api_secret=demo".to_owned(),
+            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            body: body.into_bytes(),
+        }
+    });
+    views.chain(purchases).collect()
 }
 
 /// Checkouts as trackers send them: a payload with self-describing JSON as text, and a

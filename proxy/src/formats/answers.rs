@@ -10,13 +10,14 @@
 //! [`pass_response_headers`] lets the few headers through that a sender needs.
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use privet_policy::format::Format;
 use privet_policy::policy::Response as Listed;
 use serde_json::json;
 
 use super::{Refusal, Unready, allow_origin, ga4, otlp, rudderstack, snowplow};
+use crate::decode::{coding, path};
 use crate::request::Asked;
 
 /// After a defect of ours, how long a sender should wait.
@@ -78,12 +79,13 @@ pub fn answer_refusal(format: Option<Format>, refusal: &Refusal, asked: &Asked<'
             let methods = match format {
                 Some(Format::CloudEvents) => "POST, PUT, OPTIONS",
                 Some(Format::Snowplow) => "GET, HEAD, POST, OPTIONS",
+                Some(Format::RudderStack) if rudderstack::is_pixel(path(asked.target)) => "GET, OPTIONS",
                 _ => "POST, OPTIONS",
             };
             headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
         Refusal::UnsupportedCoding => {
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, identity"));
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding::ACCEPTED));
         }
         _ => {}
     }
@@ -121,6 +123,8 @@ fn status(format: Option<Format>, refusal: &Refusal) -> StatusCode {
         Refusal::NotAnEventPath => StatusCode::NOT_FOUND,
         Refusal::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Refusal::Aggregates => StatusCode::FORBIDDEN,
+        // The gateway's clients drop what got a 4xx; not all of them make an exception of 429.
+        Refusal::Unavailable { .. } if format == Some(Format::RudderStack) => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Unavailable { because, .. } if segment || *because == Unready::Overload => {
             StatusCode::TOO_MANY_REQUESTS
         }
@@ -138,6 +142,13 @@ pub fn passed_status(format: Format, status: StatusCode) -> StatusCode {
     match (format, status) {
         (Format::Snowplow, StatusCode::PAYLOAD_TOO_LARGE) => StatusCode::UNPROCESSABLE_ENTITY,
         (_, status) => status,
+    }
+}
+
+/// A pixel that a browser keeps is an event that never comes.
+pub fn forbid_keeping(format: Format, asked: &Asked<'_>, answer: &mut HeaderMap) {
+    if format == Format::Snowplow && *asked.method != Method::POST {
+        answer.insert(CACHE_CONTROL, snowplow::NEVER_KEPT);
     }
 }
 

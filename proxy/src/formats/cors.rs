@@ -3,7 +3,8 @@
 //! Promise: a preflight is answered here and never reaches the line, so it is
 //! never counted as an event. Any origin may send, with credentials, as the
 //! collectors themselves allow: `sendBeacon` always sends them, and the answers
-//! hold nothing about a person.
+//! hold nothing about a person. GET is allowed for pixels and for the settings
+//! that a destination may list; what a path really takes is asked when it comes.
 
 use bytes::Bytes;
 use http::header::{
@@ -23,8 +24,9 @@ const ASKED_BYTES_MAX: usize = 1_024;
 /// How long a browser may remember a preflight's answer.
 const MAX_AGE_SECS: HeaderValue = HeaderValue::from_static("900");
 /// Allowed where a preflight names no header, or too many.
-const ALLOWED_HEADERS: HeaderValue =
-    HeaderValue::from_static("authorization, content-type, content-encoding, x-retry-count");
+const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "authorization, content-type, content-encoding, x-retry-count, anonymousid, sentat, sp-anonymous",
+);
 
 const WEBHOOK_REQUEST_ORIGIN: HeaderName = HeaderName::from_static("webhook-request-origin");
 const WEBHOOK_ALLOWED_ORIGIN: HeaderName = HeaderName::from_static("webhook-allowed-origin");
@@ -74,7 +76,7 @@ fn allow_preflight(request: &HeaderMap, cloudevents: bool, answer: &mut HeaderMa
     }
     allow_origin(request, answer);
     answer.append(VARY, HeaderValue::from_static("Access-Control-Request-Headers"));
-    let methods = if cloudevents { "POST, PUT, OPTIONS" } else { "POST, OPTIONS" };
+    let methods = if cloudevents { "GET, POST, PUT, OPTIONS" } else { "GET, POST, OPTIONS" };
     answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
     answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked_headers(request).unwrap_or(ALLOWED_HEADERS));
     answer.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECS);

@@ -25,7 +25,7 @@ pub enum Refusal {
     #[error("{0}")]
     TooLarge(Bound),
     /// The content coding is none that privet decodes.
-    #[error("the content coding is not supported, send the body as gzip or without one")]
+    #[error("the content coding is not supported, send the body as gzip, deflate, zstd, br or without one")]
     UnsupportedCoding,
     /// The text is in another encoding than UTF-8.
     #[error("the charset is not supported, send utf-8")]
@@ -129,7 +129,7 @@ pub enum Fault {
     /// `data` and `data_base64` in one event.
     #[error("the event holds its data twice")]
     DataTwice,
-    /// A query that holds the event has a name twice, or text that cannot be read.
+    /// A query that the collector reads has a name twice, or text that cannot be read.
     #[error("a query parameter is repeated or unreadable")]
     Query,
     /// A Snowplow body is no `payload_data`, or says more than one may.

@@ -49,7 +49,13 @@ fn batch(events: &[String]) -> RawRequest {
 fn decisions(policy: &Policy, raw: &RawRequest, scratch: &mut Scratch) -> Vec<Decision> {
     let decoded = decode(raw, &DecodeLimits::default(), scratch).unwrap_or_else(|_| panic!("it is a batch"));
     let stored = AssumedDecisions::default();
-    let around = Surroundings { stored: &stored, memory: Memory::Lasting, jurisdiction: None, age: AgeClass::Unknown };
+    let around = Surroundings {
+        stored: &stored,
+        memory: Memory::Lasting,
+        heard: &|_| {},
+        jurisdiction: None,
+        age: AgeClass::Unknown,
+    };
     let decisions = decide(policy, raw, &decoded, &around);
     scratch.reclaim(decoded);
     decisions
@@ -212,8 +218,13 @@ fn cost_of_a_shadow_an_event() {
         let mut scratch = Scratch::default();
         let decoded = decode(&raw, &DecodeLimits::default(), &mut scratch).unwrap_or_else(|_| panic!("it is a batch"));
         let stored = AssumedDecisions::default();
-        let around =
-            Surroundings { stored: &stored, memory: Memory::Lasting, jurisdiction: None, age: AgeClass::Unknown };
+        let around = Surroundings {
+            stored: &stored,
+            memory: Memory::Lasting,
+            heard: &|_| {},
+            jurisdiction: None,
+            age: AgeClass::Unknown,
+        };
         let rounds = 400_000 / each;
         let begun = std::time::Instant::now();
         for _ in 0..rounds {

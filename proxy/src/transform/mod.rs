@@ -6,6 +6,7 @@
 //!
 //! Not here: deciding (that is [`crate::decide`]) and sending ([`crate::forward`]).
 
+mod passage;
 mod request;
 mod value;
 
@@ -26,11 +27,12 @@ use privet_policy::verdict::{Edit, Ruling, Treatment};
 
 use crate::decode::{Decoded, Group, Layout, query};
 use crate::formats::cloudevents::to_binary;
-use crate::formats::otlp;
+use crate::formats::{otlp, pixel};
 use crate::forward::Forward;
 use crate::keys::{Keyring, MissingKey, Pseudonyms, Sealer, Timeline};
 use crate::request::RawRequest;
 
+pub use passage::pass;
 pub use request::RequestView;
 
 /// A policy and the keys it needs: what is swapped when either changes.
@@ -180,7 +182,7 @@ impl<'a> Writer<'a> {
         let mut target = request::target(raw, (format, layout), destination, &shared.outside, &mut hands);
         let body = match layout {
             Layout::Query => {
-                target.push_str(&into_query(&body)?);
+                target.push_str(&into_query(format, &body)?);
                 Bytes::new()
             }
             Layout::BinaryCloudEvent => into_binary(&body, &mut headers)?,
@@ -356,6 +358,21 @@ impl Hands<'_> {
         }
     }
 
+    /// Carries an action out on a value that has to stay what its field in OpenTelemetry's protocol holds.
+    fn in_protocol(&mut self, action: &Action, value: Node<'_>, out: &mut Vec<u8>) -> Outcome {
+        let begun = out.len();
+        let shaped = otlp::shaped(action, value.key());
+        let outcome = value::carry_out(shaped.as_ref().unwrap_or(action), value, self.keys, self.room, out);
+        if outcome != Outcome::Written {
+            return outcome;
+        }
+        if shaped.is_some() {
+            otlp::as_hex(value, begun, out);
+        }
+        let fits = otlp::fits(value.key(), out.get(begun..).unwrap_or_default());
+        if fits { Outcome::Written } else { Outcome::Drop }
+    }
+
     /// What leaves of a text that stands outside of the body.
     fn text(&mut self, field: u16, text: &str) -> Option<String> {
         match self.rewrite.inside(field) {
@@ -371,13 +388,10 @@ impl Edits<Edit> for Hands<'_> {
             return self.encoded(edit.field, inside, value, out);
         }
         let Some(ruling) = self.rulings.get(usize::from(edit.field)) else { return Outcome::Drop };
-        let before = out.len();
-        let outcome = value::carry_out(&ruling.action, value, self.keys, self.room, out);
-        let unfit = |made: &[u8]| self.format == Format::Otlp && !otlp::fits(value.key(), made);
-        match outcome {
-            Outcome::Written if unfit(out.get(before..).unwrap_or_default()) => Outcome::Drop,
-            outcome => outcome,
+        if self.format == Format::Otlp {
+            return self.in_protocol(&ruling.action, value, out);
         }
+        value::carry_out(&ruling.action, value, self.keys, self.room, out)
     }
 
     fn edit_key(&mut self, edit: Edit, key: Key<'_>, out: &mut Vec<u8>) -> Outcome {
@@ -439,10 +453,11 @@ fn content_type(decoded: &Decoded) -> HeaderValue {
 }
 
 /// Turns the document of a query back into a query, its `?` included.
-fn into_query(document: &[u8]) -> Option<String> {
+fn into_query(format: Format, document: &[u8]) -> Option<String> {
     let mut index = Index::new();
     let root = index.read(document, &Limits::default()).ok()?;
-    let query = query::written(index.node(document, root));
+    let event = index.node(document, root);
+    let query = if format == Format::RudderStack { pixel::written(event) } else { query::written(event) };
     Some(if query.is_empty() { query } else { format!("?{query}") })
 }
 

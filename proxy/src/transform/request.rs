@@ -11,7 +11,7 @@ use privet_policy::policy::Destination;
 use privet_policy::shared::Outside;
 
 use super::Hands;
-use crate::decode::Layout;
+use crate::decode::{Layout, query};
 use crate::formats::snowplow;
 use crate::request::RawRequest;
 
@@ -55,7 +55,7 @@ fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
 }
 
 /// The query's parameters, decoded.
-fn parameters(target: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+pub(super) fn parameters(target: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     let query = target.split_once('?').map_or("", |(_, query)| query);
     let decoded = |text: &'_ str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
     query.split('&').filter(|pair| !pair.is_empty()).map(move |pair| {
@@ -130,7 +130,7 @@ pub(super) fn target(
     for (name, field) in beside {
         for (_, value) in parameters(&raw.target).filter(|(known, _)| known == name) {
             if let Some(made) = hands.text(*field, &value) {
-                let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+                let encoded = |text: &str| utf8_percent_encode(text, query::ENCODED).to_string();
                 target.push_str(&format!("{separator}{}={}", encoded(name), encoded(&made)));
                 separator = '&';
             }

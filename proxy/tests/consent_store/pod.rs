@@ -157,6 +157,7 @@ impl Pod {
                 let (admin, metrics) = (foundation.admin_address, foundation.metrics_address);
                 let sidecar = Sidecar::assemble(&config, &foundation).unwrap();
                 let sources = sidecar.load(&config);
+                sidecar.settle().await;
                 let opened = open(&config, foundation, sidecar.line.clone(), sources).await.unwrap();
                 tell.send((opened.addresses(), admin, metrics)).unwrap();
                 opened.serve(async { drop(stopped.await) }, async || sidecar.close().await).await.unwrap();

@@ -2,10 +2,13 @@
 //! and ended with it.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -86,12 +89,15 @@ impl Server {
 
     /// The section `consent` of a sidecar that uses it.
     pub fn section(&self) -> String {
+        self.section_through(self.port)
+    }
+
+    /// The same of one that reaches it through another port.
+    pub fn section_through(&self, port: u16) -> String {
         let password = self.directory.path().join("password");
         let (store, url, user) = match self.kind {
-            Kind::Redis => ("redis", format!("redis://localhost:{}/1", self.port), ""),
-            Kind::PostgreSql => {
-                ("postgresql", format!("postgresql://localhost:{}/postgres", self.port), "  user: privet\n")
-            }
+            Kind::Redis => ("redis", format!("redis://localhost:{port}/1"), ""),
+            Kind::PostgreSql => ("postgresql", format!("postgresql://localhost:{port}/postgres"), "  user: privet\n"),
         };
         fs::write(&password, format!("{PASSWORD}\n")).unwrap();
         let tls = if self.tls {
@@ -170,6 +176,63 @@ impl Server {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
+
+    /// Runs a command of Redis.
+    pub fn redis(&self, arguments: &[&str]) {
+        let port = self.port.to_string();
+        let output = Command::new(program("redis-cli", "redis-tools"))
+            .args(["-p", &port, "-n", "1", "--no-auth-warning", "-a", PASSWORD])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// A way to the server that can be cut.
+    pub fn cable(&self) -> Cable {
+        Cable::to(self.port)
+    }
+}
+
+/// Carries bytes between a port of its own and a server, unless it is cut: then they wait.
+pub struct Cable {
+    pub port: u16,
+    cut: Arc<AtomicBool>,
+}
+
+impl Cable {
+    fn to(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (port, cut) = (listener.local_addr().unwrap().port(), Arc::new(AtomicBool::new(false)));
+        let is_cut = cut.clone();
+        thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let Ok(far) = TcpStream::connect(("127.0.0.1", server)) else { continue };
+                let (near_too, far_too) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+                let (there, back) = (is_cut.clone(), is_cut.clone());
+                thread::spawn(move || carry(near, far, &there));
+                thread::spawn(move || carry(far_too, near_too, &back));
+            }
+        });
+        Self { port, cut }
+    }
+
+    pub fn cut(&self, cut: bool) {
+        self.cut.store(cut, Ordering::SeqCst);
+    }
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream, cut: &AtomicBool) {
+    let mut bytes = [0; 4096];
+    while let Ok(read) = from.read(&mut bytes) {
+        while cut.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        if read == 0 || to.write_all(&bytes[..read]).is_err() {
+            break;
+        }
+    }
+    to.shutdown(Shutdown::Both).ok();
 }
 
 impl Drop for Server {

@@ -31,6 +31,69 @@ fn postgresql_over_tls() {
     a_store_over_tls(&Server::start_with_tls(Kind::PostgreSql));
 }
 
+#[test]
+fn a_pod_that_hears_nothing_believes_nothing_redis() {
+    a_partition(&Server::start(Kind::Redis));
+}
+
+#[test]
+fn a_pod_that_hears_nothing_believes_nothing_postgresql() {
+    a_partition(&Server::start(Kind::PostgreSql));
+}
+
+/// While one pod is cut off, somebody withdraws at the other.
+fn a_partition(server: &Server) {
+    let cable = server.cable();
+    let (one, other) = (Place::with(&server.section(), true), Place::with(&server.section_through(cable.port), true));
+    let (one, other) = (one.start(), other.start());
+    one.until_heard();
+    other.until_heard();
+    other.until("silence permits", |pod| pod.passes_us("somebody-1", Says::Nothing));
+    other.until("silence permits", |pod| pod.passes_us("somebody-2", Says::Nothing));
+    cable.cut(true);
+    assert_eq!(one.ask("/v1/consent/withdraw", &json!({"subject": "somebody-1"})).0, 200);
+    let (begun, mut last) = (Instant::now(), Duration::ZERO);
+    while other.passes_us("somebody-1", Says::Nothing) {
+        last = begun.elapsed();
+    }
+    println!("the last event of a cut off pod that left, after the withdrawal: {last:?}");
+    assert!(last < Duration::from_secs(1), "{last:?}");
+    for _ in 0..20 {
+        assert!(!other.passes_us("somebody-1", Says::Nothing) && !other.passes_us("somebody-1", Says::Yes));
+    }
+    cable.cut(false);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        assert!(!other.passes_us("somebody-1", Says::Nothing), "what it knew before is not believed afterwards");
+    }
+    other.until("the others are as before", |pod| pod.passes_us("somebody-2", Says::Nothing));
+    other.until_heard();
+    one.stop();
+    other.stop();
+}
+
+#[test]
+fn a_redis_that_evicts_or_was_emptied_makes_silence_refuse() {
+    let server = Server::start(Kind::Redis);
+    let place = Place::with(&server.section(), true);
+    let pod = place.start();
+    pod.until("silence permits", |pod| pod.passes_us("somebody-1", Says::Nothing));
+    pod.stop();
+    server.redis(&["CONFIG", "SET", "maxmemory", "100mb"]);
+    server.redis(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let pod = place.start();
+    pod.until_heard();
+    assert!(pod.readyz().contains("noeviction"), "{}", pod.readyz());
+    assert!(!pod.passes_us("somebody-1", Says::Nothing));
+    pod.until("it is counted", |pod| pod.metric("privet_purposes_without_memory") == 1.0);
+    pod.until("a grant is all it takes", |pod| pod.passes_us("somebody-1", Says::Yes));
+    server.redis(&["FLUSHALL"]);
+    server.redis(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    pod.until("it is noticed", |pod| pod.readyz().contains("was emptied"));
+    assert!(!pod.passes_us("somebody-1", Says::Yes), "what was refused is not known any more");
+    pod.stop();
+}
+
 fn two_pods_and_a_store_that_fails(mut server: Server) {
     let places = [Place::with(&server.section(), true), Place::with(&server.section(), true)];
     let (one, other) = (places[0].start(), places[1].start());

@@ -21,7 +21,11 @@ fn a_bomb_is_refused_by_every_format_before_its_text_is_read() {
     encoder.write_all(&vec![b' '; 32 * 1024 * 1024]).unwrap();
     let bomb = encoder.finish().unwrap();
     for format in Format::ALL {
-        let path = if format == Format::Otlp { "/v1/logs" } else { "/v1/batch" };
+        let path = match format {
+            Format::Ga4 => "/mp/collect",
+            Format::Otlp => "/v1/logs",
+            _ => "/v1/batch",
+        };
         let raw = request(&[format], "POST", path, &[("content-encoding", "gzip")], bomb.clone());
         assert_eq!(read(&raw).unwrap_err(), Refusal::TooLarge(Bound::Ratio), "{format}");
     }
@@ -71,7 +75,11 @@ fn hostile_bodies_are_refused_and_not_echoed() {
 #[test]
 fn other_charsets_are_refused_before_anything_is_read() {
     for format in Format::ALL {
-        let path = if format == Format::Otlp { "/v1/logs" } else { "/v1/track" };
+        let path = match format {
+            Format::Ga4 => "/mp/collect",
+            Format::Otlp => "/v1/logs",
+            _ => "/v1/track",
+        };
         let refusal = post(format, path, "application/json; charset=utf-16", "{}").unwrap_err();
         assert_eq!(refusal, Refusal::UnsupportedCharset, "{format}");
     }
@@ -87,11 +95,11 @@ proptest! {
         body in prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..200),
             r#"[\[\]{}",:\\ \n0-9a-z]{0,60}"#.prop_map(String::into_bytes),
-            r#"(\{"(batch|id|type|data)":("x"|\[\{\}\]|1)\}\n?){0,4}"#.prop_map(String::into_bytes),
+            r#"(\{"(batch|events|id|type|data)":("x"|\[\{\}\]|1)\}\n?){0,4}"#.prop_map(String::into_bytes),
         ],
-        format in proptest::option::of(0usize..4),
-        path in prop_oneof![Just("/v1/t"), Just("/v1/batch"), Just("/v1/m"), Just("/"), Just("?"), Just("/x#")],
-        coding in prop_oneof![Just(""), Just("gzip"), Just("br")],
+        format in proptest::option::of(0usize..Format::ALL.len()),
+        path in prop_oneof![Just("/v1/t"), Just("/v1/batch"), Just("/v1/m"), Just("/mp/collect?a=1"), Just("/beacon/v1/batch?%"), Just("/"), Just("?"), Just("/x#")],
+        coding in prop_oneof![Just(""), Just("gzip"), Just("br"), Just("zstd"), Just("deflate")],
         content_type in prop_oneof![Just("application/json"), Just("application/x-ndjson"), Just("application/cloudevents-batch+json"), Just(";charset"), Just("text/plain; charset=us-ascii")],
         attribute in proptest::option::of(r#"[ -~]{0,20}"#),
     ) {

@@ -4,9 +4,11 @@
 
 mod answers;
 mod cloudevents;
+mod ga4;
 mod hostile;
 mod json;
 mod otlp;
+mod rudderstack;
 mod segment;
 mod snowplow;
 
@@ -27,6 +29,9 @@ const SEGMENT_CAPTURES: &str = include_str!("../data/segment-captures.ndjson");
 const SEGMENT_BATCH: &str = include_str!("../data/segment-batch.ndjson");
 const SEGMENT_DOCS: &str = include_str!("../data/segment-docs.ndjson");
 const RUDDERSTACK: &str = include_str!("../data/rudderstack-captures.ndjson");
+const RUDDERSTACK_SERVERS: &str = include_str!("../data/rudderstack-servers.ndjson");
+const RUDDERSTACK_EVENTS: &str = include_str!("../data/rudderstack-events.ndjson");
+const GA4: &str = include_str!("../data/ga4.ndjson");
 const OTLP: &str = include_str!("../data/otlp.ndjson");
 const CLOUDEVENTS: &str = include_str!("../data/cloudevents.ndjson");
 

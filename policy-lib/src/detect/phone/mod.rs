@@ -5,6 +5,7 @@
 //! and a word nearby that speaks of calling. Plain integers, dates, prices and
 //! order numbers have neither.
 
+pub(super) mod national;
 mod plan;
 mod words;
 

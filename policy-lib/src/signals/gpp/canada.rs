@@ -7,9 +7,9 @@
 use std::fmt;
 
 use super::ids::{Coding, Ids};
+use crate::signals::Unreadable;
 use crate::signals::bits::{Bits, Decoded, Extent};
 use crate::signals::tcf::{Numbers, read_letters, read_moment_ms};
-use crate::signals::{TEXT_BYTES_MAX, Unreadable};
 
 /// What stands in the core segment before the vendors.
 #[derive(Clone, Copy, Debug, Default)]
@@ -153,9 +153,6 @@ pub struct TcfCanada {
 impl TcfCanada {
     /// Reads the section.
     pub(super) fn read(text: &str) -> Result<Self, Unreadable> {
-        if text.len() > TEXT_BYTES_MAX {
-            return Err(Unreadable::TooLong);
-        }
         let mut decoded = Decoded::for_text(text.len());
         let (mut core, mut publisher, mut disclosed) = (None, None, None);
         for segment in text.split('.').filter(|segment| !segment.is_empty()) {

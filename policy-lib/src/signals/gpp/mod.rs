@@ -55,6 +55,9 @@ impl Section {
     /// # Errors
     /// [`Unreadable`]: whatever the reference decoder (`@iabgpp/cmpapi`) rejects, and besides what docs/decisions names.
     pub fn read(id: u16, text: &str) -> Option<Result<Self, Unreadable>> {
+        if text.len() > TEXT_BYTES_MAX {
+            return Some(Err(Unreadable::TooLong));
+        }
         let decoding = match id {
             EUROPE => TcString::read_leniently(text).map(Box::new).map(Decoding::Europe),
             CANADA => TcfCanada::read(text).map(Box::new).map(Decoding::Canada),

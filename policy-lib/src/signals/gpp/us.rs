@@ -92,7 +92,7 @@ pub(super) struct UsSection {
     values: [u8; VALUES_MAX],
     /// Whether the second segment is there.
     second: bool,
-    /// Whether it has the length of its version.
+    /// Whether it has no fewer fields than its version.
     whole: bool,
 }
 
@@ -120,7 +120,8 @@ impl UsSection {
             }
             None => fill(layout.second, &mut slots),
         }
-        read.whole = layout.id != NATIONAL || short == (version == 1);
+        // IAB's Java encoder wrote version 1 in the lengths of version 2, so what stands there counts.
+        read.whole = version == 1 || !short;
         Ok(read)
     }
 
@@ -141,13 +142,18 @@ impl UsSection {
     pub(super) fn fields(&self) -> impl Iterator<Item = (&'static Field, &[u8])> {
         let version = self.values.first().copied().unwrap_or_default();
         let cut = if self.layout.id == NATIONAL && version == 1 { NATIONAL_1.core } else { self.layout.core };
-        let widths = self.layout.core.iter().chain(self.layout.second);
         let shown = cut.iter().chain(self.layout.second);
+        let whole = self.whole_fields().zip(shown);
+        whole.map(|((_, values), field)| (field, values.get(..usize::from(field.values())).unwrap_or_default()))
+    }
+
+    /// Every field with every value that stands there.
+    fn whole_fields(&self) -> impl Iterator<Item = (&'static Field, &[u8])> {
         let mut rest: &[u8] = &self.values;
-        widths.zip(shown).map(move |(width, field)| {
-            let (values, after) = rest.split_at_checked(usize::from(width.values())).unwrap_or_default();
+        self.layout.core.iter().chain(self.layout.second).map(move |field| {
+            let (values, after) = rest.split_at_checked(usize::from(field.values())).unwrap_or_default();
             rest = after;
-            (field, values.get(..usize::from(field.values())).unwrap_or_default())
+            (field, values)
         })
     }
 
@@ -157,7 +163,7 @@ impl UsSection {
     /// [`Unreliable`] where anything in it is not of this specification.
     pub(super) fn choices(&self) -> Result<UsPrivacyChoices, Unreliable> {
         let mut choices = UsPrivacyChoices::default();
-        for (field, values) in self.fields() {
+        for (field, values) in self.whole_fields() {
             self.take(field, values, &mut choices)?;
         }
         Ok(choices)

@@ -41,6 +41,7 @@ pub(in crate::signals) struct Range {
 impl Range {
     /// An entry of a range section: a bit, the first or only vendor, and the last one if the bit is set.
     pub(in crate::signals) fn read(bits: &mut Bits<'_>) -> Result<Self, Unreadable> {
+        // Two reads: the branch between them is foreseen, while one step of a length read would make each entry wait for the last.
         let entry = bits.take(17)?;
         let first = u16::try_from(entry & 0xffff).unwrap_or_default();
         let last = if entry >> 16 == 1 { bits.take_u16(16)? } else { first };

@@ -10,7 +10,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use privet_json::Key;
+use privet_json::{Key, Node};
+use privet_policy::action::{Action, PseudonymShape};
 
 /// A message: its fields by ascending number.
 pub(super) struct Message {
@@ -127,7 +128,7 @@ impl Scalar {
         let digits = text.unwrap_or(written);
         match self {
             Self::Text => text.is_some(),
-            Self::Hex => text.is_some_and(|text| from_hex(text).is_some()),
+            Self::Hex => text.is_some_and(|text| matches!(text.len(), 0 | 16 | 32) && from_hex(text).is_some()),
             Self::Base64 => text.is_some_and(|text| STANDARD.decode(text).is_ok()),
             Self::Bool => matches!(written, "true" | "false"),
             Self::Int64 => digits.parse::<i64>().is_ok(),
@@ -153,13 +154,45 @@ pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
+/// What a member holds, if that is one value of a known type.
+fn scalar_of(member: Option<Key<'_>>) -> Option<Scalar> {
+    let named = |known: &&Member| member.is_some_and(|key| key.is(known.name));
+    let known = LOG_RECORD.members.iter().chain(ANY_VALUE.members).chain(SCOPE.members).find(named)?;
+    match known.holds {
+        Holds::Scalar(scalar) => Some(scalar),
+        Holds::One(_) | Holds::Many(_) => None,
+    }
+}
+
 /// Whether what an action made of a member's value can stand there: a collector
 /// refuses a whole request for one id that is no number. What does not fit is dropped.
 pub(crate) fn fits(member: Option<Key<'_>>, written: &[u8]) -> bool {
-    let named = |known: &&Member| member.is_some_and(|key| key.is(known.name));
-    let known = LOG_RECORD.members.iter().chain(ANY_VALUE.members).chain(SCOPE.members).find(named);
-    match known.map(|member| member.holds) {
-        Some(Holds::Scalar(scalar)) => std::str::from_utf8(written).is_ok_and(|written| scalar.takes(written)),
-        _ => true,
+    let scalar = scalar_of(member);
+    scalar.is_none_or(|scalar| std::str::from_utf8(written).is_ok_and(|written| scalar.takes(written)))
+}
+
+/// The action in the shape that a member's pseudonym needs: digits for a number,
+/// and for the id of a trace or span a UUID, of which [`as_hex`] takes the digits.
+pub(crate) fn shaped(action: &Action, member: Option<Key<'_>>) -> Option<Action> {
+    let Action::Pseudonymize { domain, .. } = action else { return None };
+    let shape = match scalar_of(member)? {
+        Scalar::Hex => PseudonymShape::Uuid,
+        Scalar::Int64 | Scalar::Double | Scalar::Fixed64 => PseudonymShape::Digits,
+        _ => return None,
+    };
+    Some(Action::Pseudonymize { domain: domain.clone(), shape })
+}
+
+/// Cuts a pseudonym that was written from `begun` on to as many hexadecimal digits as the id had.
+pub(crate) fn as_hex(id: Node<'_>, begun: usize, out: &mut Vec<u8>) {
+    if scalar_of(id.key()) != Some(Scalar::Hex) {
+        return;
     }
+    let length = id.raw().len().saturating_sub(2);
+    let digits = out.get(begun..).unwrap_or_default().iter().filter(|byte| byte.is_ascii_hexdigit());
+    let digits: Vec<u8> = digits.copied().take(length).collect();
+    out.truncate(begun);
+    out.push(b'"');
+    out.extend(digits);
+    out.push(b'"');
 }

@@ -22,7 +22,7 @@ use privet_json::{Index, Kind, Node};
 use privet_policy::batch::Levels;
 use serde_json::json;
 
-pub(crate) use message::fits;
+pub(crate) use message::{as_hex, fits, shaped};
 pub(crate) use protobuf::to_protobuf;
 
 use super::answers::respond;

@@ -47,6 +47,9 @@ const REQUIRED: [&str; 3] = ["e", "tv", "p"];
 const PIXEL: &[u8] =
     b"GIF89a\x01\0\x01\0\xf0\0\0\xff\xff\xff\0\0\0!\xf9\x04\x05\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
 
+/// What the collector says to browsers about it.
+pub(super) const NEVER_KEPT: HeaderValue = HeaderValue::from_static("no-cache, no-store, must-revalidate");
+
 /// What a path and a method take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
@@ -197,7 +200,7 @@ pub(super) fn success(asked: &Asked<'_>) -> Response<Bytes> {
         return respond(StatusCode::OK, "text/plain; charset=utf-8", Bytes::from_static(b"ok"));
     }
     let mut answer = respond(StatusCode::OK, "image/gif", Bytes::from_static(PIXEL));
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate"));
+    answer.headers_mut().insert(CACHE_CONTROL, NEVER_KEPT);
     if *asked.method == Method::HEAD {
         *answer.body_mut() = Bytes::new();
     }
