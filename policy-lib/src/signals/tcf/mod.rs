@@ -109,7 +109,9 @@ impl Core {
             ..Self::default()
         };
         if !(1..=2).contains(&core.version) {
-            return Err(Unreadable::UnknownVersion);
+            // Three bits of a version are where the other segments have their type.
+            let other = matches!(core.version >> SEGMENT_TYPE_BITS, 1..=3);
+            return Err(if other { Unreadable::MisplacedCore } else { Unreadable::UnknownVersion });
         }
         core.created_ms = read_moment_ms(bits)?;
         core.last_updated_ms = read_moment_ms(bits)?;
@@ -266,6 +268,8 @@ impl Unusable {
     }
 }
 
+/// A segment's type, at its beginning, in bits; the core has none.
+const SEGMENT_TYPE_BITS: u8 = 3;
 /// Policies before this one are invalid since 2023-09-30.
 pub const POLICY_VERSION_MIN: u8 = 4;
 /// From this policy on (TCF 2.3) the segment of disclosed vendors is mandatory.
