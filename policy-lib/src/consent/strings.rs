@@ -37,7 +37,7 @@ pub(crate) struct Strings {
     pub(super) gpp_at: Vec<Path>,
     /// Whether a purpose is granted by the TCF.
     pub(super) tcf: bool,
-    /// Whether a purpose is refused by the GPP.
+    /// Whether a purpose is refused by the GPP, or granted by the TCF, whose string it may carry.
     pub(super) gpp: bool,
     tcf_texts: Texts,
     gpp_texts: Texts,
@@ -76,11 +76,12 @@ impl Strings {
     pub(crate) fn of(source: &PolicySource) -> Self {
         let purposes = &source.purposes;
         let tcf = |grant: &GrantSource| matches!(grant, GrantSource::Tcf { .. });
+        let granted = purposes.iter().any(|purpose| purpose.granted_by.iter().any(tcf));
         Self {
             tcf_at: purposes.iter().flat_map(|purpose| purpose.tcf_at.clone()).collect(),
             gpp_at: purposes.iter().flat_map(|purpose| purpose.gpp_at.clone()).collect(),
-            tcf: purposes.iter().any(|purpose| purpose.granted_by.iter().any(tcf)),
-            gpp: purposes.iter().any(|purpose| purpose.opted_out_by.iter().any(|signal| listens(*signal))),
+            tcf: granted,
+            gpp: granted || purposes.iter().any(|purpose| purpose.opted_out_by.iter().any(|signal| listens(*signal))),
             tcf_texts: Texts::default(),
             gpp_texts: Texts::default(),
         }
