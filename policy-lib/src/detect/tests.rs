@@ -288,9 +288,9 @@ fn names() {
     assert!(one.is_subset(DetectorSet::ALL) && !DetectorSet::ALL.is_subset(one) && DetectorSet::EMPTY.is_empty());
 }
 
-/// The longest a mebibyte may take where the compiler does not optimize much.
+/// The longest a mebibyte may take where the compiler does not optimize much and the machine has other work.
 /// Quadratic work on a mebibyte would take hours.
-const LINEAR_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+const LINEAR_MAX: std::time::Duration = std::time::Duration::from_secs(15);
 
 #[test]
 fn a_mebibyte_of_anything_takes_linear_time() {
