@@ -216,6 +216,27 @@ fn outputs_are_what_their_schemas_promise() {
 }
 
 #[test]
+fn captures_go_through_as_they_were_recorded_chunk_framing_and_all() {
+    let (shipped, mut chunked) = (policies(), 0);
+    for format in ["segment", "rudderstack", "snowplow", "ga4", "otlp", "cloudevents"] {
+        let path = policies().join(format!("../tests/data/{format}-captures.ndjson"));
+        let recorded = fs::read_to_string(path).unwrap();
+        let answers = out(&privet(&["apply", "--policies", shipped.to_str().unwrap(), "--lines"], &recorded));
+        assert_eq!(answers.lines().count(), recorded.lines().count());
+        for (line, answer) in recorded.lines().zip(answers.lines()) {
+            let (line, answer): (Value, Value) =
+                (serde_json::from_str(line).unwrap(), serde_json::from_str(answer).unwrap());
+            chunked += usize::from(line["body_framing"] == "chunked");
+            // Settings are fetched, and no destination here lists their path.
+            let settings = line["method"] == "GET" && !line["target"].as_str().unwrap().starts_with("/i?");
+            let taken = answer["status"].as_u64().is_some_and(|status| (200..300).contains(&status));
+            assert!(if settings { answer["status"] == 405 } else { taken }, "{} {}", line["client"], answer["error"]);
+        }
+    }
+    assert!(chunked > 0);
+}
+
+#[test]
 fn the_schema_of_policy_files_is_printed_as_it_is_committed() {
     let printed = privet(&["schema"], "");
     assert_eq!(printed.status.code(), Some(0));

@@ -14,6 +14,7 @@ use privet_policy::format::Format;
 use privet_policy::policy::AgeClass;
 use serde_json::{Value, json};
 
+use crate::cli::framing::unframed;
 use crate::cli::{Outcome, cannot};
 use crate::clock::{Clock, SystemClock};
 use crate::decode::Scratch;
@@ -321,6 +322,7 @@ impl Asked {
             Some(_) => return Err("`headers` must be a list of [name, value]".to_owned()),
         };
         let body = text("body_b64")?.unwrap_or_default();
+        let body = STANDARD.decode(body).map_err(|_| "`body_b64` must be base64".to_owned())?;
         let named = text("format")?.map_or(Ok(None), |written| format(&written))?;
         let peer = parsed("peer", "an IP address")?
             .map(|peer| peer.parse().map_err(|_| "`peer` must be an IP address".to_owned()));
@@ -329,8 +331,8 @@ impl Asked {
         Ok(Self {
             method: text("method")?,
             path: text("target")?.or(text("path")?),
+            body: unframed(&headers, body),
             headers,
-            body: STANDARD.decode(body).map_err(|_| "`body_b64` must be base64".to_owned())?,
             format: named,
             jurisdiction: text("jurisdiction")?,
             age: text("age")?.map(|written| age(&written)).transpose()?,

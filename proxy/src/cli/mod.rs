@@ -16,6 +16,7 @@ pub mod detect;
 pub mod diff;
 pub mod explain;
 pub mod exposure;
+mod framing;
 pub mod keys;
 pub mod prove;
 pub mod run;
