@@ -30,7 +30,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(compiled.policy.is_none(), broken, "a policy with errors, or none without");
     let Some(policy) = compiled.policy else { return };
     let rows = exposure(&policy);
-    let question = Question { never: "user", to: None, purpose: None, unless_consent: None, allow: &[] };
+    let question = Question { never: "user", to: None, purpose: None, unless_consent: None, allow: &[], at_ms: 0 };
     let answer = prove(&policy, &question);
     assert!(answer.leaves.is_empty() || !rows.is_empty(), "something leaves that is not exposed");
     assert_eq!(answer.counterexample.is_some(), !answer.leaves.is_empty(), "a counterexample to a proof");
