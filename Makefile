@@ -51,9 +51,10 @@ tree: binaries
 template: binaries ## a policy team's repository: what its check lets pass and what it refuses
 	@$(STEP) "policy template" tools/template-tests $(TARGET)/debug/privet
 
-fuzz: needs-test ## a seeded slice of both fuzz targets; tools/fuzz TARGET SECONDS is the long run
+fuzz: needs-test ## a seeded slice of the fuzz targets; tools/fuzz TARGET SECONDS is the long run
 	@$(STEP) "fuzz, the policy compiler" tools/fuzz policy runs=20000
 	@$(STEP) "fuzz, a request through the shipped policies" tools/fuzz apply runs=40000
+	@$(STEP) "fuzz, consent strings" tools/fuzz signals runs=20000
 
 helm: binaries needs-test
 	@$(STEP) "chart" tools/helm-tests $(TARGET)/debug/privet
