@@ -33,6 +33,7 @@ pub mod mechanism;
 pub mod query;
 pub mod receipt;
 mod tag;
+mod tally;
 pub mod window;
 
 pub use tag::NoRandomness;

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use crate::bound::{Bounded, ContributionBounder};
 use crate::exact::Exact;
 use crate::query::Query;
 use crate::tag::NoRandomness;
+use crate::tally::Tally;
 
 /// A length of time that a policy writes as `90s`, `15m`, `1h` or `30d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -162,9 +162,7 @@ pub struct OpenWindow {
     policy: PolicyDigest,
     opened_at: Timestamp,
     part: u32,
-    bounder: ContributionBounder,
-    counts: Exact<Vec<i64>>,
-    overflowed: bool,
+    tally: Tally,
 }
 
 /// A window that is over, ready to be paid for.
@@ -193,9 +191,8 @@ impl OpenWindow {
         opened_at: Timestamp,
         part: u32,
     ) -> Result<Self, NoRandomness> {
-        let bounder = ContributionBounder::new(query.bounds(), query.admission)?;
-        let counts = Exact::new(vec![0; query.keys.len()]);
-        Ok(Self { query, window, policy, opened_at, part, bounder, counts, overflowed: false })
+        let tally = Tally::new(&query)?;
+        Ok(Self { query, window, policy, opened_at, part, tally })
     }
 
     /// The window's place in time.
@@ -216,32 +213,21 @@ impl OpenWindow {
     /// decided under another policy does not count, since its key may mean
     /// something else; nor does one without a unit or with an unknown key.
     pub fn observe(&mut self, unit: &[u8], key: usize, policy: &PolicyDigest) {
-        if self.overflowed || policy != &self.policy || key >= self.query.keys.len() {
-            return;
-        }
-        // There are at most KEYS_MAX keys, so an index fits.
-        match self.bounder.bound(unit, key as u32) {
-            Bounded::Counts => self.change(key, 1),
-            Bounded::Ignored => {}
-            Bounded::Overflow => self.overflowed = true,
+        if policy == &self.policy {
+            self.tally.observe(unit, key);
         }
     }
 
     /// Removes all that a unit contributed. From here on it may contribute
     /// again, if it is observed again.
     pub fn withdraw(&mut self, unit: &[u8]) {
-        for (key, rows) in self.bounder.withdraw(unit) {
-            self.change(key as usize, -i64::from(rows));
-        }
+        self.tally.withdraw(unit);
     }
 
     /// Ends the window. `None` when it had to be given up, for more units came
     /// than it may hold.
     #[must_use]
     pub fn close(self, now: Timestamp) -> Option<ClosedWindow> {
-        if self.overflowed {
-            return None;
-        }
         let observed_until = now.min(self.window.end).max(self.opened_at);
         let circumstances = Circumstances { observed_from: self.opened_at, observed_until, part: self.part };
         Some(ClosedWindow {
@@ -249,19 +235,13 @@ impl OpenWindow {
             window: self.window,
             policy: self.policy,
             circumstances,
-            counts: self.counts,
+            counts: self.tally.finish()?,
         })
     }
 
     /// Gives the window up: nothing of it is published, nothing was spent.
     pub fn abort(self) {
         drop(self);
-    }
-
-    fn change(&mut self, key: usize, by: i64) {
-        if let Some(count) = self.counts.value_mut().get_mut(key) {
-            *count = count.saturating_add(by);
-        }
     }
 }
 
