@@ -1,8 +1,8 @@
 //! Privacy losses as integers.
 //!
 //! Promise: a thousand small losses add up exactly, and no step understates
-//! one. Losses are counted in billionths (`nano`), probabilities in
-//! trillionths (`pico`). A declared loss is read from its decimal text without
+//! one. Losses are counted in billionths (`nano`), probabilities of failure in
+//! trillionths (`pico`); a loss without such a probability has a delta of zero. A declared loss is read from its decimal text without
 //! passing through a float; a loss that OpenDP reports is a float and rounds up.
 //!
 //! Not here: what a budget allows ([`crate::accountant`]).
@@ -23,9 +23,11 @@ const LOSS_NANO_MAX: u64 = 1_000_000 * NANO;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
-    /// Pure differential privacy: the loss is an epsilon (OpenDP's `MaxDivergence`).
+    /// The loss is an epsilon: pure differential privacy (OpenDP's
+    /// `MaxDivergence`), approximate where there is a delta.
     Pure,
-    /// Zero-concentrated differential privacy: the loss is a rho.
+    /// The loss is a rho: zero-concentrated differential privacy, approximate
+    /// (Bun and Steinke 2016, definition 8.1) where there is a delta.
     Zcdp,
 }
 
@@ -40,11 +42,13 @@ impl Measure {
     }
 }
 
-/// A privacy loss above zero, in billionths of its measure.
+/// A privacy loss above zero, in billionths of its measure, and the
+/// probability that it is more, in trillionths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Loss {
     measure: Measure,
     nano: NonZeroU64,
+    delta_pico: u64,
 }
 
 /// Why something is no privacy loss.
@@ -88,7 +92,13 @@ impl Loss {
         if nano.get() > LOSS_NANO_MAX {
             return Err(NotALoss::TooLarge);
         }
-        Ok(Self { measure, nano })
+        Ok(Self { measure, nano, delta_pico: 0 })
+    }
+
+    /// The same loss, with that much probability of being more.
+    #[must_use]
+    pub const fn with_delta(self, delta_pico: u64) -> Self {
+        Self { delta_pico, ..self }
     }
 
     /// Reads a declared loss, exactly.
@@ -134,6 +144,19 @@ impl Loss {
         self.nano.get()
     }
 
+    /// The probability that the loss is more, in trillionths.
+    #[must_use]
+    pub const fn delta_pico(self) -> u64 {
+        self.delta_pico
+    }
+
+    /// Whether this is enough for `other`: the same measure, and neither
+    /// number is smaller.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        self.measure == other.measure && self.nano >= other.nano && self.delta_pico >= other.delta_pico
+    }
+
     /// The loss of both together (sequential composition).
     ///
     /// # Errors
@@ -143,29 +166,36 @@ impl Loss {
             return Err(CannotAdd::Measures);
         }
         let nano = self.nano.checked_add(other.nano.get()).ok_or(CannotAdd::Overflow)?;
-        Ok(Self { nano, ..self })
+        let delta_pico = self.delta_pico.checked_add(other.delta_pico).ok_or(CannotAdd::Overflow)?;
+        Ok(Self { nano, delta_pico, ..self })
     }
 
     /// The loss of `count` releases like this one.
     #[must_use]
     pub fn times(self, count: NonZeroU64) -> Option<Self> {
-        Some(Self { nano: self.nano.checked_mul(count)?, ..self })
+        let delta_pico = self.delta_pico.checked_mul(count.get())?;
+        Some(Self { nano: self.nano.checked_mul(count)?, delta_pico, ..self })
     }
 
     /// The loss of a person who holds `ids` identifiers, each of which loses
     /// this much: `ids` times as much epsilon, `ids` squared as much rho (group
     /// privacy: Dwork and Roth 2014, theorem 2.2; Bun and Steinke 2016, proposition 1.9).
+    ///
+    /// The delta stays: a threshold is set so that its delta holds for the
+    /// person with all identifiers together (group privacy would blow it up).
     #[must_use]
     pub fn for_person(self, ids: NonZeroU64) -> Option<Self> {
-        match self.measure {
-            Measure::Pure => self.times(ids),
-            Measure::Zcdp => self.times(ids)?.times(ids),
-        }
+        let nano = match self.measure {
+            Measure::Pure => self.nano.checked_mul(ids)?,
+            Measure::Zcdp => self.nano.checked_mul(ids)?.checked_mul(ids)?,
+        };
+        Some(Self { nano, ..self })
     }
 
     /// The same loss in another measure, rounded up, where one bounds the
     /// other: epsilon-DP is (epsilon squared over 2)-zCDP (Bun and Steinke
-    /// 2016, proposition 1.4). Nothing bounds a rho by a pure epsilon.
+    /// 2016, proposition 1.4), and what fails with probability delta goes on
+    /// doing so (lemma 8.8). Nothing bounds a rho by a pure epsilon.
     #[must_use]
     pub fn in_measure(self, measure: Measure) -> Option<Self> {
         match (self.measure, measure) {
@@ -173,14 +203,15 @@ impl Loss {
             (Measure::Pure, Measure::Zcdp) => {
                 let square = u128::from(self.nano()) * u128::from(self.nano());
                 let nano = u64::try_from(square.div_ceil(2 * u128::from(NANO))).ok()?;
-                Some(Self { measure, nano: NonZeroU64::new(nano)? })
+                Some(Self { measure, nano: NonZeroU64::new(nano)?, ..self })
             }
             _ => None,
         }
     }
 
-    /// The epsilon of approximate differential privacy at `delta`, a decimal
-    /// rounded up to four digits. A pure loss holds at every delta.
+    /// The epsilon of approximate differential privacy at `delta` beside the
+    /// loss's own delta, a decimal rounded up to four digits. A loss in epsilon
+    /// holds at every delta.
     ///
     /// zCDP converts by the infimum over orders of Canonne, Kamath and Steinke
     /// 2020, proposition 12. Every order gives a bound that holds, so the
@@ -200,7 +231,11 @@ impl Loss {
 
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.measure.symbol(), decimal_of(self.nano(), 9))
+        write!(f, "{} {}", self.measure.symbol(), decimal_of(self.nano(), 9))?;
+        match self.delta_pico {
+            0 => Ok(()),
+            delta => write!(f, " delta {}", decimal_of(delta, 12)),
+        }
     }
 }
 
@@ -226,6 +261,63 @@ impl Delta {
     pub const fn pico(self) -> u64 {
         self.0
     }
+
+    /// Reads a declared probability, exactly: a plain decimal, or a power of ten
+    /// such as `1e-9`, which is how such small numbers are written.
+    ///
+    /// # Errors
+    /// Whatever is no decimal above zero and below one, with at most twelve
+    /// digits after the point.
+    pub fn from_decimal(written: &str) -> Result<Self, NotADelta> {
+        let pico = match written.split_once("e-") {
+            Some((digits, power)) => pico_of_power(digits, power),
+            None => pico_of(written),
+        };
+        Self::from_pico(pico?).ok_or(NotADelta::Range)
+    }
+}
+
+/// Why a text is no probability of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NotADelta {
+    /// Neither a decimal nor a power of ten.
+    #[error("write a probability such as \"1e-9\" or \"0.000000001\"")]
+    Form,
+    /// Zero, or one and more.
+    #[error("a probability of failure must be above zero and below one")]
+    Range,
+    /// Deltas are counted in trillionths.
+    #[error("the smallest probability is 1e-12: they are counted in trillionths")]
+    TooFine,
+}
+
+/// How many units make a probability of one.
+pub const PICO: u64 = 1_000_000_000_000;
+
+fn pico_of(written: &str) -> Result<u64, NotADelta> {
+    let (whole, fraction) = written.split_once('.').unwrap_or((written, "0"));
+    if !is_digits(whole) || !is_digits(fraction) {
+        return Err(NotADelta::Form);
+    }
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.len() > 12 {
+        return Err(NotADelta::TooFine);
+    }
+    if whole.bytes().any(|digit| digit != b'0') {
+        return Err(NotADelta::Range);
+    }
+    format!("{fraction:0<12}").parse().map_err(|_| NotADelta::Form)
+}
+
+/// `digits` times ten to the minus `power`, in trillionths.
+fn pico_of_power(digits: &str, power: &str) -> Result<u64, NotADelta> {
+    if !is_digits(digits) || !is_digits(power) || digits.len() > 12 || power.len() > 2 {
+        return Err(NotADelta::Form);
+    }
+    let (digits, power): (u64, u32) =
+        (digits.parse().map_err(|_| NotADelta::Form)?, power.parse().map_err(|_| NotADelta::Form)?);
+    let places = 12_u32.checked_sub(power).ok_or(NotADelta::TooFine)?;
+    digits.checked_mul(10_u64.pow(places)).ok_or(NotADelta::Range)
 }
 
 impl fmt::Display for Delta {
@@ -388,6 +480,38 @@ mod tests {
         assert_eq!(Loss::from_nano(Measure::Pure, 1).unwrap().in_measure(Measure::Zcdp).map(Loss::nano), Some(1));
         assert_eq!(Loss::from_nano(Measure::Zcdp, 1).unwrap().in_measure(Measure::Pure), None);
         assert_eq!(epsilon.checked_add(Loss::from_nano(Measure::Zcdp, 1).unwrap()), Err(CannotAdd::Measures));
+    }
+
+    #[test]
+    fn a_declared_probability_is_read_without_a_float() {
+        for (written, pico) in [
+            ("1e-9", Ok(1_000)),
+            ("25e-12", Ok(25)),
+            ("0.000000001", Ok(1_000)),
+            ("0.5", Ok(PICO / 2)),
+            ("1e-13", Err(NotADelta::TooFine)),
+            ("0.0000000000001", Err(NotADelta::TooFine)),
+            ("0", Err(NotADelta::Range)),
+            ("1", Err(NotADelta::Range)),
+            ("1e-0", Err(NotADelta::Range)),
+            ("-1e-9", Err(NotADelta::Form)),
+            ("1e-", Err(NotADelta::Form)),
+            ("e-9", Err(NotADelta::Form)),
+            ("1.5e-9", Err(NotADelta::Form)),
+        ] {
+            assert_eq!(Delta::from_decimal(written).map(Delta::pico), pico, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_delta_adds_up_beside_its_loss() {
+        let loss = Loss::from_nano(Measure::Pure, 10).unwrap().with_delta(3);
+        let both = loss.checked_add(loss).unwrap();
+        assert_eq!((both.nano(), both.delta_pico()), (20, 6));
+        assert_eq!(loss.times(NonZeroU64::new(4).unwrap()).map(Loss::delta_pico), Some(12));
+        assert_eq!(loss.in_measure(Measure::Zcdp).map(Loss::delta_pico), Some(3));
+        assert!(both.covers(loss) && !loss.covers(both) && !loss.covers(loss.with_delta(4)));
+        assert_eq!(loss.to_string(), "epsilon 0.00000001 delta 0.000000000003");
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn killed_twenty_times_nothing_is_published_unpaid_or_twice() {
     let (receipts, releases) = published(directory.path());
     assert!(receipts.len() > KILLS as usize, "only {} receipts: the test killed nothing", receipts.len());
     let ledger = Ledger::open(&directory.path().join("ledger.redb")).unwrap();
-    let spent = ledger.spent(&budget_name("killed", "userId"), 0, query().budget).unwrap();
+    let spent = ledger.spent(&budget_name("killed", "userId"), 0, query().budget).unwrap().nano;
     let paid = receipts.len() as u64 * query().mechanism.loss().nano();
     println!("{KILLS} kills: {} published, {} charged", receipts.len(), spent / query().mechanism.loss().nano());
     assert!(spent >= paid, "{spent} spent, {paid} published");

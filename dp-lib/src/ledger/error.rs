@@ -2,26 +2,25 @@
 
 use thiserror::Error;
 
-use crate::accountant::Budget;
-use crate::loss::{Measure, decimal_of};
+use crate::accountant::{Budget, Sum};
+use crate::loss::{Loss, Measure, decimal_of};
 
 /// Why the ledger gave no [`Paid`].
 #[derive(Debug, Error)]
 pub enum CannotSpend {
     /// There is not enough left.
     #[error(
-        "the budget `{budget_name}` has {spent} of {limit} {measure} spent within {horizon}, and this window asks for {asked}{hint}",
-        spent = decimal_of(*.spent_nano, 9), limit = decimal_of(.budget.limit.nano(), 9), measure = .budget.limit.measure().symbol(),
-        horizon = .budget.horizon, asked = decimal_of(*.asked_nano, 9),
+        "the budget `{budget_name}` has {spent} of {limit} spent within {horizon}, and this window asks for {asked}{hint}",
+        spent = shown_sum(*.spent), limit = .budget.limit, horizon = .budget.horizon,
         hint = .fits_from_secs.map_or_else(|| ": it never fits".to_owned(), |at| format!(": a window fits again from {}", shown(at))),
     )]
     OverBudget {
         /// The budget's identity.
         budget_name: String,
         /// What is spent in the worst horizon around the window.
-        spent_nano: u64,
-        /// What was asked for.
-        asked_nano: u64,
+        spent: Sum,
+        /// What was asked for, in the budget's measure.
+        asked: Loss,
         /// The limit.
         budget: Budget,
         /// When a window of this cost fits again, if nothing else is spent.
@@ -41,6 +40,11 @@ pub enum CannotSpend {
     /// The ledger itself failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+}
+
+fn shown_sum(sum: Sum) -> String {
+    let loss = decimal_of(sum.nano, 9);
+    if sum.delta_pico == 0 { loss } else { format!("{loss} delta {}", decimal_of(sum.delta_pico, 12)) }
 }
 
 fn shown(secs: i64) -> String {

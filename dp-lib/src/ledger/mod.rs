@@ -39,7 +39,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::accountant::{Budget, fits_from, spent_around};
+use crate::accountant::{Budget, Spend, Sum, fits_from, spent_around};
 use crate::digest::Digest;
 use crate::loss::Loss;
 use crate::mechanism::Noised;
@@ -175,7 +175,7 @@ impl Paid {
     }
 
     pub(crate) fn covers(&self, loss: Loss) -> bool {
-        self.covers.measure() == loss.measure() && self.covers.nano() >= loss.nano()
+        self.covers.covers(loss)
     }
 }
 
@@ -185,10 +185,10 @@ pub struct Charged {
     /// What was charged.
     pub charge: Loss,
     /// The largest sum of any horizon that the window falls into, before this
-    /// charge, in billionths of the budget's measure.
-    pub before_nano: u64,
+    /// charge, in the budget's measure.
+    pub before: Sum,
     /// The same with this charge.
-    pub spent_nano: u64,
+    pub spent: Sum,
     /// The limit and its horizon.
     pub budget: Budget,
 }
@@ -377,13 +377,13 @@ impl Ledger {
     }
 
     /// The largest sum that a budget has spent in a horizon around this time,
-    /// in billionths of the limit's measure.
+    /// in the limit's measure.
     ///
     /// # Errors
     /// As [`Ledger::spend`], but never for a budget without room.
-    pub fn spent(&self, budget_name: &str, at_secs: i64, budget: Budget) -> Result<u64, CannotSpend> {
+    pub fn spent(&self, budget_name: &str, at_secs: i64, budget: Budget) -> Result<Sum, CannotSpend> {
         let charges = self.store.begin()?.charges(budget_name, at_secs, budget.horizon)?;
-        Ok(narrow(spent_around(&in_measure(budget_name, &charges, at_secs, budget)?, at_secs, budget.horizon)))
+        Ok(spent_around(&in_measure(budget_name, &charges, at_secs, budget)?, at_secs, budget.horizon))
     }
 }
 
@@ -408,22 +408,17 @@ fn room(claim: &Claim, charges: &[Charge]) -> Result<Charged, CannotSpend> {
         limit: budget.limit.measure(),
         spent: claim.charge.measure(),
     };
-    let asked_nano = claim.charge.in_measure(budget.limit.measure()).ok_or_else(mismatch)?.nano();
+    let asked = claim.charge.in_measure(budget.limit.measure()).ok_or_else(mismatch)?;
     let spends = in_measure(&claim.budget_name, charges, start_secs, budget)?;
     let before = spent_around(&spends, start_secs, budget.horizon);
-    let after = before + u128::from(asked_nano);
-    if after > u128::from(budget.limit.nano()) {
-        let fits_from_secs =
-            fits_from(&spends, start_secs, asked_nano, budget.limit.nano(), budget.horizon, claim.window_length.secs());
-        return Err(CannotSpend::OverBudget {
-            budget_name: claim.budget_name.clone(),
-            spent_nano: narrow(before),
-            asked_nano,
-            budget,
-            fits_from_secs,
-        });
+    let spent = before.and(asked);
+    if !spent.is_within(budget.limit) {
+        let step_secs = claim.window_length.secs();
+        let fits_from_secs = fits_from(&spends, start_secs, asked, budget.limit, budget.horizon, step_secs);
+        let budget_name = claim.budget_name.clone();
+        return Err(CannotSpend::OverBudget { budget_name, spent: before, asked, budget, fits_from_secs });
     }
-    Ok(Charged { charge: claim.charge, before_nano: narrow(before), spent_nano: narrow(after), budget })
+    Ok(Charged { charge: claim.charge, before, spent, budget })
 }
 
 /// The charges of the horizons around a window, in the budget's measure.
@@ -432,7 +427,7 @@ fn in_measure(
     charges: &[Charge],
     start_secs: i64,
     budget: Budget,
-) -> Result<Vec<crate::accountant::Spend>, CannotSpend> {
+) -> Result<Vec<Spend>, CannotSpend> {
     charges
         .iter()
         .filter(|charge| charge.start_secs.abs_diff(start_secs) < budget.horizon.secs())
@@ -443,14 +438,9 @@ fn in_measure(
                 limit,
                 spent: charge.loss.measure(),
             })?;
-            Ok(crate::accountant::Spend { start_secs: charge.start_secs, nano: loss.nano() })
+            Ok(Spend { start_secs: charge.start_secs, loss })
         })
         .collect()
-}
-
-/// Sums above 64 bits are above every limit; they read as the largest number.
-fn narrow(nano: u128) -> u64 {
-    u64::try_from(nano).unwrap_or(u64::MAX)
 }
 
 /// How many identifiers a person may hold, as policies write it.

@@ -17,7 +17,7 @@ use crate::window::Span;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const RELEASES: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("releases");
-const CHARGES: TableDefinition<(&str, i64, [u8; 32]), (u8, u64)> = TableDefinition::new("charges");
+const CHARGES: TableDefinition<(&str, i64, [u8; 32]), (u8, u64, u64)> = TableDefinition::new("charges");
 const OUTBOX: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("outbox");
 const CHAINS: TableDefinition<&str, [u8; 32]> = TableDefinition::new("chains");
 
@@ -145,10 +145,11 @@ impl Step {
             charges.range((budget, first, [0; 32])..=(budget, last, [0xff; 32])).map_err(failed("read the charges"))?;
         rows.map(|row| {
             let (key, charge) = row.map_err(failed("read the charges"))?;
-            let (measure, nano) = charge.value();
+            let (measure, nano, delta_pico) = charge.value();
             let loss = measure_of(measure)
                 .and_then(|measure| Loss::from_nano(measure, nano).ok())
-                .ok_or(LedgerError::Damaged)?;
+                .ok_or(LedgerError::Damaged)?
+                .with_delta(delta_pico);
             Ok(Charge { start_secs: key.value().1, loss })
         })
         .collect()
@@ -163,7 +164,7 @@ impl Step {
     ) -> Result<(), LedgerError> {
         let mut charges = self.transaction.open_table(CHARGES).map_err(failed("open a table"))?;
         charges
-            .insert((budget, start_secs, release.0.0), (code_of(loss.measure()), loss.nano()))
+            .insert((budget, start_secs, release.0.0), (code_of(loss.measure()), loss.nano(), loss.delta_pico()))
             .map_err(failed("charge the budget"))?;
         Ok(())
     }

@@ -53,7 +53,7 @@ fn a_release_walks_one_way() {
     let claim = claim(&query, 0, 1);
     assert_eq!(ledger.state(claim.release()).unwrap(), None);
     let (paid, charged) = paid(&ledger, &claim);
-    assert_eq!(charged.spent_nano, 100_000_000);
+    assert_eq!(charged.spent.nano, 100_000_000);
     assert!(matches!(ledger.spend(&claim).unwrap(), Spent::Already(ReleaseState::Reserved)));
     assert!(matches!(ledger.acknowledge(claim.release()), Err(LedgerError::WrongState { .. })));
     let unsent = commit(&ledger, &query, 0, paid, charged).unwrap();
@@ -81,7 +81,7 @@ fn the_horizon_holds_720_hours_and_refuses_the_next_with_a_reason() {
     let refused = ledger.spend(&claim(&query, 8, 2)).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "the budget `searches by userId` has 0.8 of 0.8 epsilon spent within 8h, and this window asks for 0.1: a window fits again from 2026-11-21T21:00:00Z"
+        "the budget `searches by userId` has 0.8 of epsilon 0.8 spent within 8h, and this window asks for epsilon 0.1: a window fits again from 2026-11-21T21:00:00Z"
     );
     // A clock that went back finds the horizon as full as it is.
     assert!(matches!(ledger.spend(&claim(&query, 3, 2)), Err(CannotSpend::OverBudget { .. })));
@@ -109,7 +109,7 @@ fn a_budget_that_changes_its_measure_keeps_what_was_spent() {
     .unwrap();
     query.budget.limit = rho("0.36");
     // 0.1 epsilon bounds 0.005 rho.
-    assert_eq!(paid(&ledger, &claim(&query, 1, 1)).1.spent_nano, 5_500_000);
+    assert_eq!(paid(&ledger, &claim(&query, 1, 1)).1.spent.nano, 5_500_000);
     // The way back has no bound.
     let back = crate::query::tests::query("searches", 2, 3);
     assert!(matches!(ledger.spend(&claim(&back, 2, 1)), Err(CannotSpend::Measures { .. })));
@@ -129,7 +129,7 @@ fn a_reservation_left_behind_is_forfeited_and_stays_paid() {
     let ledger = Ledger::open(&path).unwrap();
     assert_eq!((ledger.incarnation(), ledger.forfeited()), (2, 1));
     assert!(matches!(ledger.spend(&claim).unwrap(), Spent::Already(ReleaseState::Forfeited)));
-    assert_eq!(ledger.spent(claim.budget_name(), NOON, query.budget).unwrap(), 100_000_000);
+    assert_eq!(ledger.spent(claim.budget_name(), NOON, query.budget).unwrap().nano, 100_000_000);
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn check(disk: &Disk, query: &Query, witnessed: &Witnessed, after: u64) {
     );
     let ledger =
         Ledger::recover(Store::over(Disk::new(disk.after_power_loss(Torn::LosesAll), u64::MAX)).unwrap()).unwrap();
-    let spent = ledger.spent("searches by userId", NOON, query.budget).unwrap();
+    let spent = ledger.spent("searches by userId", NOON, query.budget).unwrap().nano;
     let published = witnessed.sent.len() as u64 * 100_000_000;
     assert!(spent >= published, "write {after}: {spent} spent, {published} published");
     assert!(spent <= 300_000_000, "write {after}: charged twice");

@@ -13,10 +13,10 @@ mod verify;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::accountant::Budget;
+use crate::accountant::{Budget, Sum};
 use crate::digest::Digest;
 use crate::ledger::{Charged, ReleaseId, Shard};
-use crate::loss::{Delta, Loss, Measure};
+use crate::loss::{Delta, Loss, Measure, decimal_of};
 use crate::mechanism::{Noise, Noised, OPENDP_VERSION, RNG};
 use crate::query::Query;
 use crate::window::{Circumstances, PolicyDigest, Span, Window};
@@ -120,37 +120,44 @@ pub enum Adjacency {
     AddRemove,
 }
 
-/// A loss in integers; exactly one member.
+/// A loss in integers; it has one of the two measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LossReceipt {
+#[serde(deny_unknown_fields)]
+pub struct LossReceipt {
     /// Billionths of an epsilon.
-    EpsilonNano(u64),
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon_nano: Option<u64>,
     /// Billionths of a rho.
-    RhoNano(u64),
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rho_nano: Option<u64>,
+    /// The probability that the loss is more, in trillionths.
+    pub delta_pico: u64,
 }
 
 impl LossReceipt {
-    const fn new(measure: Measure, nano: u64) -> Self {
+    const fn new(measure: Measure, sum: Sum) -> Self {
+        let Sum { nano, delta_pico } = sum;
         match measure {
-            Measure::Pure => Self::EpsilonNano(nano),
-            Measure::Zcdp => Self::RhoNano(nano),
+            Measure::Pure => Self { epsilon_nano: Some(nano), rho_nano: None, delta_pico },
+            Measure::Zcdp => Self { epsilon_nano: None, rho_nano: Some(nano), delta_pico },
         }
     }
 
     /// The loss, if it is one.
     #[must_use]
     pub fn loss(self) -> Option<Loss> {
-        match self {
-            Self::EpsilonNano(nano) => Loss::from_nano(Measure::Pure, nano).ok(),
-            Self::RhoNano(nano) => Loss::from_nano(Measure::Zcdp, nano).ok(),
-        }
+        let (measure, nano) = match (self.epsilon_nano, self.rho_nano) {
+            (Some(nano), None) => (Measure::Pure, nano),
+            (None, Some(nano)) => (Measure::Zcdp, nano),
+            _ => return None,
+        };
+        Some(Loss::from_nano(measure, nano).ok()?.with_delta(self.delta_pico))
     }
 }
 
 impl From<Loss> for LossReceipt {
     fn from(loss: Loss) -> Self {
-        Self::new(loss.measure(), loss.nano())
+        Self::new(loss.measure(), Sum::default().and(loss))
     }
 }
 
@@ -396,7 +403,7 @@ impl Privacy {
             this_release: facts.charged.charge.into(),
             per_identifier: query.mechanism.loss().into(),
             ids_per_person: query.ids_per_person.get(),
-            horizon: Horizon::new(facts.charged.budget, facts.charged.spent_nano),
+            horizon: Horizon::new(facts.charged.budget, facts.charged.spent),
             contribution: Contribution {
                 l0: u64::from(bounds.keys_per_unit()),
                 linf: u64::from(bounds.rows_per_key()),
@@ -414,14 +421,14 @@ impl Privacy {
 }
 
 impl Horizon {
-    fn new(budget: Budget, spent_nano: u64) -> Self {
+    fn new(budget: Budget, spent: Sum) -> Self {
         let measure = budget.limit.measure();
         Self {
             length: budget.horizon.to_string(),
             renewal: Renewal::Sliding,
-            spent: LossReceipt::new(measure, spent_nano),
+            spent: LossReceipt::new(measure, spent),
             limit: budget.limit.into(),
-            epsilon_at_delta: EpsilonAtDelta::new(measure, spent_nano),
+            epsilon_at_delta: EpsilonAtDelta::new(measure, spent),
         }
     }
 
@@ -431,14 +438,15 @@ impl Horizon {
 }
 
 impl EpsilonAtDelta {
-    fn new(measure: Measure, nano: u64) -> Self {
-        let delta = match measure {
-            Measure::Pure => "0".to_owned(),
-            Measure::Zcdp => Delta::REPORTED.to_string(),
+    /// Beside the spent delta stands, for a rho, that of its conversion.
+    fn new(measure: Measure, spent: Sum) -> Self {
+        let converted_pico = match measure {
+            Measure::Pure => 0,
+            Measure::Zcdp => Delta::REPORTED.pico(),
         };
-        let epsilon = Loss::from_nano(measure, nano)
+        let epsilon = Loss::from_nano(measure, spent.nano)
             .map_or_else(|_| "infinite".to_owned(), |loss| loss.epsilon_at(Delta::REPORTED));
-        Self { delta, epsilon }
+        Self { delta: decimal_of(spent.delta_pico.saturating_add(converted_pico), 12), epsilon }
     }
 }
 

@@ -41,6 +41,10 @@ fn three() -> Vec<Vec<u8>> {
     chain(&ledger, &Arc::new(query("searches", 2, 3)), 3)
 }
 
+fn epsilon(nano: u64) -> Loss {
+    Loss::from_nano(Measure::Pure, nano).unwrap()
+}
+
 #[test]
 fn a_receipt_reads_back_and_its_bytes_are_canonical() {
     let bytes = three().remove(0);
@@ -50,8 +54,8 @@ fn a_receipt_reads_back_and_its_bytes_are_canonical() {
     assert!(text.starts_with(r#"{"accuracy":{"ci":"0.95","covers":"noise_only","half_width":180},"columns":["properties.section"],"engine":{"opendp":"0.16.0","#), "{text}");
     for part in [
         r#""scale":"60.00000095367431640625","sensitivity":{"l1":6}"#,
-        r#""this_release":{"epsilon_nano":100000000}"#,
-        r#""limit":{"epsilon_nano":72000000000},"renewal":"sliding","spent":{"epsilon_nano":100000000}"#,
+        r#""this_release":{"delta_pico":0,"epsilon_nano":100000000}"#,
+        r#""limit":{"delta_pico":0,"epsilon_nano":72000000000},"renewal":"sliding","spent":{"delta_pico":0,"epsilon_nano":100000000}"#,
         r#""contribution":{"l0":2,"linf":3,"stability":1},"covers_withholding":false"#,
         r#""fleet":{"composition":"sequential","shard":"1/0","topology":"per_pod"}"#,
         r#""side_information":["enforcement_log"]"#,
@@ -85,9 +89,9 @@ fn a_receipt_of_gaussian_noise_verifies() {
     let text = String::from_utf8(chain[1].clone()).unwrap();
     // Three identifiers: nine times the rho, and two releases of it.
     for part in [
-        r#""this_release":{"rho_nano":4500000}"#,
-        r#""per_identifier":{"rho_nano":500000}"#,
-        r#""spent":{"rho_nano":9000000}"#,
+        r#""this_release":{"delta_pico":0,"rho_nano":4500000}"#,
+        r#""per_identifier":{"delta_pico":0,"rho_nano":500000}"#,
+        r#""spent":{"delta_pico":0,"rho_nano":9000000}"#,
         r#""delta":"0.000000001""#,
     ] {
         assert!(text.contains(part), "{part} not in {text}");
@@ -120,13 +124,13 @@ fn every_tampering_shows() {
             Wrong::Keys,
         ),
         (|receipt| receipt.window.status = WindowStatus::ClosedEarly, Wrong::Window),
-        (|receipt| receipt.privacy.per_identifier = LossReceipt::EpsilonNano(99_000_000), Wrong::Loss),
+        (|receipt| receipt.privacy.per_identifier = LossReceipt::from(epsilon(99_000_000)), Wrong::Loss),
         (|receipt| receipt.mechanism.scale = "30".to_owned(), Wrong::Loss),
         (|receipt| receipt.privacy.contribution.l0 = 3, Wrong::Loss),
         (|receipt| receipt.privacy.ids_per_person = 2, Wrong::Charge),
         (|receipt| receipt.mechanism.sensitivity = Sensitivity::L1(1), Wrong::Sensitivity),
         (|receipt| receipt.accuracy.half_width = 10, Wrong::Interval),
-        (|receipt| receipt.privacy.horizon.spent = LossReceipt::EpsilonNano(100_000_000), Wrong::Budget),
+        (|receipt| receipt.privacy.horizon.spent = LossReceipt::from(epsilon(100_000_000)), Wrong::Budget),
         (|receipt| receipt.privacy.horizon.epsilon_at_delta.epsilon = "0.01".to_owned(), Wrong::EpsilonAtDelta),
         (|receipt| receipt.privacy.covers_withholding = true, Wrong::Overclaim),
     ];

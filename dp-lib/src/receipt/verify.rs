@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use thiserror::Error;
 
 use super::{EpsilonAtDelta, Receipt, Sensitivity, WindowStatus, interval, payload_digest};
-use crate::accountant::{Spend, spent_around};
+use crate::accountant::{Spend, Sum, spent_around};
 use crate::accuracy::half_width_95;
 use crate::bound::ContributionBounds;
 use crate::digest::Digest;
@@ -159,10 +159,9 @@ impl Chain {
         let (spent, limit, span) = (horizon.spent.loss()?, horizon.limit.loss()?, horizon.span()?);
         let charge = receipt.privacy.this_release.loss()?.in_measure(limit.measure())?;
         let start_secs = receipt.window.start.as_second();
-        self.spends.push(Spend { start_secs, nano: charge.nano() });
+        self.spends.push(Spend { start_secs, loss: charge });
         let shown = spent_around(&self.spends, start_secs, span);
-        let holds =
-            spent.measure() == limit.measure() && spent.nano() <= limit.nano() && shown <= u128::from(spent.nano());
+        let holds = limit.covers(spent) && shown.is_within(spent);
         holds.then_some(())
     }
 }
@@ -220,7 +219,7 @@ fn loss_is_kept(receipt: &Receipt) -> Option<()> {
     let claimed = receipt.privacy.per_identifier.loss()?;
     let actual = loss_of(receipt.mechanism.name, scale(receipt)?, bounds(receipt)?)?;
     let measured = claimed.measure() == receipt.privacy.measure && actual.measure() == claimed.measure();
-    (measured && actual.nano() <= claimed.nano()).then_some(())
+    (measured && claimed.covers(actual)).then_some(())
 }
 
 fn charge_follows(receipt: &Receipt) -> Option<()> {
@@ -246,7 +245,8 @@ fn intervals_follow(receipt: &Receipt) -> Option<()> {
 
 fn epsilon_follows(receipt: &Receipt) -> Option<()> {
     let spent: Loss = receipt.privacy.horizon.spent.loss()?;
-    (receipt.privacy.horizon.epsilon_at_delta == EpsilonAtDelta::new(spent.measure(), spent.nano())).then_some(())
+    (receipt.privacy.horizon.epsilon_at_delta == EpsilonAtDelta::new(spent.measure(), Sum::default().and(spent)))
+        .then_some(())
 }
 
 fn claims_no_more(receipt: &Receipt) -> bool {

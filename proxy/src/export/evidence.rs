@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use privet_dp::accountant::Budget;
+use privet_dp::accountant::{Budget, Sum};
 use privet_dp::digest::Digest;
 use privet_dp::ledger::ReleaseId;
 use privet_dp::loss::Loss;
@@ -55,10 +55,10 @@ pub struct ChargeEvidence {
     pub rows_per_key: u32,
     /// What was charged.
     pub charge: Loss,
-    /// The largest sum of a horizon around the window before and after, in billionths of the limit's measure.
-    pub spent_before_nano: u64,
+    /// The largest sum of a horizon around the window before the charge, in the limit's measure.
+    pub spent_before: Sum,
     /// The same after the charge.
-    pub spent_after_nano: u64,
+    pub spent_after: Sum,
     /// The limit and its horizon.
     pub budget: Budget,
 }

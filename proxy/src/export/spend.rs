@@ -49,8 +49,8 @@ fn charge_evidence(claim: &Claim, charged: Charged, closed: &ClosedWindow) -> Ch
         keys_per_unit: mechanism.bounds().keys_per_unit(),
         rows_per_key: mechanism.bounds().rows_per_key(),
         charge: charged.charge,
-        spent_before_nano: charged.before_nano,
-        spent_after_nano: charged.spent_nano,
+        spent_before: charged.before,
+        spent_after: charged.spent,
         budget: charged.budget,
     }
 }

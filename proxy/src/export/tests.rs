@@ -169,7 +169,7 @@ fn a_window_is_counted_within_bounds_paid_recorded_and_published() {
     let published = receipt(&files[0]);
     assert_eq!(published.window.status, WindowStatus::Complete);
     let charges = bench.log.charges.lock().unwrap();
-    assert_eq!((charges.len(), charges[0].charge.nano(), charges[0].spent_before_nano), (1, 60_000_000_000, 0));
+    assert_eq!((charges.len(), charges[0].charge.nano(), charges[0].spent_before.nano), (1, 60_000_000_000, 0));
     assert_eq!(charges[0].release, published.release_id);
     let releases = bench.log.releases.lock().unwrap();
     assert_eq!(releases[0].receipt_sha256, Digest::of(&fs::read(&files[0]).unwrap()));
