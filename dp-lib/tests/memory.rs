@@ -11,7 +11,7 @@ use std::time::Instant;
 use privet_dp::accountant::Budget;
 use privet_dp::bound::Admission;
 use privet_dp::mechanism::Noise;
-use privet_dp::query::{Column, KeyTable, Query};
+use privet_dp::query::{Column, KeyTable, Keys, Query, RowKey};
 use privet_dp::window::{OpenWindow, Span, Window};
 
 fn resident_bytes() -> u64 {
@@ -28,12 +28,13 @@ fn a_million_units_fit_96_megabytes() {
     let query = Query {
         name: "searches".to_owned(),
         unit: "userId".to_owned(),
-        keys: KeyTable::new(vec![Column { name: "section".to_owned(), values: sections }]).unwrap(),
+        keys: Keys::Declared(KeyTable::new(vec![Column { name: "section".to_owned(), values: sections }]).unwrap()),
         admission: Admission { lot_max: u64::MAX, units_max: NonZeroU64::new(1_000_000).unwrap() },
         budget: Budget { limit: mechanism.loss(), horizon: length },
         mechanism,
         ids_per_person: NonZeroU64::MIN,
         window_length: length,
+        nonnegative: false,
     };
     let window = Window::at(0, length);
     let before = resident_bytes();
@@ -41,7 +42,7 @@ fn a_million_units_fit_96_megabytes() {
     let mut observe = |rows: usize| {
         let started = Instant::now();
         for unit in 0_u32..1_000_000 {
-            open.observe(format!("user-{unit:08}").as_bytes(), (unit as usize + rows) % 3, &[0; 32]);
+            open.observe(format!("user-{unit:08}").as_bytes(), RowKey::At((unit as usize + rows) % 3), 0, &[0; 32]);
         }
         started.elapsed().as_nanos() / 1_000_000
     };
