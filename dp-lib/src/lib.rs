@@ -25,13 +25,16 @@
 pub mod accountant;
 pub mod accuracy;
 pub mod bound;
+pub mod calendar;
 pub mod digest;
 pub mod exact;
+pub mod fleet;
 pub mod ledger;
 pub mod loss;
 pub mod mechanism;
 pub mod query;
 pub mod receipt;
+pub mod schedule;
 mod tag;
 mod tally;
 pub mod window;

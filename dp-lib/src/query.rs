@@ -10,8 +10,9 @@ use thiserror::Error;
 
 use crate::accountant::Budget;
 use crate::bound::{Admission, ContributionBounds};
+use crate::fleet::{Fleet, FleetGuarantee};
 use crate::mechanism::Mechanism;
-use crate::window::Span;
+use crate::schedule::{Mark, Schedule};
 
 /// The most rows a published table may have.
 pub const KEYS_MAX: usize = 100_000;
@@ -32,8 +33,10 @@ pub struct Query {
     pub mechanism: Mechanism,
     /// How many identifiers one person may hold.
     pub ids_per_person: NonZeroU64,
-    /// The window's length.
-    pub window_length: Span,
+    /// When windows are, and which of them are published.
+    pub schedule: Schedule,
+    /// How pods share the counting.
+    pub fleet: Fleet,
     /// What a person may lose over a horizon.
     pub budget: Budget,
 }
@@ -43,6 +46,12 @@ impl Query {
     #[must_use]
     pub const fn bounds(&self) -> ContributionBounds {
         self.mechanism.bounds()
+    }
+
+    /// What the fleet guarantees, and how often every charge counts.
+    #[must_use]
+    pub fn guarantee(&self) -> FleetGuarantee {
+        self.fleet.guarantee(self.schedule.publishes(Mark::RingChanged))
     }
 }
 
@@ -157,6 +166,8 @@ pub(crate) mod tests {
     use super::*;
     use crate::loss::{Loss, Measure};
     use crate::mechanism::Noise;
+    use crate::schedule::Tiling;
+    use crate::window::Span;
 
     /// A query over three sections, epsilon 0.1 an hour of 72 in 30 days.
     pub(crate) fn query(name: &str, l0: u64, linf: u64) -> Query {
@@ -169,7 +180,8 @@ pub(crate) mod tests {
             admission: Admission::within_memory(64 << 20, bounds),
             mechanism: Mechanism::calibrate(Noise::DiscreteLaplace, bounds, loss("0.1")).unwrap(),
             ids_per_person: NonZeroU64::MIN,
-            window_length: Span::parse("1h").unwrap(),
+            schedule: Schedule::new(Tiling::Tumbling(Span::parse("1h").unwrap())),
+            fleet: Fleet::ONE_POD,
             budget: Budget { limit: loss("72"), horizon: Span::parse("30d").unwrap() },
         }
     }
