@@ -10,6 +10,7 @@
 //! Not here: remembering what was spent ([`crate::ledger`]).
 
 use crate::loss::Loss;
+use crate::schedule::Schedule;
 use crate::window::Span;
 
 /// How much a person may lose, in every span of the horizon's length.
@@ -22,16 +23,18 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// How many windows of this length begin within one horizon, at most.
+    /// How many windows begin within one horizon, at most: of a calendar's, more
+    /// than fit where the clock may be set ([`crate::calendar::Zone::windows_max`]).
     #[must_use]
-    pub const fn windows(&self, window_length: Span) -> u64 {
-        self.horizon.secs().div_ceil(window_length.secs())
+    pub fn windows(&self, schedule: &Schedule) -> u64 {
+        schedule.tiling().windows_max(self.horizon)
     }
 
-    /// What the windows of one horizon cost together, at `loss` each.
+    /// What the releases of one horizon cost together, at `loss` each: one for
+    /// each of its windows, and one for each time that a window may be split.
     #[must_use]
-    pub fn cost_of_horizon(&self, loss: Loss, window_length: Span) -> Option<Loss> {
-        loss.times(std::num::NonZeroU64::new(self.windows(window_length))?)
+    pub fn cost_of_horizon(&self, loss: Loss, schedule: &Schedule) -> Option<Loss> {
+        loss.times(std::num::NonZeroU64::new(schedule.releases_in(self.horizon))?)
     }
 }
 
@@ -157,13 +160,17 @@ mod tests {
         Sum { nano: largest(Loss::nano), delta_pico: largest(Loss::delta_pico) }
     }
 
+    fn windows_of(secs: u64) -> Schedule {
+        Schedule::new(crate::schedule::Tiling::Tumbling(span(secs)))
+    }
+
     #[test]
     fn thirty_days_of_hours_fit_exactly() {
         let budget = crate::query::tests::query("q", 1, 1).budget;
-        assert_eq!(budget.windows(span(3600)), 720);
+        assert_eq!(budget.windows(&windows_of(3600)), 720);
         let loss = Loss::from_nano(crate::loss::Measure::Pure, 100_000_000).unwrap();
-        assert_eq!(budget.cost_of_horizon(loss, span(3600)), Some(budget.limit));
-        assert_eq!(budget.windows(span(7000)), 371);
+        assert_eq!(budget.cost_of_horizon(loss, &windows_of(3600)), Some(budget.limit));
+        assert_eq!(budget.windows(&windows_of(7000)), 371);
     }
 
     #[test]

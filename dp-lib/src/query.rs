@@ -13,8 +13,9 @@ use thiserror::Error;
 use crate::accountant::Budget;
 use crate::aggregate::Aggregate;
 use crate::bound::{Admission, ContributionBounds};
+use crate::fleet::{Fleet, FleetGuarantee};
 use crate::mechanism::Mechanism;
-use crate::window::Span;
+use crate::schedule::{Mark, Schedule};
 
 /// The most rows a published table may have.
 pub const KEYS_MAX: usize = 100_000;
@@ -38,8 +39,10 @@ pub struct Query {
     pub mechanism: Mechanism,
     /// How many identifiers one person may hold.
     pub ids_per_person: NonZeroU64,
-    /// The window's length.
-    pub window_length: Span,
+    /// When windows are, and which of them are published.
+    pub schedule: Schedule,
+    /// How pods share the counting.
+    pub fleet: Fleet,
     /// What a person may lose over a horizon.
     pub budget: Budget,
     /// Whether a column without numbers below zero is published, too.
@@ -57,6 +60,12 @@ impl Query {
     #[must_use]
     pub const fn bounds(&self) -> ContributionBounds {
         self.mechanism.bounds()
+    }
+
+    /// What the fleet guarantees, and how often every charge counts.
+    #[must_use]
+    pub fn guarantee(&self) -> FleetGuarantee {
+        self.fleet.guarantee(self.schedule.publishes(Mark::RingChanged))
     }
 }
 
@@ -282,6 +291,8 @@ pub(crate) mod tests {
     use super::*;
     use crate::loss::{Loss, Measure};
     use crate::mechanism::{Noise, Spec};
+    use crate::schedule::Tiling;
+    use crate::window::Span;
 
     /// A count over three sections, epsilon 0.1 an hour of 72 in 30 days.
     pub(crate) fn query(name: &str, l0: u64, linf: u64) -> Query {
@@ -297,7 +308,8 @@ pub(crate) mod tests {
             admission: Admission::within_memory(64 << 20, bounds, &Aggregate::Count),
             mechanism: Mechanism::calibrate(spec).unwrap(),
             ids_per_person: NonZeroU64::MIN,
-            window_length: Span::parse("1h").unwrap(),
+            schedule: Schedule::new(Tiling::Tumbling(Span::parse("1h").unwrap())),
+            fleet: Fleet::ONE_POD,
             budget: Budget { limit: loss("72"), horizon: Span::parse("30d").unwrap() },
             nonnegative: false,
         }

@@ -1,11 +1,12 @@
 //! Windows: when events are counted together.
 //!
-//! Promise: windows tumble, all of one length, aligned to the Unix epoch. An
-//! event counts in the window it arrives in, so no published window is ever
-//! opened again. What is being counted is fixed when a window opens: its keys,
-//! its bounds and the digest of the policy.
+//! Promise: an event counts in a window that is open, so no published window is
+//! ever opened again. What is being counted is fixed when a window opens: its
+//! keys, its bounds and the digest of the policy. A window that was not counted
+//! from its start to its end carries a mark that says so.
 //!
-//! Not here: reading a clock. Times arrive as whole seconds since the epoch.
+//! Not here: where windows begin and which are published ([`crate::schedule`]);
+//! reading a clock. Times arrive as whole seconds since the epoch.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -15,7 +16,9 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::exact::Exact;
+use crate::fleet::RingPlace;
 use crate::query::{Query, RowKey};
+use crate::schedule::{Mark, Marks};
 use crate::tag::NoRandomness;
 use crate::tally::{Cells, Tally};
 
@@ -141,8 +144,9 @@ impl Window {
 pub type PolicyDigest = [u8; 32];
 
 /// What a receipt must say about a window beside its bounds: all of it is
-/// public, and none of it depends on the events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// public. Of all of it, only whether load was shed may depend on events, and
+/// such a window is never published.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Circumstances {
     /// When counting began: later than the window's start in a process that
     /// started, or closed a part early, within it.
@@ -151,6 +155,18 @@ pub struct Circumstances {
     pub observed_until: Timestamp,
     /// Which part of the window, where it was closed early before: 0 the first.
     pub part: u32,
+    /// Why counting was not whole.
+    pub marks: Marks,
+    /// The ring that its units were shared by, in a fleet that shares them.
+    pub ring: Option<RingPlace>,
+}
+
+impl Circumstances {
+    /// Counted by one pod from start to end.
+    #[must_use]
+    pub const fn whole(window: Window) -> Self {
+        Self { observed_from: window.start(), observed_until: window.end(), part: 0, marks: Marks::NONE, ring: None }
+    }
 }
 
 /// A window that is being counted.
@@ -162,6 +178,8 @@ pub struct OpenWindow {
     policy: PolicyDigest,
     opened_at: Timestamp,
     part: u32,
+    marks: Marks,
+    ring: Option<RingPlace>,
     tally: Tally,
 }
 
@@ -180,7 +198,8 @@ pub struct ClosedWindow {
 }
 
 impl OpenWindow {
-    /// Opens a window, under a fresh key.
+    /// Opens a window, under a fresh key. One that is opened late is marked: as
+    /// drained where it is a later part, else as restarted within.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
@@ -192,7 +211,27 @@ impl OpenWindow {
         part: u32,
     ) -> Result<Self, NoRandomness> {
         let tally = Tally::new(&query)?;
-        Ok(Self { query, window, policy, opened_at, part, tally })
+        let late = if part > 0 { Mark::Drained } else { Mark::Restart };
+        let marks = Marks::NONE.with_if(late, opened_at > window.start);
+        Ok(Self { query, window, policy, opened_at, part, marks, ring: None, tally })
+    }
+
+    /// Names the ring that its units are shared by.
+    #[must_use]
+    pub fn shared_by(mut self, ring: Option<RingPlace>) -> Self {
+        self.ring = ring;
+        self
+    }
+
+    /// Notes why counting was not whole.
+    pub const fn mark(&mut self, mark: Mark) {
+        self.marks = self.marks.with(mark);
+    }
+
+    /// Why counting was not whole so far.
+    #[must_use]
+    pub const fn marks(&self) -> Marks {
+        self.marks
     }
 
     /// The window's place in time.
@@ -225,12 +264,18 @@ impl OpenWindow {
         self.tally.withdraw(unit);
     }
 
-    /// Ends the window. `None` when it had to be given up, for more units came
-    /// than it may hold.
+    /// Ends the window; before its time, it is marked as drained. `None` when it
+    /// had to be given up, for more units came than it may hold.
     #[must_use]
     pub fn close(self, now: Timestamp) -> Option<ClosedWindow> {
         let observed_until = now.min(self.window.end).max(self.opened_at);
-        let circumstances = Circumstances { observed_from: self.opened_at, observed_until, part: self.part };
+        let circumstances = Circumstances {
+            observed_from: self.opened_at,
+            observed_until,
+            part: self.part,
+            marks: self.marks.with_if(Mark::Drained, observed_until < self.window.end),
+            ring: self.ring,
+        };
         Some(ClosedWindow {
             query: self.query,
             window: self.window,

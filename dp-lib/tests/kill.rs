@@ -19,12 +19,14 @@ use privet_dp::accountant::Budget;
 use privet_dp::bound::Admission;
 use privet_dp::digest::Digest;
 use privet_dp::exact::Exact;
+use privet_dp::fleet::Fleet;
 use privet_dp::ledger::{Claim, Ledger, ReleaseId, Shard, Spent, budget_name};
 use privet_dp::loss::{Loss, Measure};
 use privet_dp::mechanism::{Cells, Noise};
 use privet_dp::query::{KeyTable, Keys, Query};
 use privet_dp::receipt::{Facts, Receipt, verify};
-use privet_dp::window::{Circumstances, Span, Window};
+use privet_dp::schedule::{Schedule, Tiling};
+use privet_dp::window::{Circumstances, Span};
 
 const DIRECTORY: &str = "PRIVET_DP_KILL_DIRECTORY";
 const KILLS: u64 = 20;
@@ -38,7 +40,8 @@ fn query() -> Query {
         admission: Admission::within_memory(1 << 20, mechanism.bounds(), mechanism.aggregate()),
         mechanism,
         ids_per_person: NonZeroU64::MIN,
-        window_length: Span::parse("1s").unwrap(),
+        schedule: Schedule::new(Tiling::Tumbling(Span::parse("1s").unwrap())),
+        fleet: Fleet::ONE_POD,
         budget: Budget {
             limit: Loss::from_decimal(Measure::Pure, "1000").unwrap(),
             horizon: Span::parse("3650d").unwrap(),
@@ -68,12 +71,12 @@ fn releases_until_it_is_killed() {
     let started = Instant::now();
     for second in 0.. {
         assert!(started.elapsed() < Duration::from_secs(20), "nobody killed this process");
-        let window = Window::at(second, query.window_length);
+        let window = query.schedule.tiling().window_at(second);
         let shard = Shard { incarnation: 1, part: 0 };
         let claim = Claim::of(&query, &[0; 32], window, shard).unwrap();
         let Spent::Paid(paid, charged) = ledger.spend(&claim).unwrap() else { continue };
         let noised = query.mechanism.release(paid, Exact::new(Cells::declared(1, vec![100]))).unwrap();
-        let circumstances = Circumstances { observed_from: window.start(), observed_until: window.end(), part: 0 };
+        let circumstances = Circumstances::whole(window);
         let prev_receipt = ledger.chain_head(&query.name).unwrap();
         let facts = Facts { query: &query, policy: &[0; 32], window, circumstances, shard, charged, prev_receipt };
         let receipt = Receipt::new(facts, &noised);

@@ -10,8 +10,10 @@ use std::time::Instant;
 
 use privet_dp::accountant::Budget;
 use privet_dp::bound::Admission;
+use privet_dp::fleet::Fleet;
 use privet_dp::mechanism::Noise;
 use privet_dp::query::{Column, KeyTable, Keys, Query, RowKey};
+use privet_dp::schedule::{Schedule, Tiling};
 use privet_dp::window::{OpenWindow, Span, Window};
 
 fn resident_bytes() -> u64 {
@@ -33,8 +35,9 @@ fn a_million_units_fit_96_megabytes() {
         budget: Budget { limit: mechanism.loss(), horizon: length },
         mechanism,
         ids_per_person: NonZeroU64::MIN,
-        window_length: length,
         nonnegative: false,
+        schedule: Schedule::new(Tiling::Tumbling(length)),
+        fleet: Fleet::ONE_POD,
     };
     let window = Window::at(0, length);
     let before = resident_bytes();

@@ -45,7 +45,7 @@ use crate::loss::Loss;
 use crate::mechanism::Noised;
 use crate::query::Query;
 use crate::receipt::Receipt;
-use crate::window::{PolicyDigest, Span, Window};
+use crate::window::{PolicyDigest, Window};
 pub use error::{CannotSpend, LedgerError};
 use store::{Charge, Record, Store};
 
@@ -104,15 +104,15 @@ pub struct Claim {
     release: ReleaseId,
     budget_name: String,
     window: Window,
-    window_length: Span,
+    grid_secs: u64,
     per_unit: Loss,
     charge: Loss,
     budget: Budget,
 }
 
 impl Claim {
-    /// The claim of one window of a query: its mechanism's loss, for a person
-    /// with the declared number of identifiers.
+    /// The claim of one release of a query: its mechanism's loss, for a person
+    /// with the declared number of identifiers, in the declared fleet.
     ///
     /// # Errors
     /// A loss too large to count.
@@ -122,9 +122,9 @@ impl Claim {
             release: ReleaseId::of(policy, &query.name, window, shard),
             budget_name: budget_name(&query.name, &query.unit),
             window,
-            window_length: query.window_length,
+            grid_secs: query.schedule.tiling().grid_secs(),
             per_unit,
-            charge: per_unit.for_person(query.ids_per_person).ok_or(LossOverflow)?,
+            charge: charge(query).ok_or(LossOverflow)?,
             budget: query.budget,
         })
     }
@@ -146,6 +146,12 @@ impl Claim {
     pub fn budget_name(&self) -> &str {
         &self.budget_name
     }
+}
+
+/// What one release costs a person: every identifier, at every ledger that may count it.
+#[must_use]
+pub fn charge(query: &Query) -> Option<Loss> {
+    query.mechanism.loss().for_person(query.ids_per_person)?.times(query.guarantee().multiplier)
 }
 
 /// The identity of a budget: the export and the privacy unit, and no more.
@@ -413,8 +419,7 @@ fn room(claim: &Claim, charges: &[Charge]) -> Result<Charged, CannotSpend> {
     let before = spent_around(&spends, start_secs, budget.horizon);
     let spent = before.and(asked);
     if !spent.is_within(budget.limit) {
-        let step_secs = claim.window_length.secs();
-        let fits_from_secs = fits_from(&spends, start_secs, asked, budget.limit, budget.horizon, step_secs);
+        let fits_from_secs = fits_from(&spends, start_secs, asked, budget.limit, budget.horizon, claim.grid_secs);
         let budget_name = claim.budget_name.clone();
         return Err(CannotSpend::OverBudget { budget_name, spent: before, asked, budget, fits_from_secs });
     }

@@ -12,6 +12,7 @@ use crate::mechanism::{Cells, Mechanism, Noise, Spec};
 use crate::query::tests::query;
 use crate::receipt::Facts;
 use crate::window::Circumstances;
+use crate::window::Span;
 
 const NOON: i64 = 1_795_262_400;
 const POLICY: PolicyDigest = [7; 32];
@@ -39,8 +40,7 @@ fn paid(ledger: &Ledger, claim: &Claim) -> (Paid, Charged) {
 fn commit(ledger: &Ledger, query: &Query, hour: i64, paid: Paid, charged: Charged) -> Result<Unsent, LedgerError> {
     let shard = Shard { incarnation: ledger.incarnation(), part: 0 };
     let noised = query.mechanism.release(paid, Exact::new(Cells::declared(1, vec![10, 20, 30]))).unwrap();
-    let circumstances =
-        Circumstances { observed_from: window(hour).start(), observed_until: window(hour).end(), part: 0 };
+    let circumstances = Circumstances::whole(window(hour));
     let prev_receipt = ledger.chain_head(&query.name)?;
     let receipt = Receipt::new(
         Facts { query, policy: &POLICY, window: window(hour), circumstances, shard, charged, prev_receipt },
@@ -138,7 +138,7 @@ fn a_receipt_of_another_release_is_not_committed() {
     assert!(commit(&ledger, &query, 0, first, charged).is_ok());
     let (second, charged) = paid(&ledger, &claim(&query, 1, 1));
     let noised = query.mechanism.release(second, Exact::new(Cells::declared(1, vec![1, 2, 3]))).unwrap();
-    let circumstances = Circumstances { observed_from: window(1).start(), observed_until: window(1).end(), part: 0 };
+    let circumstances = Circumstances::whole(window(1));
     let facts = Facts {
         query: &query,
         policy: &POLICY,
@@ -301,8 +301,7 @@ fn run(disk: &Disk, query: &Query, witnessed: &mut Witnessed) -> Result<(), Cann
         let Spent::Paid(paid, charged) = ledger.spend(&claim)? else { continue };
         *witnessed.draws.entry(claim.release().to_string()).or_default() += 1;
         let noised = query.mechanism.release(paid, Exact::new(Cells::declared(1, vec![10, 20, 30]))).unwrap();
-        let circumstances =
-            Circumstances { observed_from: window(hour).start(), observed_until: window(hour).end(), part: 0 };
+        let circumstances = Circumstances::whole(window(hour));
         let facts = Facts {
             query,
             policy: &POLICY,

@@ -17,11 +17,14 @@ use serde::{Deserialize, Serialize};
 use crate::accountant::{Budget, Sum};
 use crate::accuracy::{Misses, half_width};
 use crate::aggregate::{Aggregate, Clamp, Edges, PerMille, Quantiles};
+use crate::calendar::Zone;
 use crate::digest::Digest;
+use crate::fleet::{Composition, RingPlace, Topology};
 use crate::ledger::{Charged, ReleaseId, Shard};
 use crate::loss::{Delta, Loss, Measure, decimal_of};
 use crate::mechanism::{Canary, Noise, Noised, OPENDP_VERSION, Part, RNG, Stage, Threshold};
 use crate::query::Query;
+use crate::schedule::{Marks, Tiling};
 use crate::window::{Circumstances, PolicyDigest, Span, Window};
 pub use verify::{ChainReport, Finding, verify};
 
@@ -76,6 +79,22 @@ pub struct WindowReceipt {
     pub observed_from: Timestamp,
     /// When counting ended.
     pub observed_until: Timestamp,
+    /// Why counting was not whole; nothing where it was.
+    pub marks: Marks,
+    /// The calendar that the window is of; `null` where windows tumble from the Unix epoch.
+    pub calendar: Option<Calendar>,
+}
+
+/// The calendar of a window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calendar {
+    /// `hour` or `day`.
+    pub unit: String,
+    /// The zone's name in the IANA database.
+    pub timezone: String,
+    /// The database's release.
+    pub tzdb: String,
 }
 
 /// Whether a window was counted from its start to its end.
@@ -222,28 +241,18 @@ pub struct Contribution {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fleet {
-    /// `per_pod`: each pod has its own ledger and adds its own noise.
+    /// Who adds noise to what.
     pub topology: Topology,
-    /// `sequential`: a person seen by several pods loses the sum.
+    /// How the losses of pods combine.
     pub composition: Composition,
+    /// How often every charge counts: how many ledgers may release about one unit.
+    pub charged_times: u64,
+    /// The guarantee in words.
+    pub guarantee: String,
+    /// The ring and this shard's place in it; `null` in a fleet that does not share units.
+    pub ring: Option<RingPlace>,
     /// This pod's incarnation and the window's part.
     pub shard: String,
-}
-
-/// Who adds noise to what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Topology {
-    /// Every pod for itself.
-    PerPod,
-}
-
-/// How losses of pods combine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Composition {
-    /// They add up.
-    Sequential,
 }
 
 /// What was measured: the numbers that its sensitivity follows from.
@@ -376,7 +385,7 @@ pub struct Engine {
 }
 
 /// All that a receipt says beside its values.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Facts<'a> {
     /// What was counted.
     pub query: &'a Query,
@@ -406,7 +415,7 @@ impl Receipt {
             prev_receipt: facts.prev_receipt,
             query: facts.query.name.clone(),
             policy_digest: Digest(*facts.policy),
-            window: WindowReceipt::new(facts.window, facts.circumstances),
+            window: WindowReceipt::new(&facts),
             privacy: Privacy::new(&facts),
             aggregate: AggregateReceipt::new(mechanism.aggregate()),
             stages: mechanism.stages().iter().map(StageReceipt::new).collect(),
@@ -443,8 +452,9 @@ impl Receipt {
 }
 
 impl WindowReceipt {
-    fn new(window: Window, circumstances: Circumstances) -> Self {
-        let Circumstances { observed_from, observed_until, .. } = circumstances;
+    fn new(facts: &Facts<'_>) -> Self {
+        let window = facts.window;
+        let Circumstances { observed_from, observed_until, marks, .. } = facts.circumstances;
         let (late, early) = (observed_from > window.start(), observed_until < window.end());
         Self {
             start: window.start(),
@@ -452,6 +462,35 @@ impl WindowReceipt {
             status: WindowStatus::of(late, early),
             observed_from,
             observed_until,
+            marks,
+            calendar: Calendar::of(facts.query.schedule.tiling()),
+        }
+    }
+}
+
+impl Calendar {
+    fn of(tiling: &Tiling) -> Option<Self> {
+        match tiling {
+            Tiling::Tumbling(_) => None,
+            Tiling::Calendar(unit, zone) => Some(Self {
+                unit: unit.name().to_owned(),
+                timezone: zone.name().to_owned(),
+                tzdb: Zone::database_version().to_owned(),
+            }),
+        }
+    }
+}
+
+impl Fleet {
+    fn new(facts: &Facts<'_>) -> Self {
+        let guarantee = facts.query.guarantee();
+        Self {
+            topology: guarantee.topology,
+            composition: guarantee.composition,
+            charged_times: guarantee.multiplier.get(),
+            guarantee: guarantee.text(),
+            ring: facts.circumstances.ring.clone(),
+            shard: facts.shard.to_string(),
         }
     }
 }
@@ -485,11 +524,7 @@ impl Privacy {
                 l1: bounds.rows_per_unit().map(u64::from),
                 stability: 1,
             },
-            fleet: Fleet {
-                topology: Topology::PerPod,
-                composition: Composition::Sequential,
-                shard: facts.shard.to_string(),
-            },
+            fleet: Fleet::new(facts),
             side_information: vec!["enforcement_log".to_owned()],
             covers_withholding: false,
         }
@@ -604,5 +639,7 @@ fn canonical<T: Serialize>(value: &T) -> Vec<u8> {
         .expect("a receipt has string keys and no floats")
 }
 
+#[cfg(test)]
+mod fleet_tests;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -16,7 +16,7 @@ pub(crate) fn chain(ledger: &Ledger, query: &Arc<Query>, windows: i64) -> Vec<Ve
 }
 
 fn release(ledger: &Ledger, query: &Arc<Query>, start_secs: i64) -> Vec<u8> {
-    let window = Window::at(start_secs, query.window_length);
+    let window = query.schedule.tiling().window_at(start_secs);
     let mut open = OpenWindow::open(Arc::clone(query), window, POLICY, window.start(), 0).unwrap();
     for unit in 0_u32..500 {
         open.observe(&unit.to_le_bytes(), RowKey::At(unit as usize % 3), 0, &POLICY);
@@ -58,7 +58,7 @@ fn a_receipt_reads_back_and_its_bytes_are_canonical() {
         r#""this_release":{"delta_pico":0,"epsilon_nano":100000000}"#,
         r#""limit":{"delta_pico":0,"epsilon_nano":72000000000},"renewal":"sliding","spent":{"delta_pico":0,"epsilon_nano":100000000}"#,
         r#""contribution":{"l0":2,"linf":3,"stability":1},"covers_withholding":false"#,
-        r#""fleet":{"composition":"sequential","shard":"1/0","topology":"per_pod"}"#,
+        r#""fleet":{"charged_times":1,"composition":"sequential","guarantee":"holds for this ledger alone: "#,
         r#""side_information":["enforcement_log"]"#,
         r#""status":"complete""#,
     ] {

@@ -20,9 +20,11 @@ use crate::accountant::{Spend, Sum, spent_around};
 use crate::accuracy::{Misses, half_width};
 use crate::bound::ContributionBounds;
 use crate::digest::Digest;
+use crate::fleet::{Fleet as DeclaredFleet, Topology};
 use crate::ledger::{ReleaseId, Shard, ids_per_person};
 use crate::loss::Loss;
 use crate::mechanism::{Noise, Part, Scale, Spec, loss_of};
+use crate::schedule::Mark;
 use crate::window::Window;
 
 /// What verified receipts add up to.
@@ -104,6 +106,9 @@ pub enum Wrong {
     /// A reported epsilon is not that of the loss.
     #[error("its epsilon at delta does not follow from its loss")]
     EpsilonAtDelta,
+    /// The fleet's guarantee is not that of its topology, or its marks and ring contradict it.
+    #[error("its fleet's guarantee does not follow from its topology")]
+    Fleet,
     /// It claims a guarantee that is not given.
     #[error("it claims more than is guaranteed")]
     Overclaim,
@@ -197,6 +202,7 @@ fn alone(receipt: &Receipt, bytes: &[u8]) -> Vec<Wrong> {
         (intervals_follow(receipt).is_some(), Wrong::Interval),
         (canaries_are_plausible(receipt).is_some(), Wrong::Canaries),
         (epsilon_follows(receipt).is_some(), Wrong::EpsilonAtDelta),
+        (fleet_follows(receipt), Wrong::Fleet),
         (claims_no_more(receipt), Wrong::Overclaim),
     ];
     checks.into_iter().filter(|(holds, _)| !holds).map(|(_, what)| what).collect()
@@ -221,8 +227,10 @@ fn times_agree(receipt: &Receipt) -> bool {
     let in_order = window.start <= window.observed_from
         && window.observed_from <= window.observed_until
         && window.observed_until <= window.end;
-    let status = WindowStatus::of(window.observed_from > window.start, window.observed_until < window.end);
-    window.start < window.end && in_order && status == window.status
+    let (late, early) = (window.observed_from > window.start, window.observed_until < window.end);
+    let late_is_marked = !late || window.marks.contains(Mark::Restart) || window.marks.contains(Mark::Drained);
+    let marked = late_is_marked && (!early || window.marks.contains(Mark::Drained));
+    window.start < window.end && in_order && marked && WindowStatus::of(late, early) == window.status
 }
 
 fn bounds(receipt: &Receipt) -> Option<ContributionBounds> {
@@ -299,7 +307,8 @@ fn thresholds_keep(receipt: &Receipt) -> Option<()> {
 
 fn charge_follows(receipt: &Receipt) -> Option<()> {
     let ids = ids_per_person(receipt.privacy.ids_per_person)?;
-    let person = receipt.privacy.per_identifier.loss()?.for_person(ids)?;
+    let times = NonZeroU64::new(receipt.privacy.fleet.charged_times)?;
+    let person = receipt.privacy.per_identifier.loss()?.for_person(ids)?.times(times)?;
     (receipt.privacy.this_release.loss() == Some(person)).then_some(())
 }
 
@@ -362,9 +371,29 @@ fn epsilon_follows(receipt: &Receipt) -> Option<()> {
         .then_some(())
 }
 
+/// Composition, words and ring are those of the topology. A unit of a ring that
+/// changed may have been counted by two shards, so such a window is charged twice.
+fn fleet_follows(receipt: &Receipt) -> bool {
+    let (fleet, marks) = (&receipt.privacy.fleet, receipt.window.marks);
+    let declared = match fleet.topology {
+        Topology::PerPod => DeclaredFleet::per_pod(fleet.charged_times),
+        Topology::UserSharded => Some(DeclaredFleet::UserSharded),
+    };
+    let through_changes = fleet.topology == Topology::UserSharded && fleet.charged_times > 1;
+    let guarantee = declared.map(|declared| declared.guarantee(through_changes));
+    let shares = fleet.topology == Topology::UserSharded;
+    guarantee.is_some_and(|guarantee| {
+        guarantee.multiplier.get() == fleet.charged_times
+            && guarantee.composition == fleet.composition
+            && guarantee.text() == fleet.guarantee
+    }) && fleet.ring.is_some() == shares
+        && (!marks.contains(Mark::RingChanged) || through_changes)
+}
+
 fn claims_no_more(receipt: &Receipt) -> bool {
     let privacy = &receipt.privacy;
     !privacy.covers_withholding
+        && !receipt.window.marks.contains(Mark::Shed)
         && privacy.contribution.stability == 1
         && privacy.side_information.iter().any(|channel| channel == "enforcement_log")
 }

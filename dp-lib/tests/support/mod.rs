@@ -8,10 +8,12 @@ use privet_dp::accuracy::{Misses, half_width};
 use privet_dp::aggregate::Aggregate;
 use privet_dp::bound::{Admission, ContributionBounds};
 use privet_dp::exact::Exact;
+use privet_dp::fleet::Fleet;
 use privet_dp::ledger::{Claim, Ledger, Shard, Spent};
 use privet_dp::loss::Loss;
 use privet_dp::mechanism::{Cells, Mechanism, Noise, Scale, Spec};
 use privet_dp::query::{KeyTable, Keys, Query};
+use privet_dp::schedule::{Schedule, Tiling};
 use privet_dp::window::{Span, Window};
 
 pub fn mechanism(noise: Noise, l0: u64, linf: u64, loss: &str) -> Mechanism {
@@ -48,7 +50,8 @@ pub fn release(mechanism: &Mechanism, counts: Vec<i64>) -> Vec<i64> {
         admission: Admission::within_memory(1 << 20, mechanism.bounds(), mechanism.aggregate()),
         mechanism: mechanism.clone(),
         ids_per_person: NonZeroU64::MIN,
-        window_length: length,
+        schedule: Schedule::new(Tiling::Tumbling(length)),
+        fleet: Fleet::ONE_POD,
         budget: Budget { limit: mechanism.loss(), horizon: length },
         nonnegative: false,
     };

@@ -53,7 +53,7 @@ impl Generation {
     ) -> Result<Self, NoRandomness> {
         let slots = plans.iter().map(|plan| {
             let slot = Slot::new(plan, policy);
-            let current = Window::at(now.as_second(), plan.query.window_length);
+            let current = plan.query.schedule.tiling().window_at(now.as_second());
             slot.lock().opens_at = (current.start() < now).then_some(current.end());
             slot
         });
@@ -177,7 +177,7 @@ impl SlotState {
     }
 
     fn open(&mut self, now: Timestamp) -> Result<(), NoRandomness> {
-        let window = Window::at(now.as_second(), self.query.window_length);
+        let window = self.query.schedule.tiling().window_at(now.as_second());
         let part = self.last.filter(|(last, _)| *last == window).map_or(0, |(_, parts)| parts);
         let follows =
             self.last.is_some_and(|(last, _)| last.end() == window.start()) || self.opens_at == Some(window.start());

@@ -12,10 +12,12 @@ use std::sync::Arc;
 
 use privet_dp::accountant::Budget;
 use privet_dp::bound::{Admission, ContributionBounds, NotBounds};
-use privet_dp::ledger::ids_per_person;
+use privet_dp::fleet::Fleet;
+use privet_dp::ledger::{charge, ids_per_person};
 use privet_dp::loss::{Loss, Measure};
 use privet_dp::mechanism::{CannotCalibrate, Mechanism, Noise};
 use privet_dp::query::{Column, KeyTable, NotAKeyTable, Query};
+use privet_dp::schedule::{Schedule, Tiling};
 use privet_dp::window::Span as Duration;
 use privet_policy::diagnostic::Diagnostic;
 use privet_policy::export::Export;
@@ -51,9 +53,8 @@ impl Plan {
     /// What the windows of one horizon cost a person together, for `privet export plan`.
     #[must_use]
     pub fn cost_of_horizon(&self) -> Option<Loss> {
-        let person = self.query.mechanism.loss().for_person(self.query.ids_per_person)?;
-        let counted = person.in_measure(self.query.budget.limit.measure())?;
-        self.query.budget.cost_of_horizon(counted, self.query.window_length)
+        let counted = charge(&self.query)?.in_measure(self.query.budget.limit.measure())?;
+        self.query.budget.cost_of_horizon(counted, &self.query.schedule)
     }
 }
 
@@ -101,10 +102,10 @@ impl<'a> Planner<'a> {
         let keys = self.keys();
         let bounds = self.bounds();
         self.bounds_fit_keys(keys.as_ref());
-        let window_length = self.window_length();
+        let schedule = self.window_length().map(|length| Schedule::new(Tiling::Tumbling(length)));
         let mechanism = self.mechanism(bounds);
         let ids = self.ids();
-        let budget = self.budget(window_length);
+        let budget = self.budget(schedule.as_ref());
         let query = Query {
             name: self.export.name.value.clone(),
             unit: self.export.unit.to_string(),
@@ -112,7 +113,8 @@ impl<'a> Planner<'a> {
             admission: Admission::within_memory(self.units_bytes_max, bounds?),
             mechanism: mechanism?,
             ids_per_person: ids?,
-            window_length: window_length?,
+            schedule: schedule?,
+            fleet: Fleet::ONE_POD,
             budget: budget?,
         };
         self.windows_fit_budget(&query);
@@ -297,10 +299,11 @@ impl<'a> Planner<'a> {
         ids
     }
 
-    fn budget(&mut self, window_length: Option<Duration>) -> Option<Budget> {
+    fn budget(&mut self, schedule: Option<&Schedule>) -> Option<Budget> {
         let export = self.export;
         let horizon = self.span(&export.horizon);
-        if let (Some(horizon), Some(window)) = (horizon, window_length)
+        let window = schedule.map(|schedule| schedule.tiling().usual_length());
+        if let (Some(horizon), Some(window)) = (horizon, window)
             && horizon.secs() % window.secs() != 0
         {
             self.report(
@@ -343,7 +346,7 @@ impl<'a> Planner<'a> {
             .or(self.export.budget_rho.as_ref())
             .map_or(&self.export.horizon.at, |limit| &limit.at);
         let limit = query.budget.limit;
-        let Some(person) = query.mechanism.loss().for_person(query.ids_per_person) else {
+        let Some(person) = charge(query) else {
             self.report(Diagnostic::error(
                 "P114",
                 at,
@@ -366,11 +369,11 @@ impl<'a> Planner<'a> {
             );
             return;
         };
-        let windows = query.budget.windows(query.window_length);
-        let fits = query.budget.cost_of_horizon(window, query.window_length).filter(|cost| cost.nano() <= limit.nano());
+        let windows = query.schedule.releases_in(query.budget.horizon);
+        let fits = query.budget.cost_of_horizon(window, &query.schedule).filter(|cost| cost.nano() <= limit.nano());
         if fits.is_none() {
             let affordable = limit.nano() / window.nano();
-            let needed = query.budget.cost_of_horizon(window, query.window_length);
+            let needed = query.budget.cost_of_horizon(window, &query.schedule);
             let problem = Diagnostic::error(
                 "P115",
                 at,
