@@ -4,8 +4,11 @@
 //! the windows, bounds and privacy losses make sense; that is `privet-dp`'s to
 //! say, and `privet` carries its answer back to the line in the file.
 
+mod window;
+
 use crate::path::Path;
 use crate::span::Spanned;
+pub use window::{Fleet, Window};
 
 /// One `kind: Export`, names resolved, numbers still as they were written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +23,10 @@ pub struct Export {
     pub unit: Path,
     /// The grouping columns; the published table is their whole product.
     pub keys: Vec<KeyColumn>,
-    /// The window's length as written, such as `1h`.
-    pub window_length: Spanned<String>,
+    /// When it counts and publishes.
+    pub window: Window,
+    /// By which pods; one, where none is written.
+    pub fleet: Option<Fleet>,
     /// How many groups one unit may touch in a window (L0).
     pub keys_per_unit: Spanned<u64>,
     /// How many rows of one unit count in one group (Linf).
@@ -50,7 +55,7 @@ impl Export {
     pub fn means(&self, other: &Self) -> bool {
         let texts = |export: &Self| {
             let optional = [&export.epsilon, &export.rho, &export.budget_epsilon, &export.budget_rho];
-            let written = [&export.name, &export.window_length, &export.noise, &export.horizon];
+            let written = [&export.name, &export.noise, &export.horizon];
             let optional = optional.map(|text| text.as_ref().map(|text| text.value.clone()));
             (optional, written.map(|text| text.value.clone()))
         };
@@ -61,6 +66,8 @@ impl Export {
             && numbers(self) == numbers(other)
             && names(self) == names(other)
             && self.keys == other.keys
+            && self.window.means(&other.window)
+            && Fleet::mean(self.fleet.as_ref(), other.fleet.as_ref())
             && self.log_readers_trusted == other.log_readers_trusted
     }
 }

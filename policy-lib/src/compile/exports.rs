@@ -68,6 +68,11 @@ impl Compiler {
                     .help("add `keys: {path: [value, ...]}`"),
             );
         }
+        let mut window = source.window.clone();
+        window.time = window.time.as_ref().map(|time| as_declared(time, contract));
+        if let Some(time) = &window.time {
+            self.check_export_path(time, contract);
+        }
         let ids_per_person = source.ids_per_person.clone().unwrap_or_else(|| Spanned::new(1, nowhere()));
         Some(Export {
             name: source.name.clone(),
@@ -79,7 +84,8 @@ impl Compiler {
                 .iter()
                 .map(|key| KeyColumn { path: as_declared(&key.path, contract).value, values: key.values.clone() })
                 .collect(),
-            window_length: source.window_length.clone(),
+            window,
+            fleet: source.fleet.clone(),
             keys_per_unit: source.keys_per_unit.clone(),
             rows_per_key: source.rows_per_key.clone(),
             noise: source.noise.clone(),

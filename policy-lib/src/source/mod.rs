@@ -9,6 +9,7 @@ pub mod keys;
 mod read;
 mod rules;
 mod suite;
+mod window;
 
 pub use contract::{ConditionSource, ContractSource, FieldSource};
 pub use read::Reader;

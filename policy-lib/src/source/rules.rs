@@ -3,6 +3,7 @@
 use super::keys::Keys;
 use super::{Reader, keys, name_of};
 use crate::diagnostic::Diagnostic;
+use crate::export::{Fleet, Window};
 use crate::path::{Origin, Path, Step};
 use crate::policy::{AgeClass, Basis, OptOut, Recipient, Regime};
 use crate::span::{Span, Spanned};
@@ -170,8 +171,10 @@ pub struct ExportSource {
     pub unit: Spanned<Path>,
     /// The grouping columns.
     pub keys: Vec<KeySource>,
-    /// The rest, as written.
-    pub window_length: Spanned<String>,
+    /// When it counts and publishes.
+    pub window: Window,
+    /// By which pods.
+    pub fleet: Option<Fleet>,
     /// L0.
     pub keys_per_unit: Spanned<u64>,
     /// Linf.
@@ -497,8 +500,7 @@ impl ExportSource {
         let contract =
             part(document, "from", &keys::EXPORT_FROM, reader).and_then(|from| reader.required_text(from, "contract"));
         let unit = reader.required_text(document, "unit").and_then(|written| reader.path(&written));
-        let window =
-            part(document, "window", &keys::WINDOW, reader).and_then(|window| reader.required_text(window, "length"));
+        let (window, fleet) = (Window::read(document, reader), Fleet::read(document, reader));
         let keys = reader.required(document, "keys").map(|keys| read_keys(keys, reader)).unwrap_or_default();
         let bounds = part(document, "bounds", &keys::BOUNDS, reader)?;
         let (keys_per_unit, rows_per_key) =
@@ -513,7 +515,8 @@ impl ExportSource {
             contract: contract?,
             unit: unit?,
             keys,
-            window_length: window?,
+            window: window?,
+            fleet,
             keys_per_unit: keys_per_unit?,
             rows_per_key: rows_per_key?,
             noise: noise?,

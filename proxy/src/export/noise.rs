@@ -16,10 +16,11 @@ use privet_dp::receipt::{Facts, Receipt};
 use privet_dp::window::Window;
 
 use super::evidence::DpEvidence;
-use super::observe::Waiting;
+use super::observe::{Early, Waiting};
 use super::publish::publish;
 use super::spend::{PaidWindow, spend};
-use super::{CannotPublish, Outcome, Published, Shared, Withheld};
+use super::{CannotPublish, Outcome, Published, Settings, Shared, Withheld};
+use crate::metrics::Metrics;
 
 /// How often the thread looks at the clock. Windows are seconds to days long.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -34,7 +35,7 @@ const SLOT: Duration = Duration::from_millis(100);
 const SLOT_PER_KEY: Duration = Duration::from_micros(100);
 
 pub(super) enum Command {
-    Flush(SyncSender<Vec<Outcome>>),
+    End(Early, SyncSender<Vec<Outcome>>),
     Stop,
 }
 
@@ -49,14 +50,16 @@ pub(super) struct Releaser {
     shared: Arc<Shared>,
     ledger: Ledger,
     output: PathBuf,
+    metrics: Option<Arc<Metrics>>,
     evidence: Arc<dyn DpEvidence>,
     /// When to try the outbox again, by the monotonic clock; `None` when it is empty.
     retry_at: Option<Duration>,
 }
 
 impl Releaser {
-    pub(super) fn new(shared: Arc<Shared>, ledger: Ledger, output: PathBuf, evidence: Arc<dyn DpEvidence>) -> Self {
-        Self { shared, ledger, output, evidence, retry_at: None }
+    pub(super) fn new(shared: Arc<Shared>, ledger: Ledger, settings: &Settings, evidence: Arc<dyn DpEvidence>) -> Self {
+        let (output, metrics) = (settings.output.clone(), settings.metrics.clone());
+        Self { shared, ledger, output, metrics, evidence, retry_at: None }
     }
 
     /// Publishes what an earlier process committed and did not acknowledge:
@@ -74,14 +77,14 @@ impl Releaser {
     pub(super) fn run(mut self, commands: &Receiver<Command>) {
         loop {
             match commands.recv_timeout(LOOK_EVERY) {
-                Ok(Command::Flush(reply)) => {
-                    let outcomes = self.release_all(true);
+                Ok(Command::End(early, reply)) => {
+                    let outcomes = self.release_all(Some(early));
                     // Whoever asked may have gone; the receipts are out all the same.
                     reply.send(outcomes).ok();
                 }
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
-                    self.release_all(false);
+                    self.release_all(None);
                 }
             }
             if self.retry_at.is_some_and(|at| at <= self.shared.clock.monotonic()) {
@@ -90,9 +93,9 @@ impl Releaser {
         }
     }
 
-    /// Releases every window that is due, and with `flush` every open one.
-    fn release_all(&mut self, flush: bool) -> Vec<Outcome> {
-        let (taken_at, due) = (Instant::now(), self.take_due(flush));
+    /// Releases every window that is due, and those that are ended early.
+    fn release_all(&mut self, early: Option<Early>) -> Vec<Outcome> {
+        let (taken_at, due) = (Instant::now(), self.take_due(early));
         if due.is_empty() {
             return Vec::new();
         }
@@ -103,17 +106,21 @@ impl Releaser {
         drawn.into_iter().map(|drawn| self.release(drawn)).collect()
     }
 
-    fn take_due(&self, flush: bool) -> Vec<Waiting> {
+    fn take_due(&self, early: Option<Early>) -> Vec<Waiting> {
         let now = self.shared.clock.now();
         let mut due = Vec::new();
         {
             let mut draining = self.shared.draining.lock().unwrap_or_else(PoisonError::into_inner);
-            let (ready, later): (Vec<_>, Vec<_>) = draining.drain(..).partition(|waiting| flush || waiting.due <= now);
+            let (ready, later): (Vec<_>, Vec<_>) =
+                draining.drain(..).partition(|waiting| early.is_some() || waiting.due <= now);
             draining.extend(later);
             due.extend(ready);
         }
         for slot in self.shared.generation.load().slots() {
-            let (opened, taken) = if flush { slot.flush(now) } else { slot.due(now) };
+            let (opened, taken) = match early {
+                Some(early) => slot.end_early(early, now),
+                None => slot.due(now),
+            };
             if let Err(error) = opened {
                 tracing::error!(error = &error as &dyn std::error::Error, "cannot open a window: nothing is counted");
             }
@@ -124,7 +131,7 @@ impl Releaser {
 
     fn pay_and_draw(&self, waiting: Waiting) -> Drawn {
         let (export, window) = (waiting.query.name.clone(), waiting.window);
-        let unsent = waiting.closed.and_then(|closed| {
+        let unsent = waiting.into_counts().and_then(|closed| {
             let paid = spend(&self.ledger, &*self.evidence, closed)?;
             draw(&self.ledger, paid)
         });
@@ -137,6 +144,9 @@ impl Releaser {
         match &result {
             Ok(_) => tracing::info!(export, window_start = %window.start(), "published"),
             Err(withheld) => {
+                if let Some(metrics) = &self.metrics {
+                    metrics.export_windows_withheld.of(withheld.counted_as()).increment(1);
+                }
                 tracing::warn!(export, window_start = %window.start(), error = withheld as &dyn std::error::Error, "withheld");
             }
         }

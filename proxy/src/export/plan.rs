@@ -7,17 +7,18 @@
 //! Not here: whether contract, purpose and paths exist; the policy compiler
 //! has seen to that.
 
+mod schedule;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use privet_dp::accountant::Budget;
 use privet_dp::bound::{Admission, ContributionBounds, NotBounds};
-use privet_dp::fleet::Fleet;
 use privet_dp::ledger::{charge, ids_per_person};
 use privet_dp::loss::{Loss, Measure};
 use privet_dp::mechanism::{CannotCalibrate, Mechanism, Noise};
 use privet_dp::query::{Column, KeyTable, NotAKeyTable, Query};
-use privet_dp::schedule::{Schedule, Tiling};
+use privet_dp::schedule::Schedule;
 use privet_dp::window::Span as Duration;
 use privet_policy::diagnostic::Diagnostic;
 use privet_policy::export::Export;
@@ -39,6 +40,8 @@ pub struct Plan {
     pub unit: Path,
     /// Where the grouping values stand, in the order of the query's columns.
     pub columns: Vec<Path>,
+    /// Where the event's own time stands, where windows go by it.
+    pub time: Option<Path>,
     /// What is counted, at what cost.
     pub query: Arc<Query>,
 }
@@ -102,19 +105,21 @@ impl<'a> Planner<'a> {
         let keys = self.keys();
         let bounds = self.bounds();
         self.bounds_fit_keys(keys.as_ref());
-        let schedule = self.window_length().map(|length| Schedule::new(Tiling::Tumbling(length)));
+        let (schedule, fleet) = (self.schedule(), self.fleet());
         let mechanism = self.mechanism(bounds);
         let ids = self.ids();
         let budget = self.budget(schedule.as_ref());
+        let windows = schedule.as_ref().map_or(1, Schedule::windows_in_memory);
+        let window_bytes_max = self.units_bytes_max / windows;
         let query = Query {
             name: self.export.name.value.clone(),
             unit: self.export.unit.to_string(),
             keys: keys?,
-            admission: Admission::within_memory(self.units_bytes_max, bounds?),
+            admission: Admission::within_memory(window_bytes_max, bounds?),
             mechanism: mechanism?,
             ids_per_person: ids?,
             schedule: schedule?,
-            fleet: Fleet::ONE_POD,
+            fleet: fleet?,
             budget: budget?,
         };
         self.windows_fit_budget(&query);
@@ -122,13 +127,14 @@ impl<'a> Planner<'a> {
     }
 
     fn finish(self, query: Query) -> Plan {
-        let Export { purpose, contract, unit, keys, .. } = self.export;
+        let Export { purpose, contract, unit, keys, window, .. } = self.export;
         let columns = keys.iter().map(|column| column.path.clone()).collect();
         Plan {
             purpose: purpose.clone(),
             contract: contract.clone(),
             unit: unit.clone(),
             columns,
+            time: window.time.as_ref().map(|time| time.value.clone()),
             query: Arc::new(query),
         }
     }
@@ -213,11 +219,6 @@ impl<'a> Planner<'a> {
                 )
             })
             .ok()
-    }
-
-    fn window_length(&mut self) -> Option<Duration> {
-        let export = self.export;
-        self.span(&export.window_length)
     }
 
     fn mechanism(&mut self, bounds: Option<ContributionBounds>) -> Option<Mechanism> {
@@ -369,7 +370,6 @@ impl<'a> Planner<'a> {
             );
             return;
         };
-        let windows = query.schedule.releases_in(query.budget.horizon);
         let fits = query.budget.cost_of_horizon(window, &query.schedule).filter(|cost| cost.nano() <= limit.nano());
         if fits.is_none() {
             let affordable = limit.nano() / window.nano();
@@ -377,20 +377,32 @@ impl<'a> Planner<'a> {
             let problem = Diagnostic::error(
                 "P115",
                 at,
-                format!("{windows} windows at {window} each do not fit a budget of {limit}"),
+                format!("{} at {window} each do not fit a budget of {limit}", counted(query)),
             )
-            .label(format!("room for {affordable} windows in {}", query.budget.horizon));
+            .label(format!("room for {affordable} {} in {}", releases_name(query), query.budget.horizon));
             let problem = if query.ids_per_person.get() > 1 {
                 problem.note(format!("a person with {} identifiers loses {person} in a window", query.ids_per_person))
             } else {
                 problem
             };
+            let times = query.guarantee();
+            let problem = if times.multiplier.get() > 1 { problem.note(times.text()) } else { problem };
             self.report(match needed {
                 Some(needed) => problem.help(format!("the windows of one horizon cost {needed} together: raise the limit to that, lengthen the window, or lower the loss of each")),
                 None => problem.help("lengthen the window, or lower the loss of each"),
             });
         }
     }
+}
+
+/// How many releases a horizon may have, in words.
+fn counted(query: &Query) -> String {
+    let (windows, each) = (query.budget.windows(&query.schedule), query.schedule.releases_max());
+    if each == 1 { format!("{windows} windows") } else { format!("{windows} windows of up to {each} releases") }
+}
+
+fn releases_name(query: &Query) -> &'static str {
+    if query.schedule.releases_max() == 1 { "windows" } else { "releases" }
 }
 
 #[cfg(test)]

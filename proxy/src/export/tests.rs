@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use privet_dp::receipt::{Receipt, WindowStatus, verify};
-use privet_policy::export::{Export, KeyColumn};
+use privet_policy::export::{Export, KeyColumn, Window as WrittenWindow};
 use privet_policy::span::{Span, Spanned};
 
 use super::*;
@@ -74,7 +74,12 @@ fn export(window: &str) -> Export {
             path: privet_policy::path::Path::keys(&["properties", "section"]),
             values: ["apps", "games", "books"].map(str::to_owned).to_vec(),
         }],
-        window_length: text(window),
+        window: WrittenWindow {
+            publish_marked: ["restart", "drained"].map(text).to_vec(),
+            splits_max: Some(Spanned::new(1, Span::default())),
+            ..WrittenWindow::of_length(text(window))
+        },
+        fleet: None,
         keys_per_unit: Spanned::new(2, Span::default()),
         rows_per_key: Spanned::new(3, Span::default()),
         noise: text("discrete_laplace"),
@@ -82,7 +87,7 @@ fn export(window: &str) -> Export {
         epsilon: Some(text("60")),
         rho: None,
         horizon: text("30d"),
-        budget_epsilon: Some(text("50000")),
+        budget_epsilon: Some(text("100000")),
         budget_rho: None,
         ids_per_person: Spanned::new(1, Span::default()),
         log_readers_trusted: true,
@@ -94,16 +99,27 @@ struct Bench {
     clock: Arc<HandClock>,
     log: Arc<Log>,
     plans: Vec<Plan>,
+    ring: Option<Ring>,
 }
 
 impl Bench {
     fn at(secs: i64) -> Self {
-        let plans = plan::plan(&[export("1h")]).unwrap();
-        Self { directory: tempfile::tempdir().unwrap(), clock: HandClock::at(secs), log: Arc::default(), plans }
+        Self::of(&export("1h"), secs)
+    }
+
+    fn of(export: &Export, secs: i64) -> Self {
+        let plans = plan::plan(std::slice::from_ref(export)).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        Self { directory, clock: HandClock::at(secs), log: Arc::default(), plans, ring: None }
     }
 
     fn settings(&self) -> Settings {
-        Settings { ledger: self.directory.path().join("ledger.redb"), output: self.directory.path().join("exports") }
+        Settings {
+            ledger: self.directory.path().join("ledger.redb"),
+            output: self.directory.path().join("exports"),
+            ring: self.ring.clone(),
+            metrics: None,
+        }
     }
 
     fn start(&self) -> ExportLine {
@@ -257,18 +273,21 @@ fn what_was_committed_and_not_acknowledged_goes_out_again_byte_for_byte() {
 
 #[test]
 fn a_budget_without_room_withholds_and_says_why() {
-    let mut bench = Bench::at(NOON);
     let mut short = export("1h");
+    short.window.splits_max = None;
     short.horizon.value = "1h".to_owned();
     short.budget_epsilon.as_mut().unwrap().value = "60".to_owned();
-    bench.plans = plan::plan(&[short]).unwrap();
+    let bench = Bench::of(&short, NOON);
     let line = bench.start();
     assert!(line.flush_now()[0].result.is_ok());
+    assert!(line.flush_now().is_empty(), "the window is split no more often than is paid for");
+    drop(line);
+    let line = bench.start();
     let withheld = line.flush_now().remove(0).result.unwrap_err();
     let Withheld::Unpaid(why) = withheld else { panic!("{withheld:?}") };
     assert_eq!(
         why.to_string(),
-        "the budget `searches-by-section by userId` has 60 of 60 epsilon spent within 1h, and this window asks for 60: a window fits again from 2026-11-21T13:00:00Z"
+        "the budget `searches-by-section by userId` has 60 of epsilon 60 spent within 1h, and this window asks for epsilon 60: a window fits again from 2026-11-21T13:00:00Z"
     );
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use privet_policy::diagnostic::SourceFile;
-use privet_policy::export::KeyColumn;
+use privet_policy::export::{KeyColumn, Window};
 
 fn at(start: usize) -> Span {
     Span { file: 0, bytes: start..start + 1 }
@@ -21,7 +21,8 @@ fn searches() -> Export {
             path: Path::keys(&["properties", "section"]),
             values: ["apps", "games", "books"].map(str::to_owned).to_vec(),
         }],
-        window_length: text("1h", 2),
+        window: Window::of_length(text("1h", 2)),
+        fleet: None,
         keys_per_unit: Spanned::new(2, at(3)),
         rows_per_key: Spanned::new(3, at(4)),
         noise: text("discrete_laplace", 5),
@@ -75,14 +76,14 @@ fn every_mistake_is_found_at_its_place() {
     assert_eq!(problems(|export| export.keys_per_unit.value = 0), [("P104", 3)]);
     assert_eq!(problems(|export| export.rows_per_key.value = 70_000), [("P104", 4)]);
     assert_eq!(problems(|export| export.keys_per_unit.value = 4), [("P105", 3)]);
-    assert_eq!(problems(|export| export.window_length.value = "hourly".to_owned()), [("P106", 2)]);
+    assert_eq!(problems(|export| export.window = Window::of_length(text("hourly", 2))), [("P106", 2)]);
     assert_eq!(problems(|export| export.noise.value = "laplace".to_owned()), [("P107", 5)]);
     assert_eq!(problems(|export| export.epsilon = None), [("P108", 5)]);
     assert_eq!(problems(|export| (export.rho, export.epsilon) = (Some(text("1", 6)), None)), [("P108", 6)]);
     assert_eq!(problems(|export| export.epsilon = Some(text("0.000000001", 6))), [("P109", 6)]);
     assert_eq!(problems(|export| export.epsilon = Some(text("1e-1", 6))), [("P110", 6)]);
     assert_eq!(problems(|export| export.ids_per_person.value = 0), [("P111", 9)]);
-    assert_eq!(problems(|export| export.window_length.value = "7h".to_owned()), [("P112", 7)]);
+    assert_eq!(problems(|export| export.window = Window::of_length(text("7h", 2))), [("P112", 7)]);
     assert_eq!(problems(|export| export.budget_epsilon = None), [("P113", 7)]);
     assert_eq!(
         problems(|export| (export.budget_epsilon, export.budget_rho) = (None, Some(text("1", 8)))),
@@ -107,7 +108,7 @@ fn all_mistakes_are_found_at_once() {
 const DESIGN: &str = include_str!("../../../../policy-lib/tests/data/design.yaml");
 
 /// Compiles the design's policies with one text replaced, and plans their exports.
-fn from_policies(written: &str, instead: &str) -> Result<Vec<Plan>, String> {
+pub(super) fn from_policies(written: &str, instead: &str) -> Result<Vec<Plan>, String> {
     assert!(DESIGN.contains(written), "{written}");
     let files = [SourceFile { name: "design.yaml".to_owned(), text: DESIGN.replace(written, instead) }];
     let policy = privet_policy::compile(&files).policy.unwrap();
