@@ -16,6 +16,7 @@
 
 use std::fmt;
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -309,6 +310,13 @@ impl Schedule {
     #[must_use]
     pub fn lateness_secs(&self) -> u64 {
         self.event_time.map_or(0, |time| time.lateness_secs)
+    }
+
+    /// When counting in a window ends.
+    #[must_use]
+    pub fn closes(&self, window: Window) -> Timestamp {
+        let held = i64::try_from(self.lateness_secs()).unwrap_or(i64::MAX);
+        window.end().saturating_add(SignedDuration::from_secs(held)).unwrap_or(Timestamp::MAX)
     }
 
     /// How long after its close a window is published, in seconds.

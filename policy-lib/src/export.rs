@@ -5,10 +5,12 @@
 //! say, and `privet` carries its answer back to the line in the file.
 
 mod measure;
+mod window;
 
 use crate::path::Path;
 use crate::span::Spanned;
 pub use measure::{Bounds, KeyColumn, KeyValues, Measure, Private};
+pub use window::{Fleet, Window};
 
 /// One `kind: Export`, names resolved, numbers still as they were written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +26,10 @@ pub struct Export {
     pub unit: Path,
     /// The grouping columns.
     pub keys: Vec<KeyColumn>,
-    /// The window's length as written, such as `1h`.
-    pub window_length: Spanned<String>,
+    /// When it counts and publishes.
+    pub window: Window,
+    /// By which pods; one, where none is written.
+    pub fleet: Option<Fleet>,
     /// How much of one unit counts.
     pub bounds: Bounds,
     /// What is measured, at what loss.
@@ -54,7 +58,7 @@ impl Export {
     pub fn means(&self, other: &Self) -> bool {
         let texts = |export: &Self| {
             let optional = [&export.budget_epsilon, &export.budget_rho, &export.budget_delta];
-            let written = [&export.name, &export.window_length, &export.horizon];
+            let written = [&export.name, &export.horizon];
             let optional = optional.map(|text| text.as_ref().map(|text| text.value.clone()));
             (optional, written.map(|text| text.value.clone()))
         };
@@ -68,6 +72,8 @@ impl Export {
             && names(self) == names(other)
             && self.bounds.means(&other.bounds)
             && self.measure.means(&other.measure)
+            && self.window.means(&other.window)
+            && Fleet::mean(self.fleet.as_ref(), other.fleet.as_ref())
             && self.keys.len() == other.keys.len()
             && self.keys.iter().zip(&other.keys).all(|(key, other)| key.means(other))
     }

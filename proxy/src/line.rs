@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use privet_dp::window::PolicyDigest;
 use privet_policy::consent::{Heard, Memory, is_null_id};
-use privet_policy::decide::{Decision, Outcome, value_at};
+use privet_policy::decide::{Decision, Outcome, Refusal as Refused, value_at};
 use privet_policy::format::Format;
 use privet_policy::policy::{AgeClass, ContractNo, DestinationNo, Policy, PurposeNo, Response as Listed};
 
@@ -27,7 +27,7 @@ use crate::consent::{Answers, ConsentStore, SubjectKey};
 use crate::contained::{Panicked, contained};
 use crate::decide::{Surroundings, decide};
 use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_hint};
-use crate::export::{ExportLine, Plan};
+use crate::export::{ExportLine, Plan, Row, event_time};
 use crate::formats::{
     Refusal, Unready, answer_refusal, answer_success, forbid_keeping, pass_response_headers, passed_status, preflight,
 };
@@ -176,6 +176,20 @@ impl Line {
         self.exports.load_full()
     }
 
+    /// Takes a unit out of what is being counted.
+    pub fn withdraw(&self, unit: &str) {
+        if let Some(exports) = &*self.exports.load() {
+            exports.withdraw(unit.as_bytes());
+        }
+    }
+
+    /// Tells the export line that what others sent decided about whose events count.
+    fn shed(&self) {
+        if let Some(exports) = &*self.exports.load() {
+            exports.shed();
+        }
+    }
+
     /// Ends the export line; open windows are discarded.
     pub fn stop_exports(&self) {
         self.exports.store(None);
@@ -297,6 +311,10 @@ impl Line {
                     break;
                 }
             }
+            if !missed.is_empty() {
+                // The store did not answer for all, so others decide whether these events may count.
+                self.shed();
+            }
             if !enough {
                 self.remember(in_force, raw, &decided);
                 return Err(Stopped::overloaded(decoded.format));
@@ -358,9 +376,26 @@ impl Line {
         for refusal in decided.decisions.iter().filter_map(|decision| decision.refusal.as_deref()) {
             if !self.refusals.remember(policy, raw.peer, refusal, at_ms) {
                 self.metrics.refusals_not_remembered.increment(1);
-            } else if let Some(store) = &self.consent {
-                store.keep(policy, refusal, at_ms);
+            } else {
+                self.withdraw_refused(in_force, refusal);
+                if let Some(store) = &self.consent {
+                    store.keep(policy, refusal, at_ms);
+                }
             }
+        }
+    }
+
+    /// Takes whoever refuses what is counted for out of the open windows.
+    fn withdraw_refused(&self, in_force: &InForce, refusal: &Refused) {
+        let purposes = in_force.enforcement.policy.purposes();
+        let is_refused = |plan: &Plan| {
+            let number = purposes.iter().position(|purpose| purpose.name == plan.purpose);
+            number
+                .and_then(|number| u8::try_from(number).ok())
+                .is_some_and(|number| refusal.purposes.contains(PurposeNo(number)))
+        };
+        if in_force.plans.iter().any(is_refused) {
+            refusal.subjects.iter().for_each(|subject| self.withdraw(subject));
         }
     }
 
@@ -381,16 +416,21 @@ impl Line {
                 let permitted = purpose
                     .and_then(|purpose| u8::try_from(purpose).ok())
                     .is_some_and(|purpose| decision.publishable.contains(PurposeNo(purpose)));
-                if !permitted || policy.contract(contract).name != plan.contract {
+                if !permitted || plan.contract.as_ref() != Some(&policy.contract(contract).name) {
                     continue;
                 }
                 let Some(unit) = value_at(&plan.unit, event, around).filter(|unit| !is_null_id(unit)) else { continue };
                 let values: Option<Vec<_>> =
                     plan.columns.iter().map(|column| value_at(column, event, around)).collect();
-                let row =
-                    values.and_then(|values| plan.row_of(&values.iter().map(AsRef::as_ref).collect::<Vec<&str>>()));
-                if let Some(row) = row {
-                    exports.observe(number, unit.as_bytes(), row, &digest);
+                let Some(values) = values else { continue };
+                let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
+                let measured = plan.of.as_ref().and_then(|of| value_at(of, event, around));
+                let value = plan.steps_of(measured.as_deref());
+                if let (Some(key), Some(value)) = (plan.query.keys.key_of(&values), value) {
+                    let time = plan.time.as_ref().and_then(|time| value_at(time, event, around));
+                    let event_secs = time.and_then(|time| event_time::seconds(&time));
+                    let row = Row { unit: unit.as_bytes(), key, value, event_secs };
+                    exports.observe(number, row, &digest);
                 }
             }
         }
@@ -468,6 +508,9 @@ impl Line {
     }
 
     fn say(&self, raw: &RawRequest, stopped: &Stopped) -> Response<Bytes> {
+        if matches!(stopped.counted, RefusedAt::AcceptOverloaded | RefusedAt::AuditUnavailable) {
+            self.shed();
+        }
         self.metrics.requests_refused.of(stopped.counted).increment(1);
         answer_refusal(stopped.format, &stopped.refusal, &raw.asked())
     }
@@ -501,7 +544,15 @@ impl Carry for Line {
         self.say(&raw, &stopped)
     }
 
+    fn crowded(&self) {
+        self.shed();
+    }
+
     fn refuse(&self, listener: &ListenerFacts, target: &str, refusal: accept::Refusal) -> Response<Bytes> {
+        // A source's rate is shared by all behind its address, so it couples units as a full sidecar does.
+        if refusal == accept::Refusal::Overloaded {
+            self.shed();
+        }
         let format = match listener.formats.as_slice() {
             [only] => Some(*only),
             _ => target.starts_with("/v1/").then_some(Format::Segment),

@@ -83,6 +83,34 @@ label! {
 }
 
 label! {
+    /// Why a window of an export was not published, or not yet.
+    WithheldFor as "reason" {
+        /// More privacy units came than it may hold.
+        TooManyUnits = "too_many_units",
+        /// Earlier windows still waited.
+        Backlog = "backlog",
+        /// The process started within it.
+        Restart = "restart",
+        /// It was closed early.
+        Drained = "drained",
+        /// Load was shed while it was open.
+        Shed = "shed",
+        /// The ring of shards changed while it was open.
+        RingChanged = "ring_changed",
+        /// The budget has no room, or the ledger cannot be written.
+        Unpaid = "unpaid",
+        /// The release has been through the ledger before.
+        Before = "before",
+        /// The enforcement log did not take the charge.
+        Unrecorded = "unrecorded",
+        /// It was paid for and could not be drawn or committed.
+        Lost = "lost",
+        /// It is committed and not out yet.
+        Unpublished = "unpublished",
+    }
+}
+
+label! {
     /// What a client was told.
     Answer as "answer" {
         /// 2xx and 3xx.
@@ -364,6 +392,8 @@ pub struct Metrics {
     pub reload_stale: Gauges<Reloaded>,
     /// Policy bundles refused for want of signatures: is somebody changing policies without the others?
     pub bundles_refused: Counters<BundleRefused>,
+    /// Windows of exports that were not published, by reason: why is there no receipt?
+    pub export_windows_withheld: Counters<WithheldFor>,
     /// Events, by what the policy in shadow would do with them: is it what we meant?
     pub shadow_events: Counters<ShadowEffect>,
     /// 1 while requests are served: is this pod ready?
@@ -527,6 +557,11 @@ impl Metrics {
                 "privet_bundles_refused_total",
                 Unit::Count,
                 "policy bundles refused for want of signatures: is somebody changing policies without the others?",
+            ),
+            export_windows_withheld: declare.counters(
+                "privet_export_windows_withheld_total",
+                Unit::Count,
+                "windows of exports that were not published: why is there no receipt?",
             ),
             shadow_events: declare.counters(
                 "privet_shadow_events_total",

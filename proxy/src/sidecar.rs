@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use privet_audit_log::record::PolicyRefused;
 use privet_audit_log::{Durability, Settings};
+use privet_dp::fleet::Fleet;
 use privet_policy::consent::Memory;
 use privet_policy::policy::Policy;
 
@@ -90,6 +91,8 @@ impl Sidecar {
         let exports = export::Settings {
             ledger: config.exports_directory.join("ledger.redb"),
             output: config.exports_directory.clone(),
+            ring: config.exports_ring.clone(),
+            metrics: Some(Arc::clone(&foundation.metrics)),
         };
         foundation.background.spawn(watch_log(
             recorder.clone(),
@@ -177,9 +180,18 @@ impl Sidecar {
         self.consent.close().await;
         let line = Arc::clone(&self.line);
         // Dropping the export line joins its thread, which may be waiting for the log.
-        tokio::task::spawn_blocking(move || line.stop_exports()).await.ok();
+        tokio::task::spawn_blocking(move || end_exports(&line)).await.ok();
         self.recorder.close().await
     }
+}
+
+/// Publishes what may be published of the open windows, and ends the export line.
+fn end_exports(line: &Line) {
+    if let Some(exports) = line.exports() {
+        // The noise thread has told of each what became of it.
+        drop(exports.drain());
+    }
+    line.stop_exports();
 }
 
 /// Keeps what is said of silence in step with whether the consent store remembers for all.
@@ -470,12 +482,25 @@ impl Loader {
             None => self.start_exports(&loaded.plans, digest).map_err(|error| chain(&error)),
         };
         match outcome {
-            Ok(()) => self.health.clear_note("exports"),
+            Ok(()) => self.tell_ringless(&loaded.plans),
             Err(why) => {
                 tracing::error!("the exports are off: {why}");
                 self.health.note("exports", format!("the exports are off: {why}"));
             }
         }
+    }
+
+    /// Says which exports stay off because nobody says how units are shared.
+    fn tell_ringless(&self, plans: &[Plan]) {
+        let sharded = plans.iter().filter(|plan| plan.query.fleet == Fleet::UserSharded);
+        let off: Vec<&str> = sharded.map(|plan| plan.query.name.as_str()).collect();
+        if off.is_empty() || self.exports.ring.is_some() {
+            return self.health.clear_note("exports");
+        }
+        let note =
+            format!("off: {}: its fleet is user_sharded, and the configuration has no `exports.ring`", off.join(", "));
+        tracing::warn!("{note}");
+        self.health.note("exports", note);
     }
 
     /// Starts on a thread of its own: what is published again at a start is

@@ -46,13 +46,19 @@ impl Compiler {
             );
         }
         let keys = source.keys.iter().map(|key| key_column(key, contract)).collect();
+        let mut window = source.window.clone();
+        window.time = window.time.as_ref().map(|time| as_declared(time, contract));
+        if let (Some(time), Some(contract)) = (&window.time, contract) {
+            self.check_export_path(time, contract);
+        }
         Some(Export {
             name: source.name.clone(),
             purpose: source.purpose.value.clone(),
             contract: contract.map(|contract| contract.name.clone()),
             unit: unit.value,
             keys,
-            window_length: source.window_length.clone(),
+            window,
+            fleet: source.fleet.clone(),
             bounds: source.bounds.clone(),
             measure: Measure { of, ..source.measure.clone() },
             horizon: source.horizon.clone(),

@@ -74,6 +74,24 @@ pub struct Private {
 }
 
 impl Measure {
+    /// A measure of this name and nothing else.
+    #[must_use]
+    pub const fn named(name: Spanned<String>) -> Self {
+        Self {
+            name,
+            of: None,
+            clamp: Vec::new(),
+            edges: Vec::new(),
+            at: Vec::new(),
+            decimals: None,
+            k: None,
+            noise: None,
+            epsilon: None,
+            rho: None,
+            delta: None,
+        }
+    }
+
     /// Whether both mean the same, wherever they are written.
     #[must_use]
     pub fn means(&self, other: &Self) -> bool {

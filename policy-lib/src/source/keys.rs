@@ -470,6 +470,7 @@ pub(super) static EXPORT: Keys = Keys::document(
         must("from", Form::Map(&EXPORT_FROM), "Which events are counted."),
         must("unit", Form::Text, "Where the identifier stands whose presence is hidden."),
         must("window", Form::Map(&WINDOW), "How long events are gathered before a count is published."),
+        may("fleet", Form::Map(&FLEET), "Which pods count, and what their losses add up to; one pod if not written."),
         must(
             "keys",
             Form::Named(&Form::Either(&[TEXTS, Form::Map(&PRIVATE)])),
@@ -515,8 +516,51 @@ pub(super) static EXPORT_FROM: Keys = Keys::map(
     ],
 );
 
-pub(super) static WINDOW: Keys =
-    Keys::map("Window", &[must("length", Form::Text, "How long it is, such as `1h` or `1d`.")]);
+/// What a window may be marked with and published all the same.
+const MARKS: [&str; 3] = ["restart", "drained", "ring_changed"];
+
+pub(super) static WINDOW: Keys = Keys::map(
+    "Window",
+    &[
+        may("length", Form::Text, "How long it is, such as `1h` or `1d`."),
+        may("calendar", Form::Word(|| vec!["hour", "day"]), "In place of a length: hours or days of a time zone."),
+        may("timezone", Form::Text, "The calendar's time zone, such as `Europe/Berlin`."),
+        may("time", Form::Text, "Where the event's own time stands; without it, an event counts when it arrives."),
+        may("allowed_lateness", Form::Text, "How long after its end a window is held open, such as `10m`."),
+        may(
+            "late",
+            Form::Word(|| vec!["next_window", "drop"]),
+            "What becomes of later events; they count in the next window if not written.",
+        ),
+        may("publish_after", Form::Text, "How long after its close a window is published, such as `30s`."),
+        may(
+            "publish_marked",
+            Form::List(&Form::Word(|| MARKS.to_vec())),
+            "Marks of windows that were not counted whole and are published all the same.",
+        ),
+        may(
+            "splits_max",
+            Form::Whole(0, 24),
+            "How often a window may be closed early; each time is a release more, paid for in every window. 0 if not written.",
+        ),
+    ],
+);
+
+pub(super) static FLEET: Keys = Keys::map(
+    "Fleet",
+    &[
+        must(
+            "topology",
+            Form::Word(|| vec!["per_pod", "user_sharded"]),
+            "Whether every pod counts what reaches it, or every unit at the one shard that owns it.",
+        ),
+        may(
+            "ledgers",
+            Form::Whole(1, 10_000),
+            "How many ledgers live within one horizon; it multiplies the loss. 1 if not written.",
+        ),
+    ],
+);
 
 pub(super) static BOUNDS: Keys = Keys::map(
     "Bounds",

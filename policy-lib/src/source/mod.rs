@@ -10,6 +10,7 @@ mod measure;
 mod read;
 mod rules;
 mod suite;
+mod window;
 
 pub use contract::{ConditionSource, ContractSource, FieldSource};
 pub use measure::KeySource;

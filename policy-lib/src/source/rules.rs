@@ -4,7 +4,7 @@ use super::keys::Keys;
 use super::measure::{KeySource, read_keys, whole};
 use super::{Reader, keys, name_of};
 use crate::diagnostic::Diagnostic;
-use crate::export::{Bounds, Measure};
+use crate::export::{Bounds, Fleet, Measure, Window};
 use crate::path::{Origin, Path, Step};
 use crate::policy::{AgeClass, Basis, OptOut, Recipient, Regime};
 use crate::span::{Span, Spanned};
@@ -172,8 +172,10 @@ pub struct ExportSource {
     pub unit: Spanned<Path>,
     /// The grouping columns.
     pub keys: Vec<KeySource>,
-    /// The rest, as written.
-    pub window_length: Spanned<String>,
+    /// When it counts and publishes.
+    pub window: Window,
+    /// By which pods.
+    pub fleet: Option<Fleet>,
     /// How much of one unit counts.
     pub bounds: Bounds,
     /// What is measured, at what loss.
@@ -489,8 +491,7 @@ impl ExportSource {
         let purpose = reader.required_text(document, "purpose");
         let contract = export_from(document, reader);
         let unit = reader.required_text(document, "unit").and_then(|written| reader.path(&written));
-        let window =
-            part(document, "window", &keys::WINDOW, reader).and_then(|window| reader.required_text(window, "length"));
+        let (window, fleet) = (Window::read(document, reader), Fleet::read(document, reader));
         let keys = reader.required(document, "keys").map(|keys| read_keys(keys, reader)).unwrap_or_default();
         let (bounds, measure) = (Bounds::read(document, reader), Measure::read(document, reader));
         let budget = part(document, "budget", &keys::BUDGET, reader)?;
@@ -501,7 +502,8 @@ impl ExportSource {
             contract: contract?,
             unit: unit?,
             keys,
-            window_length: window?,
+            window: window?,
+            fleet,
             bounds: bounds?,
             measure: measure?,
             horizon: horizon?,

@@ -17,6 +17,7 @@ mod wire;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,9 @@ pub trait Carry: Send + Sync + 'static {
 
     /// Words a refusal the way the format at `target` words it.
     fn refuse(&self, listener: &ListenerFacts, target: &str, refusal: Refusal) -> Response<Bytes>;
+
+    /// Hears that connections wait because of others, as long as they do.
+    fn crowded(&self) {}
 
     /// Lets go of what is kept for sources that have not been seen for a while.
     fn tend(&self) {}
@@ -105,6 +109,9 @@ const HEADERS_MAX: usize = 100;
 const HEADER_BYTES_MAX: u16 = 16 << 10;
 /// hyper's read buffer of one HTTP/1 connection grows to this at most.
 const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
+
+/// How often the line hears that connections wait: windows are longer.
+const CROWDED_EVERY: Duration = Duration::from_millis(500);
 
 /// Everything that the connections of all listeners share.
 pub struct Shell<C> {
@@ -209,9 +216,25 @@ impl<C: Carry> Shell<C> {
         &self,
         socket: &TcpListener,
     ) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let permit = Arc::clone(&self.connections).acquire_owned().await.expect("the semaphore is never closed");
+        let permit = match Arc::clone(&self.connections).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => self.room().await,
+        };
         let (stream, peer) = socket.accept().await?;
         Ok((stream, peer, permit))
+    }
+
+    /// Waits for a connection to end. The line hears of it from beginning to end,
+    /// for whoever would connect waits because of others.
+    async fn room(&self) -> OwnedSemaphorePermit {
+        let mut waiting = pin!(Arc::clone(&self.connections).acquire_owned());
+        loop {
+            self.line.crowded();
+            if let Ok(permit) = tokio::time::timeout(CROWDED_EVERY, waiting.as_mut()).await {
+                self.line.crowded();
+                return permit.expect("the semaphore is never closed");
+            }
+        }
     }
 
     fn open(

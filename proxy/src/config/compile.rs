@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use privet_dp::fleet::Ring;
 use privet_policy::diagnostic::Diagnostic;
 use privet_policy::format::Format;
 use privet_policy::span::Span;
@@ -93,11 +94,12 @@ impl Reader<'_> {
         let keyring = members.get("keyring").and_then(|node| self.file(node));
         let consent = self.consent(members.get("consent"), members.get("keyring").is_some());
         let log = self.log(members.get("log"));
-        let exports_directory = self.exports(members.get("exports"));
+        let exports = self.exports(members.get("exports"));
         let upstream = self.upstream(members.get("upstream"));
         let limits = self.limits(members.get("limits"));
         let drain = self.drain(members.get("drain"));
         let (policies, shadow) = policies?;
+        let (exports_directory, exports_ring) = exports?;
         Some(Config {
             listeners: listeners?,
             admin: admin.unwrap_or(ADMIN_DEFAULT),
@@ -108,7 +110,8 @@ impl Reader<'_> {
             keyring,
             consent: consent?,
             log: log?,
-            exports_directory: exports_directory?,
+            exports_directory,
+            exports_ring,
             upstream,
             limits: limits?,
             drain,
@@ -343,10 +346,13 @@ impl Reader<'_> {
         }
     }
 
-    fn exports(&mut self, node: Option<&Node>) -> Option<std::path::PathBuf> {
-        let Some(node) = node else { return Some(self.base.join("exports")) };
-        let members = self.members(node, &["directory"])?;
-        self.need(members, "directory").and_then(|node| self.file(node))
+    /// Where published aggregates are kept, and the ring of shards, where there is one.
+    fn exports(&mut self, node: Option<&Node>) -> Option<(std::path::PathBuf, Option<Ring>)> {
+        let Some(node) = node else { return Some((self.base.join("exports"), None)) };
+        let members = self.members(node, &["directory", "ring"])?;
+        let directory = self.need(members, "directory").and_then(|node| self.file(node));
+        let ring = members.get("ring").map(|node| self.ring(node));
+        Some((directory?, ring.map_or(Some(None), |ring| ring.map(Some))?))
     }
 
     pub(super) fn upstream(&mut self, node: Option<&Node>) -> Upstream {

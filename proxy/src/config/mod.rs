@@ -8,6 +8,7 @@
 mod compile;
 mod consent;
 mod read;
+mod ring;
 mod rollout;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use privet_audit_log::signing::SignerKey;
+use privet_dp::fleet::Ring;
 use privet_policy::diagnostic::{Diagnostic, SourceFile};
 
 use crate::request::ListenerFacts;
@@ -46,6 +48,8 @@ pub struct Config {
     pub log: Log,
     /// Where published aggregates are kept.
     pub exports_directory: PathBuf,
+    /// The shards of this fleet, where exports share units among them.
+    pub exports_ring: Option<Ring>,
     /// How collectors are spoken to.
     pub upstream: Upstream,
     /// Bounds on everything a sender can make large or slow.

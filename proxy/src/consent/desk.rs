@@ -203,7 +203,11 @@ impl Desk {
         if let Some(age) = asked.age {
             learned.learn(Fact::Child(age == Age::Child), now_ms);
         }
-        self.learn(subject, learned).await
+        let learned = self.learn(subject, learned).await;
+        if asked.state == Some(State::Refused) {
+            self.line.withdraw(subject);
+        }
+        learned
     }
 
     async fn withdraw(&self, subject: &str, asked: &Asked) -> Result<Value, Declined> {
@@ -212,7 +216,10 @@ impl Desk {
         }
         let purposes = if asked.purposes.is_empty() { vec![EVERYTHING] } else { self.known_purposes(&asked.purposes)? };
         let refusals = purposes.into_iter().map(|purpose| Fact::decided(purpose, false));
-        self.learn(subject, Record::of(refusals, self.received_ms())).await
+        let learned = self.learn(subject, Record::of(refusals, self.received_ms())).await;
+        // Also where nothing could be learnt: what was counted before is gone, as asked.
+        self.line.withdraw(subject);
+        learned
     }
 
     async fn learn(&self, subject: &str, learned: Record) -> Result<Value, Declined> {
@@ -241,6 +248,7 @@ impl Desk {
     }
 
     async fn erase(&self, subject: &str) -> Result<Value, Declined> {
+        self.line.withdraw(subject);
         let stays = self.store.erase(subject).await?;
         let why = if stays.is_empty() { Value::Null } else { STAYS.into() };
         Ok(json!({

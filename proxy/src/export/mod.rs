@@ -18,40 +18,52 @@
 //! per export; one thread of its own closes windows, pays, draws and publishes,
 //! so that the time a draw takes is in nobody's answer.
 
+pub(crate) mod event_time;
 pub mod evidence;
 mod noise;
 mod observe;
 pub mod plan;
 mod publish;
+mod ring;
 mod spend;
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use arc_swap::ArcSwap;
 use privet_dp::NoRandomness;
 use privet_dp::digest::Digest;
+use privet_dp::fleet::Ring;
 use privet_dp::ledger::{CannotSpend, Ledger, LedgerError, LossOverflow};
 use privet_dp::mechanism::CannotDraw;
+use privet_dp::query::RowKey;
+use privet_dp::schedule::Mark;
 use privet_dp::window::{PolicyDigest, Window};
 use thiserror::Error;
 
 use crate::clock::Clock;
+use crate::metrics::{Metrics, WithheldFor};
 pub use evidence::{CannotRecord, ChargeEvidence, DpEvidence, ReleaseEvidence};
 use noise::{Command, Releaser};
-use observe::{Draining, Generation};
+use observe::{Draining, Early, Generation, Surroundings};
 pub use plan::Plan;
 pub use publish::CannotPublish;
 
 /// Where the line keeps what it must not lose, and puts what it publishes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// The budget ledger's file. Its directory has to outlive the pod if budgets shall.
     pub ledger: PathBuf,
     /// The directory that receipts are published into, one directory per export.
     pub output: PathBuf,
+    /// The shards of this fleet, which the platform knows; exports that share
+    /// units among shards are off without it.
+    pub ring: Option<Ring>,
+    /// Where windows that are withheld are counted.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// How a new policy compares with the one it replaces.
@@ -93,6 +105,9 @@ pub enum Withheld {
     /// Windows wait to be published, and memory is bounded.
     #[error("earlier windows of this export still wait, so this one was given up")]
     Backlog,
+    /// Counting was not whole, and the policy does not publish it then.
+    #[error("the window is marked `{0}`, which this export does not publish: its `publish_marked` says which it does")]
+    Marked(Mark),
     /// The loss is beyond counting.
     #[error("cannot claim this window's privacy loss")]
     Claim(#[source] LossOverflow),
@@ -116,6 +131,25 @@ pub enum Withheld {
     Unpublished(#[source] CannotPublish),
 }
 
+impl Withheld {
+    /// Why, without the details.
+    const fn counted_as(&self) -> WithheldFor {
+        match self {
+            Self::TooManyUnits => WithheldFor::TooManyUnits,
+            Self::Backlog => WithheldFor::Backlog,
+            Self::Marked(Mark::Restart) => WithheldFor::Restart,
+            Self::Marked(Mark::Drained) => WithheldFor::Drained,
+            Self::Marked(Mark::Shed) => WithheldFor::Shed,
+            Self::Marked(Mark::RingChanged) => WithheldFor::RingChanged,
+            Self::Claim(_) | Self::Unpaid(_) => WithheldFor::Unpaid,
+            Self::Before(_) => WithheldFor::Before,
+            Self::Unrecorded(_) => WithheldFor::Unrecorded,
+            Self::Undrawn(_) | Self::Uncommitted(_) => WithheldFor::Lost,
+            Self::Unpublished(_) => WithheldFor::Unpublished,
+        }
+    }
+}
+
 /// Why the line does not start.
 #[derive(Debug, Error)]
 pub enum CannotStart {
@@ -130,6 +164,9 @@ pub enum CannotStart {
     /// The output directory cannot be made or read.
     #[error("cannot use the directory for published receipts")]
     Output(#[source] std::io::Error),
+    /// What is known of the ring cannot be kept.
+    #[error("cannot keep what the ring was, so a change of it would not be noticed")]
+    Ring(#[source] std::io::Error),
     /// No window key.
     #[error("cannot open the first windows")]
     Windows(#[source] NoRandomness),
@@ -139,6 +176,20 @@ pub enum CannotStart {
     /// A defect of privet; what was open is settled at the next start.
     #[error("starting the exports failed inside privet")]
     Panicked,
+}
+
+/// What one event adds to an export.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// The privacy unit.
+    pub unit: &'a [u8],
+    /// The group.
+    pub key: RowKey<'a>,
+    /// The value that is measured, in steps of the aggregate.
+    pub value: i64,
+    /// The event's own time in seconds since the epoch. It matters where the
+    /// export's schedule is by event times.
+    pub event_secs: Option<i64>,
 }
 
 /// The running line.
@@ -153,8 +204,10 @@ struct Shared {
     clock: Arc<dyn Clock>,
     /// The exports of the policy in force. Swapped whole by [`ExportLine::adopt`].
     generation: ArcSwap<Generation>,
+    /// What every window has around it.
+    around: Surroundings,
     /// Windows of earlier policies that wait for their end. Locked by `adopt`
-    /// and by the noise thread, never by a request.
+    /// and by the noise thread; by a request only where somebody withdraws.
     draining: Mutex<Draining>,
 }
 
@@ -177,10 +230,13 @@ impl ExportLine {
             return Err(CannotStart::LedgerGone);
         }
         let ledger = Ledger::open(&settings.ledger).map_err(CannotStart::Ledger)?;
-        let generation = Generation::open(plans, policy, clock.now()).map_err(CannotStart::Windows)?;
-        let shared =
-            Arc::new(Shared { clock, generation: ArcSwap::from_pointee(generation), draining: Mutex::default() });
-        let mut releaser = Releaser::new(Arc::clone(&shared), ledger, settings.output.clone(), evidence);
+        let now = clock.now();
+        let ring_since = ring::since(&settings.output, settings.ring.as_ref(), now).map_err(CannotStart::Ring)?;
+        let around = Surroundings { ring: settings.ring.clone().map(Arc::new), ring_since, sheds: Arc::default() };
+        let generation = Generation::open(plans, policy, &around, now).map_err(CannotStart::Windows)?;
+        let generation = ArcSwap::from_pointee(generation);
+        let shared = Arc::new(Shared { clock, generation, around, draining: Mutex::default() });
+        let mut releaser = Releaser::new(Arc::clone(&shared), ledger, settings, evidence);
         releaser.resume();
         let (commands, received) = sync_channel(4);
         let thread = Builder::new()
@@ -190,30 +246,50 @@ impl ExportLine {
         Ok(Self { shared, commands, thread: Some(thread) })
     }
 
-    /// Counts one row of `unit` in row `key` of an export's table, within its bounds.
+    /// Counts one row in an export's table, within its unit's bounds.
     ///
     /// `export` is the export's place among the plans of the policy whose digest
     /// is `policy`. Events decided under any other policy do not count: their
     /// place and key may mean something else.
-    pub fn observe(&self, export: usize, unit: &[u8], key: usize, policy: &PolicyDigest) {
+    pub fn observe(&self, export: usize, row: Row<'_>, policy: &PolicyDigest) {
         let generation = self.shared.generation.load();
         if let Some(slot) = generation.slot(export, policy) {
-            slot.observe(unit, key, self.shared.clock.now());
+            slot.observe(row, self.shared.clock.now());
         }
+    }
+
+    /// Marks every open window: load was shed, so that what others sent decided
+    /// about whose events count. To be called before the refusal is answered.
+    pub fn shed(&self) {
+        self.shared.around.sheds.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Removes a unit from every window that is not published yet and can still
     /// tell its units apart.
     pub fn withdraw(&self, unit: &[u8]) {
         self.shared.generation.load().slots().for_each(|slot| slot.withdraw(unit));
+        let mut draining = self.shared.draining.lock().unwrap_or_else(PoisonError::into_inner);
+        draining.iter_mut().for_each(|waiting| waiting.withdraw(unit));
     }
 
-    /// Closes and publishes every open window now. Each is charged like a whole
-    /// window, and its receipt says that it was closed early.
+    /// Closes and publishes now every open window that may be published so. Each
+    /// is charged like a whole window, and its receipt says that it was closed
+    /// early. Windows that may not be published before their time go on.
     #[must_use]
     pub fn flush_now(&self) -> Vec<Outcome> {
+        self.end_early(Early::Flush)
+    }
+
+    /// Ends every window, for the process stops: what may be published early is
+    /// published, the rest is given up and told. Nothing is counted after that.
+    #[must_use]
+    pub fn drain(&self) -> Vec<Outcome> {
+        self.end_early(Early::Drain)
+    }
+
+    fn end_early(&self, early: Early) -> Vec<Outcome> {
         let (reply, outcomes) = sync_channel(1);
-        let asked = self.commands.send(Command::Flush(reply));
+        let asked = self.commands.send(Command::End(early, reply));
         asked.ok().and_then(|()| outcomes.recv().ok()).unwrap_or_default()
     }
 
@@ -226,9 +302,9 @@ impl ExportLine {
             return Ok(());
         }
         let now = self.shared.clock.now();
-        let next = Arc::new(Generation::from_next_boundary(plans, policy, now)?);
+        let next = Arc::new(Generation::from_next_boundary(plans, policy, &self.shared.around, now)?);
         let old = self.shared.generation.swap(next);
-        let mut draining = self.shared.draining.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut draining = self.shared.draining.lock().unwrap_or_else(PoisonError::into_inner);
         old.retire(now, change, &mut draining);
         Ok(())
     }
@@ -236,7 +312,7 @@ impl ExportLine {
 
 impl Drop for ExportLine {
     /// Ends the noise thread after the release it is at. Open windows are
-    /// discarded: publishing them early is a choice, [`ExportLine::flush_now`].
+    /// discarded: publishing them early is a choice, [`ExportLine::drain`].
     fn drop(&mut self) {
         // A full queue means that the thread is busy; it takes the command when it is done.
         let stopping = self.commands.send(Command::Stop);

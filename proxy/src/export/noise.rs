@@ -12,14 +12,16 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use privet_dp::ledger::{Ledger, Unsent};
+use privet_dp::query::Query;
 use privet_dp::receipt::{Facts, Receipt};
 use privet_dp::window::Window;
 
 use super::evidence::DpEvidence;
-use super::observe::Waiting;
+use super::observe::{Early, Waiting};
 use super::publish::publish;
 use super::spend::{PaidWindow, spend};
-use super::{CannotPublish, Outcome, Published, Shared, Withheld};
+use super::{CannotPublish, Outcome, Published, Settings, Shared, Withheld};
+use crate::metrics::Metrics;
 
 /// How often the thread looks at the clock. Windows are seconds to days long.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -27,14 +29,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long a receipt that could not be published waits for its next try.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Between taking windows and publishing them: this, and so much for each key.
+/// Between taking windows and publishing them: this, and so much for each cell.
 /// Drawing takes 13 to 24 microseconds of processor time a key, and took 38 on a
 /// machine with four times as much to do as it has processors.
 const SLOT: Duration = Duration::from_millis(100);
-const SLOT_PER_KEY: Duration = Duration::from_micros(100);
+const SLOT_PER_CELL: Duration = Duration::from_micros(100);
 
 pub(super) enum Command {
-    Flush(SyncSender<Vec<Outcome>>),
+    End(Early, SyncSender<Vec<Outcome>>),
     Stop,
 }
 
@@ -49,14 +51,16 @@ pub(super) struct Releaser {
     shared: Arc<Shared>,
     ledger: Ledger,
     output: PathBuf,
+    metrics: Option<Arc<Metrics>>,
     evidence: Arc<dyn DpEvidence>,
     /// When to try the outbox again, by the monotonic clock; `None` when it is empty.
     retry_at: Option<Duration>,
 }
 
 impl Releaser {
-    pub(super) fn new(shared: Arc<Shared>, ledger: Ledger, output: PathBuf, evidence: Arc<dyn DpEvidence>) -> Self {
-        Self { shared, ledger, output, evidence, retry_at: None }
+    pub(super) fn new(shared: Arc<Shared>, ledger: Ledger, settings: &Settings, evidence: Arc<dyn DpEvidence>) -> Self {
+        let (output, metrics) = (settings.output.clone(), settings.metrics.clone());
+        Self { shared, ledger, output, metrics, evidence, retry_at: None }
     }
 
     /// Publishes what an earlier process committed and did not acknowledge:
@@ -74,14 +78,14 @@ impl Releaser {
     pub(super) fn run(mut self, commands: &Receiver<Command>) {
         loop {
             match commands.recv_timeout(LOOK_EVERY) {
-                Ok(Command::Flush(reply)) => {
-                    let outcomes = self.release_all(true);
+                Ok(Command::End(early, reply)) => {
+                    let outcomes = self.release_all(Some(early));
                     // Whoever asked may have gone; the receipts are out all the same.
                     reply.send(outcomes).ok();
                 }
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
-                    self.release_all(false);
+                    self.release_all(None);
                 }
             }
             if self.retry_at.is_some_and(|at| at <= self.shared.clock.monotonic()) {
@@ -90,30 +94,34 @@ impl Releaser {
         }
     }
 
-    /// Releases every window that is due, and with `flush` every open one.
-    fn release_all(&mut self, flush: bool) -> Vec<Outcome> {
-        let (taken_at, due) = (Instant::now(), self.take_due(flush));
+    /// Releases every window that is due, and those that are ended early.
+    fn release_all(&mut self, early: Option<Early>) -> Vec<Outcome> {
+        let (taken_at, due) = (Instant::now(), self.take_due(early));
         if due.is_empty() {
             return Vec::new();
         }
-        let keys: usize = due.iter().map(|waiting| waiting.query.keys.len()).sum();
+        let cells: usize = due.iter().map(|waiting| cells(&waiting.query)).sum();
         let drawn: Vec<Drawn> = due.into_iter().map(|waiting| self.pay_and_draw(waiting)).collect();
-        let slot = SLOT + SLOT_PER_KEY * u32::try_from(keys).unwrap_or(u32::MAX);
+        let slot = SLOT + SLOT_PER_CELL * u32::try_from(cells).unwrap_or(u32::MAX);
         std::thread::sleep(slot.saturating_sub(taken_at.elapsed()));
         drawn.into_iter().map(|drawn| self.release(drawn)).collect()
     }
 
-    fn take_due(&self, flush: bool) -> Vec<Waiting> {
+    fn take_due(&self, early: Option<Early>) -> Vec<Waiting> {
         let now = self.shared.clock.now();
         let mut due = Vec::new();
         {
             let mut draining = self.shared.draining.lock().unwrap_or_else(PoisonError::into_inner);
-            let (ready, later): (Vec<_>, Vec<_>) = draining.drain(..).partition(|waiting| flush || waiting.due <= now);
+            let (ready, later): (Vec<_>, Vec<_>) =
+                draining.drain(..).partition(|waiting| early.is_some() || waiting.due <= now);
             draining.extend(later);
             due.extend(ready);
         }
         for slot in self.shared.generation.load().slots() {
-            let (opened, taken) = if flush { slot.flush(now) } else { slot.due(now) };
+            let (opened, taken) = match early {
+                Some(early) => slot.end_early(early, now),
+                None => slot.due(now),
+            };
             if let Err(error) = opened {
                 tracing::error!(error = &error as &dyn std::error::Error, "cannot open a window: nothing is counted");
             }
@@ -124,7 +132,7 @@ impl Releaser {
 
     fn pay_and_draw(&self, waiting: Waiting) -> Drawn {
         let (export, window) = (waiting.query.name.clone(), waiting.window);
-        let unsent = waiting.closed.and_then(|closed| {
+        let unsent = waiting.into_counts().and_then(|closed| {
             let paid = spend(&self.ledger, &*self.evidence, closed)?;
             draw(&self.ledger, paid)
         });
@@ -137,6 +145,9 @@ impl Releaser {
         match &result {
             Ok(_) => tracing::info!(export, window_start = %window.start(), "published"),
             Err(withheld) => {
+                if let Some(metrics) = &self.metrics {
+                    metrics.export_windows_withheld.of(withheld.counted_as()).increment(1);
+                }
                 tracing::warn!(export, window_start = %window.start(), error = withheld as &dyn std::error::Error, "withheld");
             }
         }
@@ -169,11 +180,18 @@ impl Releaser {
     }
 }
 
+/// How many numbers a release draws at most, whatever occurred in its window.
+fn cells(query: &Query) -> usize {
+    let spec = query.mechanism.spec();
+    let canaries = spec.canaries as usize * query.mechanism.stages().len();
+    query.keys.most() * (spec.aggregate.cells() + 1) + canaries
+}
+
 /// Draws once for a paid window and commits the receipt.
 fn draw(ledger: &Ledger, window: PaidWindow) -> Result<Unsent, Withheld> {
     let PaidWindow { closed, paid, charged, shard } = window;
     let release = paid.release();
-    let drawn = closed.query.mechanism.release(paid, closed.counts).map_err(Withheld::Undrawn);
+    let drawn = closed.query.mechanism.release(paid, closed.cells).map_err(Withheld::Undrawn);
     let committed = drawn.and_then(|noised| {
         let prev_receipt = ledger.chain_head(&closed.query.name).map_err(Withheld::Uncommitted)?;
         let facts = Facts {

@@ -1,34 +1,93 @@
 //! Observe, bound, aggregate: the windows that are being counted.
 //!
-//! Promise: a slot holds one open window and a bounded number of closed ones
-//! that wait for the noise thread. Observing bounds and aggregates in one step
-//! under one lock, and tells its caller nothing.
+//! Promise: a slot holds at most two open windows, the second one only where
+//! events have times of their own, and a bounded number of closed ones that wait
+//! for the noise thread. A closed window is never opened again. Observing bounds
+//! and aggregates in one step under one lock, and tells its caller nothing.
+//! When a window closes and when it is due follow from its schedule alone.
+//!
+//! Not here: where windows begin, and which may be published
+//! ([`privet_dp::schedule`]).
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use privet_dp::NoRandomness;
+use privet_dp::fleet::{Fleet, Ring};
 use privet_dp::query::Query;
+use privet_dp::schedule::{Late, Mark, Schedule};
 use privet_dp::window::{ClosedWindow, OpenWindow, PolicyDigest, Window};
 
 use super::plan::Plan;
-use super::{PolicyChange, Withheld};
+use super::{PolicyChange, Row, Withheld};
 
 /// How many closed windows of one export may wait.
 const WAITING_MAX: usize = 4;
+
+/// What all windows of a line have around them.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    /// The shards of this fleet, where it has any.
+    pub(super) ring: Option<Arc<Ring>>,
+    /// Since when this pod has counted by it.
+    pub(super) ring_since: Timestamp,
+    /// How often load was shed. Requests add to it; windows compare.
+    pub(super) sheds: Arc<AtomicU64>,
+}
 
 /// A window that is over, to be released when it is due.
 pub(super) struct Waiting {
     pub(super) query: Arc<Query>,
     pub(super) window: Window,
-    /// Never before the window's end, unless it was flushed by choice.
+    /// Fixed by the schedule, unless the window was ended by choice.
     pub(super) due: Timestamp,
-    pub(super) closed: Result<ClosedWindow, Withheld>,
+    ended: Ended,
+}
+
+/// What waits of a window.
+enum Ended {
+    /// All of it, so that a withdrawal still takes its unit out; counting ended then.
+    Whole(OpenWindow, Timestamp),
+    /// Its counts, or why there are none.
+    Counts(Result<ClosedWindow, Withheld>),
+}
+
+impl Ended {
+    fn into_counts(self) -> Result<ClosedWindow, Withheld> {
+        match self {
+            Self::Whole(open, until) => open.close(until).ok_or(Withheld::TooManyUnits),
+            Self::Counts(counts) => counts,
+        }
+    }
+}
+
+impl Waiting {
+    /// Its counts, or why it is withheld. From here on no unit can be told from another.
+    pub(super) fn into_counts(self) -> Result<ClosedWindow, Withheld> {
+        self.ended.into_counts()
+    }
+
+    /// Takes a unit out, if the window can still tell its units apart.
+    pub(super) fn withdraw(&mut self, unit: &[u8]) {
+        if let Ended::Whole(open, _) = &mut self.ended {
+            open.withdraw(unit);
+        }
+    }
 }
 
 /// Windows of earlier policies.
 pub(super) type Draining = VecDeque<Waiting>;
+
+/// How open windows are ended before their time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Early {
+    /// Those that may be published so; the others go on.
+    Flush,
+    /// All: the process stops. Those that may not be published are given up.
+    Drain,
+}
 
 /// The exports of one policy.
 pub(super) struct Generation {
@@ -38,10 +97,15 @@ pub(super) struct Generation {
 
 impl Generation {
     /// Opens a window for each plan at once.
-    pub(super) fn open(plans: &[Plan], policy: PolicyDigest, now: Timestamp) -> Result<Self, NoRandomness> {
-        let slots = plans.iter().map(|plan| Slot::new(plan, policy));
+    pub(super) fn open(
+        plans: &[Plan],
+        policy: PolicyDigest,
+        around: &Surroundings,
+        now: Timestamp,
+    ) -> Result<Self, NoRandomness> {
+        let slots = plans.iter().map(|plan| Slot::new(plan, policy, around));
         let generation = Self { policy, slots: slots.collect() };
-        generation.slots.iter().try_for_each(|slot| slot.lock().open(now))?;
+        generation.slots.iter().try_for_each(|slot| slot.lock().tick(now))?;
         Ok(generation)
     }
 
@@ -49,10 +113,11 @@ impl Generation {
     pub(super) fn from_next_boundary(
         plans: &[Plan],
         policy: PolicyDigest,
+        around: &Surroundings,
         now: Timestamp,
     ) -> Result<Self, NoRandomness> {
         let slots = plans.iter().map(|plan| {
-            let slot = Slot::new(plan, policy);
+            let slot = Slot::new(plan, policy, around);
             let current = plan.query.schedule.tiling().window_at(now.as_second());
             slot.lock().opens_at = (current.start() < now).then_some(current.end());
             slot
@@ -79,14 +144,12 @@ impl Generation {
         for slot in &self.slots {
             let mut state = slot.lock();
             state.retired = true;
-            let open = state.open.take();
-            match (open, change) {
-                (Some(open), PolicyChange::Tightens) => open.abort(),
-                (Some(open), PolicyChange::Loosens) => {
-                    let due = open.window().end();
-                    state.wait_for(open, now, due);
+            let open = [state.held.take(), state.open.take()];
+            for counting in open.into_iter().flatten() {
+                match change {
+                    PolicyChange::Tightens => counting.window.abort(),
+                    PolicyChange::Loosens => state.end(counting, now),
                 }
-                (None, _) => {}
             }
             draining.extend(state.waiting.drain(..));
         }
@@ -95,57 +158,85 @@ impl Generation {
 
 /// One export's windows. Locked by requests for one observation, and by the
 /// noise thread to take closed windows out.
-pub(super) struct Slot(Mutex<SlotState>);
+pub(super) struct Slot {
+    /// Whose units count here, in a fleet that shares them.
+    ring: Option<Arc<Ring>>,
+    state: Mutex<SlotState>,
+}
 
 struct SlotState {
     query: Arc<Query>,
     policy: PolicyDigest,
-    open: Option<OpenWindow>,
+    around: Surroundings,
+    /// The window that events arrive in.
+    open: Option<Counting>,
+    /// The window before, held open for late events.
+    held: Option<Counting>,
     waiting: VecDeque<Waiting>,
     /// Before this no window opens.
     opens_at: Option<Timestamp>,
-    /// The window last closed, and how many parts of it.
+    /// The window that was open last, and how many parts of it.
     last: Option<(Window, u32)>,
     retired: bool,
 }
 
+/// An open window, and how often load had been shed when it was opened.
+struct Counting {
+    window: OpenWindow,
+    sheds_before: u64,
+}
+
 impl Slot {
-    fn new(plan: &Plan, policy: PolicyDigest) -> Self {
+    /// A sharded export without a ring owns no unit, and opens no window.
+    fn new(plan: &Plan, policy: PolicyDigest, around: &Surroundings) -> Self {
         let query = Arc::clone(&plan.query);
-        Self(Mutex::new(SlotState {
+        let shares = query.fleet == Fleet::UserSharded;
+        let ring = around.ring.clone().filter(|_| shares);
+        let retired = shares && ring.is_none();
+        let around = Surroundings { ring: ring.clone(), ..around.clone() };
+        let state = SlotState {
             query,
             policy,
+            around,
             open: None,
+            held: None,
             waiting: VecDeque::new(),
             opens_at: None,
             last: None,
-            retired: false,
-        }))
+            retired,
+        };
+        Self { ring, state: Mutex::new(state) }
     }
 
     // A panic elsewhere under this lock leaves counts that are bounded all the same.
     fn lock(&self) -> MutexGuard<'_, SlotState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn observe(&self, unit: &[u8], key: usize, now: Timestamp) {
+    /// Counts one row of a unit that this pod owns. `event_secs` is the event's
+    /// own time, in seconds since the epoch, where it has one.
+    pub(super) fn observe(&self, row: Row<'_>, now: Timestamp) {
+        if self.ring.as_ref().is_some_and(|ring| !ring.owns(row.unit)) {
+            return;
+        }
         let mut state = self.lock();
         // Without randomness for a new window's key nothing is counted; the noise thread says so.
         if state.tick(now).is_ok() {
             let policy = state.policy;
-            if let Some(open) = &mut state.open {
-                open.observe(unit, key, &policy);
+            if let Some(counting) = state.window_of(row.event_secs, now) {
+                counting.window.observe(row.unit, row.key, row.value, &policy);
             }
         }
     }
 
     pub(super) fn withdraw(&self, unit: &[u8]) {
-        if let Some(open) = &mut self.lock().open {
-            open.withdraw(unit);
-        }
+        let mut state = self.lock();
+        let SlotState { open, held, waiting, .. } = &mut *state;
+        open.iter_mut().chain(held).for_each(|counting| counting.window.withdraw(unit));
+        waiting.iter_mut().for_each(|waiting| waiting.withdraw(unit));
     }
 
-    /// Rolls the window over if its time has come; takes what is due.
+    /// Rolls the windows over if their time has come; takes what is due.
     pub(super) fn due(&self, now: Timestamp) -> (Result<(), NoRandomness>, Vec<Waiting>) {
         let mut state = self.lock();
         let rolled = state.tick(now);
@@ -154,57 +245,163 @@ impl Slot {
         (rolled, due)
     }
 
-    /// Ends the open window before its time, and opens its next part.
-    pub(super) fn flush(&self, now: Timestamp) -> (Result<(), NoRandomness>, Vec<Waiting>) {
+    /// Ends open windows before their time and takes all that waits; after a
+    /// flush, opens the next part where the schedule has one.
+    pub(super) fn end_early(&self, early: Early, now: Timestamp) -> (Result<(), NoRandomness>, Vec<Waiting>) {
         let mut state = self.lock();
-        if let Some(open) = state.open.take() {
-            state.wait_for(open, now, now);
-        }
-        let opened = state.tick(now);
+        let rolled = state.tick(now);
+        state.held = state.held.take().and_then(|held| state.end_now(held, early, now));
+        state.open = state.open.take().and_then(|open| state.end_now(open, early, now));
+        state.retired |= early == Early::Drain;
+        let opened = rolled.and_then(|()| state.tick(now));
         (opened, state.waiting.drain(..).collect())
     }
 }
 
-impl SlotState {
-    /// Closes the window that is over and opens the one that has begun.
-    fn tick(&mut self, now: Timestamp) -> Result<(), NoRandomness> {
-        if let Some(open) = self.open.take_if(|open| open.window().is_over(now)) {
-            let end = open.window().end();
-            self.wait_for(open, end, end);
+impl Counting {
+    fn mark_if_shed(&mut self, sheds: &AtomicU64) {
+        if sheds.load(Ordering::Relaxed) != self.sheds_before {
+            self.window.mark(Mark::Shed);
         }
+    }
+}
+
+impl SlotState {
+    fn schedule(&self) -> &Schedule {
+        &self.query.schedule
+    }
+
+    /// Closes what is over and opens the window that has begun.
+    fn tick(&mut self, now: Timestamp) -> Result<(), NoRandomness> {
+        self.roll(now);
         let may_open = self.open.is_none() && !self.retired && self.opens_at.is_none_or(|at| at <= now);
         if may_open { self.open(now) } else { Ok(()) }
     }
 
+    /// A window that has ended is held as long as its schedule says, or until the one after it ends.
+    fn roll(&mut self, now: Timestamp) {
+        let ended = self.open.take_if(|open| open.window.window().is_over(now));
+        let over = |held: &mut Counting| ended.is_some() || self.query.schedule.closes(held.window.window()) <= now;
+        if let Some(held) = self.held.take_if(over) {
+            self.end_whole(held);
+        }
+        if let Some(ended) = ended {
+            if self.closes(&ended) <= now { self.end_whole(ended) } else { self.held = Some(ended) }
+        }
+    }
+
     fn open(&mut self, now: Timestamp) -> Result<(), NoRandomness> {
-        let window = self.query.schedule.tiling().window_at(now.as_second());
+        let window = self.schedule().tiling().window_at(now.as_second());
         let part = self.last.filter(|(last, _)| *last == window).map_or(0, |(_, parts)| parts);
+        if part >= self.schedule().releases_max() {
+            self.opens_at = Some(window.end());
+            return Ok(());
+        }
         let follows =
             self.last.is_some_and(|(last, _)| last.end() == window.start()) || self.opens_at == Some(window.start());
         let from = if follows { window.start() } else { whole_second_from(now) };
         self.opens_at = None;
+        let sheds_before = self.around.sheds.load(Ordering::Relaxed);
         let opened = OpenWindow::open(Arc::clone(&self.query), window, self.policy, from, part);
         if opened.is_err() {
             // The next window to open does not follow on the one before.
             self.last = self.last.filter(|(last, _)| *last == window);
         }
-        self.open = Some(opened?);
+        let mut opened = opened?.shared_by(self.around.ring.as_ref().map(|ring| ring.place()));
+        if self.around.ring.is_some() && window.start() < self.around.ring_since {
+            opened.mark(Mark::RingChanged);
+        }
+        self.last = Some((window, part + 1));
+        self.open = Some(Counting { window: opened, sheds_before });
         Ok(())
     }
 
-    /// Closes a window and keeps it until it is due.
-    fn wait_for(&mut self, open: OpenWindow, now: Timestamp, due: Timestamp) {
-        let (window, part) = (open.window(), open.part());
-        self.last = Some((window, part + 1));
-        let closed = match open.close(now) {
-            _ if self.waiting.len() >= WAITING_MAX => Err(Withheld::Backlog),
-            closed => closed.ok_or(Withheld::TooManyUnits),
-        };
-        // Beyond twice the bound not even the word "withheld" is kept.
-        if self.waiting.len() < 2 * WAITING_MAX {
-            self.waiting.push_back(Waiting { query: Arc::clone(&self.query), window, due, closed });
+    /// The open window that an event counts in, if any.
+    ///
+    /// Without a time of its own it is the one that it arrives in. A time in the
+    /// future is now.
+    fn window_of(&mut self, event_secs: Option<i64>, now: Timestamp) -> Option<&mut Counting> {
+        let (Some(time), Some(at)) = (self.query.schedule.event_time(), event_secs) else { return self.open.as_mut() };
+        let at = at.min(now.as_second());
+        let begun = |counting: &Counting| counting.window.window().start_secs() <= at;
+        if self.open.as_ref().is_some_and(begun) {
+            return self.open.as_mut();
+        }
+        let ended = |counting: &Counting| counting.window.window().end().as_second() <= at;
+        let in_held = self.held.as_ref().is_some_and(|held| begun(held) && !ended(held));
+        match time.late {
+            _ if in_held => self.held.as_mut(),
+            Late::Drop => None,
+            // The first window that is still open.
+            Late::NextWindow => self.held.as_mut().or(self.open.as_mut()),
         }
     }
+
+    /// When counting in a window ends.
+    fn closes(&self, counting: &Counting) -> Timestamp {
+        self.schedule().closes(counting.window.window())
+    }
+
+    /// Ends a window whose time has come; it is due at its slot.
+    fn end_whole(&mut self, counting: Counting) {
+        let end = counting.window.window().end();
+        let due = later(self.closes(&counting), self.schedule().publish_after_secs());
+        self.wait_for(counting, end, due, self.schedule().publish_after_secs() > 0);
+    }
+
+    /// Ends a window where it is; it is due when it would have been.
+    fn end(&mut self, mut counting: Counting, now: Timestamp) {
+        if now < self.closes(&counting) {
+            counting.window.mark(Mark::Drained);
+        }
+        let due = later(self.closes(&counting), self.schedule().publish_after_secs());
+        self.wait_for(counting, now, due, false);
+    }
+
+    /// Ends a window by choice, now, unless it could not be published; gives it back then, if it goes on.
+    fn end_now(&mut self, mut counting: Counting, early: Early, now: Timestamp) -> Option<Counting> {
+        counting.mark_if_shed(&self.around.sheds);
+        let marks = counting.window.marks().with(Mark::Drained);
+        if early == Early::Flush && self.schedule().withheld_for(marks).is_some() {
+            return Some(counting);
+        }
+        counting.window.mark(Mark::Drained);
+        self.wait_for(counting, now, now, false);
+        None
+    }
+
+    /// Keeps a window until it is due: whole, as long as it is the only one of this
+    /// export to be kept so; what may not be published is not kept.
+    fn wait_for(&mut self, mut counting: Counting, until: Timestamp, due: Timestamp, whole: bool) {
+        counting.mark_if_shed(&self.around.sheds);
+        let Counting { window: open, .. } = counting;
+        let (window, marks) = (open.window(), open.marks());
+        let ended = match self.schedule().withheld_for(marks) {
+            Some(mark) => Ended::Counts(Err(Withheld::Marked(mark))),
+            None if self.waiting.len() >= WAITING_MAX => Ended::Counts(Err(Withheld::Backlog)),
+            None if whole => Ended::Whole(open, until),
+            None => Ended::Counts(open.close(until).ok_or(Withheld::TooManyUnits)),
+        };
+        if matches!(ended, Ended::Whole(..)) {
+            self.finish_waiting();
+        }
+        // Beyond twice the bound not even the word "withheld" is kept.
+        if self.waiting.len() < 2 * WAITING_MAX {
+            self.waiting.push_back(Waiting { query: Arc::clone(&self.query), window, due, ended });
+        }
+    }
+
+    fn finish_waiting(&mut self) {
+        for waiting in &mut self.waiting {
+            let ended = std::mem::replace(&mut waiting.ended, Ended::Counts(Err(Withheld::Backlog)));
+            waiting.ended = Ended::Counts(ended.into_counts());
+        }
+    }
+}
+
+/// So many seconds later.
+fn later(at: Timestamp, secs: u64) -> Timestamp {
+    at.saturating_add(SignedDuration::from_secs(i64::try_from(secs).unwrap_or(i64::MAX))).unwrap_or(Timestamp::MAX)
 }
 
 /// The first whole second that is not before `now`: a receipt never claims a
