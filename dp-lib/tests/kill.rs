@@ -26,7 +26,7 @@ use privet_dp::mechanism::Noise;
 use privet_dp::query::{KeyTable, Query};
 use privet_dp::receipt::{Facts, Receipt, verify};
 use privet_dp::schedule::{Schedule, Tiling};
-use privet_dp::window::{Circumstances, Span, Window};
+use privet_dp::window::{Circumstances, Span};
 
 const DIRECTORY: &str = "PRIVET_DP_KILL_DIRECTORY";
 const KILLS: u64 = 20;
