@@ -263,14 +263,38 @@ pub struct DpCharge {
     pub after: u64,
     /// The most that any horizon may hold.
     pub cap: u64,
-    /// The distribution of the noise.
-    pub mechanism: String,
-    /// Its scale, an exact decimal as text.
-    pub scale: String,
+    /// The probability that the loss is more, in trillionths: spent now, before, after, and at most.
+    pub delta: DpDelta,
+    /// The draws that it pays for.
+    pub stages: Vec<DpStage>,
     /// Keys that one unit may change.
     pub keys_per_unit: u32,
     /// By how much each.
     pub rows_per_key: u32,
+}
+
+/// Probabilities of failure, in trillionths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DpDelta {
+    /// Spent now.
+    pub amount: u64,
+    /// The largest sum of any horizon that holds this window, before.
+    pub before: u64,
+    /// The same after.
+    pub after: u64,
+    /// The most that any horizon may hold.
+    pub cap: u64,
+}
+
+/// One draw of a release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DpStage {
+    /// What it answers.
+    pub part: String,
+    /// The distribution of the noise.
+    pub noise: String,
+    /// Its scale, an exact decimal as text.
+    pub scale: String,
 }
 
 /// A paid release is out.

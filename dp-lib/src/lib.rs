@@ -24,6 +24,7 @@
 
 pub mod accountant;
 pub mod accuracy;
+pub mod aggregate;
 pub mod bound;
 pub mod calendar;
 pub mod digest;

@@ -17,10 +17,10 @@ use thiserror::Error;
 
 use crate::exact::Exact;
 use crate::fleet::RingPlace;
-use crate::query::Query;
+use crate::query::{Query, RowKey};
 use crate::schedule::{Mark, Marks};
 use crate::tag::NoRandomness;
-use crate::tally::Tally;
+use crate::tally::{Cells, Tally};
 
 /// A length of time that a policy writes as `90s`, `15m`, `1h` or `30d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,8 +193,8 @@ pub struct ClosedWindow {
     pub policy: PolicyDigest,
     /// When counting began and ended.
     pub circumstances: Circumstances,
-    /// The counts, for a mechanism.
-    pub counts: Exact<Vec<i64>>,
+    /// The exact cells, for a mechanism.
+    pub cells: Exact<Cells>,
 }
 
 impl OpenWindow {
@@ -246,14 +246,15 @@ impl OpenWindow {
         self.part
     }
 
-    /// Counts one row of `unit` in the key at index `key`, within the bounds.
+    /// Counts one row of `unit` in a key, within the bounds; `value` is in the
+    /// aggregate's steps, and looked at where it has values.
     ///
     /// Says nothing about what became of it: that is exact knowledge. A row
     /// decided under another policy does not count, since its key may mean
     /// something else; nor does one without a unit or with an unknown key.
-    pub fn observe(&mut self, unit: &[u8], key: usize, policy: &PolicyDigest) {
+    pub fn observe(&mut self, unit: &[u8], key: RowKey<'_>, value: i64, policy: &PolicyDigest) {
         if policy == &self.policy {
-            self.tally.observe(unit, key);
+            self.tally.observe(unit, key, value);
         }
     }
 
@@ -280,7 +281,7 @@ impl OpenWindow {
             window: self.window,
             policy: self.policy,
             circumstances,
-            counts: self.tally.finish()?,
+            cells: self.tally.finish()?,
         })
     }
 
@@ -337,22 +338,22 @@ mod tests {
     #[test]
     fn a_row_of_another_policy_or_an_unknown_key_does_not_count() {
         let mut open = open();
-        open.observe(b"u-1", 0, &[7; 32]);
-        open.observe(b"u-2", 0, &[8; 32]);
-        open.observe(b"u-3", 3, &[7; 32]);
-        open.observe(b"", 0, &[7; 32]);
-        assert_eq!(open.close(at(NOON + 3600)).unwrap().counts.value(), &[1, 0, 0]);
+        open.observe(b"u-1", RowKey::At(0), 0, &[7; 32]);
+        open.observe(b"u-2", RowKey::At(0), 0, &[8; 32]);
+        open.observe(b"u-3", RowKey::At(3), 0, &[7; 32]);
+        open.observe(b"", RowKey::At(0), 0, &[7; 32]);
+        assert_eq!(open.close(at(NOON + 3600)).unwrap().cells.value().values, [1, 0, 0]);
     }
 
     #[test]
     fn a_withdrawn_unit_is_gone_from_the_open_window() {
         let mut open = open();
         for (unit, key) in [(b"u-1", 0), (b"u-1", 1), (b"u-2", 1)] {
-            open.observe(unit, key, &[7; 32]);
+            open.observe(unit, RowKey::At(key), 0, &[7; 32]);
         }
         open.withdraw(b"u-1");
         let closed = open.close(at(NOON + 60)).unwrap();
-        assert_eq!(closed.counts.value(), &[0, 1, 0]);
+        assert_eq!(closed.cells.value().values, [0, 1, 0]);
         assert_eq!(
             (closed.circumstances.observed_from, closed.circumstances.observed_until),
             (at(NOON + 10), at(NOON + 60))
@@ -365,8 +366,8 @@ mod tests {
         query.admission.units_max = NonZeroU64::MIN;
         let window = Window::at(NOON, Span::parse("1h").unwrap());
         let mut open = OpenWindow::open(Arc::new(query), window, [7; 32], at(NOON), 0).unwrap();
-        open.observe(b"u-1", 0, &[7; 32]);
-        open.observe(b"u-2", 0, &[7; 32]);
+        open.observe(b"u-1", RowKey::At(0), 0, &[7; 32]);
+        open.observe(b"u-2", RowKey::At(0), 0, &[7; 32]);
         open.withdraw(b"u-2");
         assert!(open.close(at(NOON + 3600)).is_none());
     }

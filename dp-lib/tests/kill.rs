@@ -22,8 +22,8 @@ use privet_dp::exact::Exact;
 use privet_dp::fleet::Fleet;
 use privet_dp::ledger::{Claim, Ledger, ReleaseId, Shard, Spent, budget_name};
 use privet_dp::loss::{Loss, Measure};
-use privet_dp::mechanism::Noise;
-use privet_dp::query::{KeyTable, Query};
+use privet_dp::mechanism::{Cells, Noise};
+use privet_dp::query::{KeyTable, Keys, Query};
 use privet_dp::receipt::{Facts, Receipt, verify};
 use privet_dp::schedule::{Schedule, Tiling};
 use privet_dp::window::{Circumstances, Span};
@@ -36,8 +36,8 @@ fn query() -> Query {
     Query {
         name: "killed".to_owned(),
         unit: "userId".to_owned(),
-        keys: KeyTable::new(vec![]).unwrap(),
-        admission: Admission::within_memory(1 << 20, mechanism.bounds()),
+        keys: Keys::Declared(KeyTable::new(vec![]).unwrap()),
+        admission: Admission::within_memory(1 << 20, mechanism.bounds(), mechanism.aggregate()),
         mechanism,
         ids_per_person: NonZeroU64::MIN,
         schedule: Schedule::new(Tiling::Tumbling(Span::parse("1s").unwrap())),
@@ -46,6 +46,7 @@ fn query() -> Query {
             limit: Loss::from_decimal(Measure::Pure, "1000").unwrap(),
             horizon: Span::parse("3650d").unwrap(),
         },
+        nonnegative: false,
     }
 }
 
@@ -74,7 +75,7 @@ fn releases_until_it_is_killed() {
         let shard = Shard { incarnation: 1, part: 0 };
         let claim = Claim::of(&query, &[0; 32], window, shard).unwrap();
         let Spent::Paid(paid, charged) = ledger.spend(&claim).unwrap() else { continue };
-        let noised = query.mechanism.release(paid, Exact::new(vec![100])).unwrap();
+        let noised = query.mechanism.release(paid, Exact::new(Cells::declared(1, vec![100]))).unwrap();
         let circumstances = Circumstances::whole(window);
         let prev_receipt = ledger.chain_head(&query.name).unwrap();
         let facts = Facts { query: &query, policy: &[0; 32], window, circumstances, shard, charged, prev_receipt };

@@ -12,7 +12,7 @@ use privet_dp::accountant::Budget;
 use privet_dp::bound::Admission;
 use privet_dp::fleet::Fleet;
 use privet_dp::mechanism::Noise;
-use privet_dp::query::{Column, KeyTable, Query};
+use privet_dp::query::{Column, KeyTable, Keys, Query, RowKey};
 use privet_dp::schedule::{Schedule, Tiling};
 use privet_dp::window::{OpenWindow, Span, Window};
 
@@ -30,11 +30,12 @@ fn a_million_units_fit_96_megabytes() {
     let query = Query {
         name: "searches".to_owned(),
         unit: "userId".to_owned(),
-        keys: KeyTable::new(vec![Column { name: "section".to_owned(), values: sections }]).unwrap(),
+        keys: Keys::Declared(KeyTable::new(vec![Column { name: "section".to_owned(), values: sections }]).unwrap()),
         admission: Admission { lot_max: u64::MAX, units_max: NonZeroU64::new(1_000_000).unwrap() },
         budget: Budget { limit: mechanism.loss(), horizon: length },
         mechanism,
         ids_per_person: NonZeroU64::MIN,
+        nonnegative: false,
         schedule: Schedule::new(Tiling::Tumbling(length)),
         fleet: Fleet::ONE_POD,
     };
@@ -44,7 +45,7 @@ fn a_million_units_fit_96_megabytes() {
     let mut observe = |rows: usize| {
         let started = Instant::now();
         for unit in 0_u32..1_000_000 {
-            open.observe(format!("user-{unit:08}").as_bytes(), (unit as usize + rows) % 3, &[0; 32]);
+            open.observe(format!("user-{unit:08}").as_bytes(), RowKey::At((unit as usize + rows) % 3), 0, &[0; 32]);
         }
         started.elapsed().as_nanos() / 1_000_000
     };

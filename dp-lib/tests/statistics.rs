@@ -11,7 +11,10 @@ mod support;
 use privet_dp::bound::ContributionBounds;
 use privet_dp::loss::{Delta, Loss, Measure};
 use privet_dp::mechanism::{Mechanism, Noise};
-use support::{Pmf, beta_cdf, chi_square, chi_square_limit, clopper_pearson, mechanism, noise, release};
+use support::{
+    Pmf, beta_cdf, chi_square, chi_square_limit, clopper_pearson, count as count_of, half_width_95, law, mechanism,
+    noise, release,
+};
 
 /// Small, middling and the design's own, of both kinds.
 fn mechanisms() -> Vec<Mechanism> {
@@ -33,10 +36,10 @@ fn noise_has_the_distribution_it_claims() {
         let limit = chi_square_limit(freedom);
         println!(
             "{} {}: chi-square {statistic:.1} at {freedom} degrees of freedom, limit {limit:.1}",
-            mechanism.noise().name(),
-            mechanism.scale()
+            law(&mechanism).0.name(),
+            law(&mechanism).1
         );
-        assert!(statistic < limit, "{} {}: {statistic} > {limit}", mechanism.noise().name(), mechanism.scale());
+        assert!(statistic < limit, "{} {}: {statistic} > {limit}", law(&mechanism).0.name(), law(&mechanism).1);
     }
 }
 
@@ -54,21 +57,21 @@ fn the_distribution_test_has_power() {
 #[test]
 fn an_interval_covers_as_often_as_it_says() {
     for mechanism in mechanisms() {
-        let half_width = mechanism.half_width_95();
+        let half_width = half_width_95(&mechanism);
         let exact = Pmf::of(&mechanism).within(half_width);
         let draws = noise(&mechanism, 60_000);
         let covered = draws.iter().filter(|draw| draw.unsigned_abs() <= half_width).count() as f64 / draws.len() as f64;
         let error = (exact * (1.0 - exact) / draws.len() as f64).sqrt();
         println!(
             "{} {}: covers {:.2} %, exactly {:.2} %",
-            mechanism.noise().name(),
-            mechanism.scale(),
+            law(&mechanism).0.name(),
+            law(&mechanism).1,
             100.0 * covered,
             100.0 * exact
         );
         assert!((covered - exact).abs() < 5.0 * error, "{covered} of {exact}");
         assert!(exact >= 0.95 && Pmf::of(&mechanism).within(half_width - 1) < 0.95, "the narrowest that covers 95 %");
-        if mechanism.scale().as_f64() > 5.0 {
+        if law(&mechanism).1.as_f64() > 5.0 {
             assert!((0.945..=0.965).contains(&covered), "{covered}");
         }
     }
@@ -170,25 +173,23 @@ fn holds(case: &serde_json::Value) {
     let (epsilon, delta) = (sampling["epsilon"].as_f64().unwrap(), sampling["delta"].as_f64().unwrap_or(0.0));
     let bounds = ContributionBounds::new(sampling["max_partitions_contributed"].as_u64().unwrap(), 1).unwrap();
     let mechanism = match sampling["noise_type"].as_str().unwrap() {
-        "LAPLACE" => Mechanism::calibrate(
-            Noise::DiscreteLaplace,
-            bounds,
-            Loss::from_nano(Measure::Pure, (epsilon * 1e9) as u64).unwrap(),
-        )
-        .unwrap(),
-        "GAUSSIAN" => Mechanism::calibrate(Noise::DiscreteGaussian, bounds, rho_for(epsilon, delta)).unwrap(),
+        "LAPLACE" => {
+            count_of(Noise::DiscreteLaplace, bounds, Loss::from_nano(Measure::Pure, (epsilon * 1e9) as u64).unwrap())
+        }
+        "GAUSSIAN" => count_of(Noise::DiscreteGaussian, bounds, rho_for(epsilon, delta)),
         other => panic!("no such noise: {other}"),
     };
     let (count, neighbour) = (sum(&sampling["raw_increment_by"]), sum(&sampling["neighbour_raw_increment_by"]));
     // Where the likelihood ratio of the neighbours passes e^epsilon, or as far out as it goes.
     let pmf = Pmf::of(&mechanism);
     let moved = neighbour - count;
-    let threshold = match mechanism.noise() {
+    let threshold = match law(&mechanism).0 {
         Noise::DiscreteLaplace => neighbour,
         Noise::DiscreteGaussian => {
-            let sigma = mechanism.scale().as_f64();
+            let sigma = law(&mechanism).1.as_f64();
             count + (epsilon * sigma * sigma / moved as f64 + moved as f64 / 2.0).ceil() as i64
         }
+        Noise::Exponential | Noise::Gumbel => panic!("noise on scores"),
     };
     let above = |count: i64| {
         release(&mechanism, vec![count; RUNS as usize]).into_iter().filter(|value| *value >= threshold).count() as u64

@@ -18,11 +18,13 @@ use std::time::Duration;
 
 use privet_audit_log::counts::{Delta, Fate, NUMBER_MAX};
 use privet_audit_log::policies::{self, Files};
-use privet_audit_log::record::{Declaration, DpCharge, DpRelease, Name, NameKind, PolicyLoad, PolicyRefused, Record};
+use privet_audit_log::record::{
+    Declaration, DpCharge, DpDelta, DpRelease, DpStage, Name, NameKind, PolicyLoad, PolicyRefused, Record,
+};
 use privet_audit_log::{Durability, LEAF_CLASSES, LEAF_MS, Log, Moment, OpenError, Recovered, Settings, Work};
 use privet_dp::digest::Digest;
 use privet_dp::loss::Measure;
-use privet_dp::mechanism::Noise;
+use privet_dp::mechanism::Stage;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -531,10 +533,6 @@ impl Recorder {
 
 impl DpEvidence for Recorder {
     fn charge(&self, charge: &ChargeEvidence) -> Result<(), evidence::CannotRecord> {
-        let noise = match charge.noise {
-            Noise::DiscreteLaplace => "discrete_laplace",
-            Noise::DiscreteGaussian => "discrete_gaussian",
-        };
         let measure = match charge.budget.limit.measure() {
             Measure::Pure => "pure",
             Measure::Zcdp => "zcdp",
@@ -552,8 +550,13 @@ impl DpEvidence for Recorder {
             before: charge.spent_before.nano,
             after: charge.spent_after.nano,
             cap: charge.budget.limit.nano(),
-            mechanism: noise.to_owned(),
-            scale: charge.scale.to_string(),
+            delta: DpDelta {
+                amount: charge.spent_after.delta_pico.saturating_sub(charge.spent_before.delta_pico),
+                before: charge.spent_before.delta_pico,
+                after: charge.spent_after.delta_pico,
+                cap: charge.budget.limit.delta_pico(),
+            },
+            stages: charge.stages.iter().map(stage_record).collect(),
             keys_per_unit: charge.keys_per_unit,
             rows_per_key: charge.rows_per_key,
         }))
@@ -567,6 +570,14 @@ impl DpEvidence for Recorder {
             end: release.window.end().as_second(),
             output: release.receipt_sha256.to_string(),
         }))
+    }
+}
+
+fn stage_record(stage: &Stage) -> DpStage {
+    DpStage {
+        part: stage.part().name().to_owned(),
+        noise: stage.noise().name().to_owned(),
+        scale: stage.scale().to_string(),
     }
 }
 

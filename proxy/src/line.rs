@@ -27,7 +27,7 @@ use crate::consent::{Answers, ConsentStore, SubjectKey};
 use crate::contained::{Panicked, contained};
 use crate::decide::{Surroundings, decide};
 use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_hint};
-use crate::export::{ExportLine, Plan, event_time};
+use crate::export::{ExportLine, Plan, Row, event_time};
 use crate::formats::{
     Refusal, Unready, answer_refusal, answer_success, forbid_keeping, pass_response_headers, passed_status, preflight,
 };
@@ -416,18 +416,21 @@ impl Line {
                 let permitted = purpose
                     .and_then(|purpose| u8::try_from(purpose).ok())
                     .is_some_and(|purpose| decision.publishable.contains(PurposeNo(purpose)));
-                if !permitted || policy.contract(contract).name != plan.contract {
+                if !permitted || plan.contract.as_ref() != Some(&policy.contract(contract).name) {
                     continue;
                 }
                 let Some(unit) = value_at(&plan.unit, event, around).filter(|unit| !is_null_id(unit)) else { continue };
                 let values: Option<Vec<_>> =
                     plan.columns.iter().map(|column| value_at(column, event, around)).collect();
-                let row =
-                    values.and_then(|values| plan.row_of(&values.iter().map(AsRef::as_ref).collect::<Vec<&str>>()));
-                if let Some(row) = row {
+                let Some(values) = values else { continue };
+                let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
+                let measured = plan.of.as_ref().and_then(|of| value_at(of, event, around));
+                let value = plan.steps_of(measured.as_deref());
+                if let (Some(key), Some(value)) = (plan.query.keys.key_of(&values), value) {
                     let time = plan.time.as_ref().and_then(|time| value_at(time, event, around));
                     let event_secs = time.and_then(|time| event_time::seconds(&time));
-                    exports.observe_at(number, unit.as_bytes(), row, &digest, event_secs);
+                    let row = Row { unit: unit.as_bytes(), key, value, event_secs };
+                    exports.observe(number, row, &digest);
                 }
             }
         }

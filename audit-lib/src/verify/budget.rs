@@ -57,6 +57,15 @@ impl Budgets {
             let sum = format!("{name}: {} and {} are not {}", charge.before, charge.amount, charge.after);
             report.finding("budget_sum", place, sum);
         }
+        let delta = charge.delta;
+        if u128::from(delta.before) + u128::from(delta.amount) != u128::from(delta.after) {
+            let sum = format!("{name}: deltas of {} and {} are not {}", delta.before, delta.amount, delta.after);
+            report.finding("budget_sum", place, sum);
+        }
+        if delta.after > delta.cap {
+            let cap = format!("{name}: a delta of {} spent of {}", delta.after, delta.cap);
+            report.finding("budget_cap", place, cap);
+        }
         if charge.after > charge.cap {
             report.finding("budget_cap", place, format!("{name}: {} spent of {}", charge.after, charge.cap));
         }
@@ -125,6 +134,7 @@ impl Budgets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::DpDelta;
 
     fn charge(release: &str, start: i64, before: u64) -> DpCharge {
         DpCharge {
@@ -140,8 +150,8 @@ mod tests {
             before,
             after: before + 10,
             cap: 40,
-            mechanism: String::new(),
-            scale: String::new(),
+            delta: DpDelta::default(),
+            stages: Vec::new(),
             keys_per_unit: 1,
             rows_per_key: 1,
         }

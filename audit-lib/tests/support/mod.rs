@@ -9,7 +9,8 @@ use privet_audit_log::counts::{Delta, Fate};
 use privet_audit_log::note::VerifierKey;
 use privet_audit_log::policies::{self, Files};
 use privet_audit_log::record::{
-    Declaration, DpCharge, DpRelease, Name, NameKind, PolicyLoad, PolicyRefused, Record, RefusalReason,
+    Declaration, DpCharge, DpDelta, DpRelease, DpStage, Name, NameKind, PolicyLoad, PolicyRefused, Record,
+    RefusalReason,
 };
 use privet_audit_log::verify::{Options, Report, verify};
 use privet_audit_log::{Durability, Log, Moment, Recovered, Settings, Work};
@@ -137,8 +138,8 @@ pub fn charge(release: &str, before: u64) -> Record {
         before,
         after: before + 100_000_000,
         cap: 72_000_000_000,
-        mechanism: "discrete_laplace".into(),
-        scale: "60".into(),
+        delta: DpDelta::default(),
+        stages: vec![DpStage { part: "count".into(), noise: "discrete_laplace".into(), scale: "60".into() }],
         keys_per_unit: 2,
         rows_per_key: 3,
     })

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 
 use super::*;
+use crate::aggregate::Aggregate;
 use crate::exact::Exact;
 use crate::loss::Measure;
+use crate::mechanism::{Cells, Mechanism, Noise, Spec};
 use crate::query::tests::query;
 use crate::receipt::Facts;
 use crate::window::Circumstances;
@@ -37,7 +39,7 @@ fn paid(ledger: &Ledger, claim: &Claim) -> (Paid, Charged) {
 /// Draws and commits a release whose reservation was just paid.
 fn commit(ledger: &Ledger, query: &Query, hour: i64, paid: Paid, charged: Charged) -> Result<Unsent, LedgerError> {
     let shard = Shard { incarnation: ledger.incarnation(), part: 0 };
-    let noised = query.mechanism.release(paid, Exact::new(vec![10, 20, 30])).unwrap();
+    let noised = query.mechanism.release(paid, Exact::new(Cells::declared(1, vec![10, 20, 30]))).unwrap();
     let circumstances = Circumstances::whole(window(hour));
     let prev_receipt = ledger.chain_head(&query.name)?;
     let receipt = Receipt::new(
@@ -101,12 +103,8 @@ fn a_budget_that_changes_its_measure_keeps_what_was_spent() {
     let (ledger, mut query) = (in_memory(), query("searches", 2, 3));
     paid(&ledger, &claim(&query, 0, 1));
     let rho = |written| Loss::from_decimal(Measure::Zcdp, written).unwrap();
-    query.mechanism = crate::mechanism::Mechanism::calibrate(
-        crate::mechanism::Noise::DiscreteGaussian,
-        query.bounds(),
-        rho("0.0005"),
-    )
-    .unwrap();
+    let spec = Spec::of(Aggregate::Count, query.bounds(), Noise::DiscreteGaussian, rho("0.0005"));
+    query.mechanism = Mechanism::calibrate(spec).unwrap();
     query.budget.limit = rho("0.36");
     // 0.1 epsilon bounds 0.005 rho.
     assert_eq!(paid(&ledger, &claim(&query, 1, 1)).1.spent.nano, 5_500_000);
@@ -139,7 +137,7 @@ fn a_receipt_of_another_release_is_not_committed() {
     // The receipt names the window of the second hour, the payment is for the first.
     assert!(commit(&ledger, &query, 0, first, charged).is_ok());
     let (second, charged) = paid(&ledger, &claim(&query, 1, 1));
-    let noised = query.mechanism.release(second, Exact::new(vec![1, 2, 3])).unwrap();
+    let noised = query.mechanism.release(second, Exact::new(Cells::declared(1, vec![1, 2, 3]))).unwrap();
     let circumstances = Circumstances::whole(window(1));
     let facts = Facts {
         query: &query,
@@ -302,7 +300,7 @@ fn run(disk: &Disk, query: &Query, witnessed: &mut Witnessed) -> Result<(), Cann
         let claim = claim(query, hour, 1);
         let Spent::Paid(paid, charged) = ledger.spend(&claim)? else { continue };
         *witnessed.draws.entry(claim.release().to_string()).or_default() += 1;
-        let noised = query.mechanism.release(paid, Exact::new(vec![10, 20, 30])).unwrap();
+        let noised = query.mechanism.release(paid, Exact::new(Cells::declared(1, vec![10, 20, 30]))).unwrap();
         let circumstances = Circumstances::whole(window(hour));
         let facts = Facts {
             query,

@@ -1,9 +1,13 @@
-//! Mechanisms: how a count gets its noise.
+//! Mechanisms: how a table gets its noise.
 //!
 //! Promise: noise is drawn once for a payment, from OpenDP's exact samplers
-//! over integers, at a scale whose loss by OpenDP's own privacy map is finite
+//! over integers, at scales whose loss by OpenDP's own privacy map is finite
 //! and at most the declared loss. That is checked before any draw, and counts
 //! are clamped before it too, since OpenDP does not check its input.
+//!
+//! A release is a few stages, each of which spends its share of the declared
+//! loss (they compose sequentially): private keys are selected first, and what
+//! is measured afterwards is measured in the selected keys alone.
 //!
 //! The parameters here are plain numbers that may cross threads. OpenDP's own
 //! objects may not; they live and die inside one function call.
@@ -14,33 +18,36 @@
 //!
 //! No noise without payment, and no payment twice:
 //! ```compile_fail
-//! # use privet_dp::{exact::Exact, mechanism::Mechanism};
-//! fn unpaid(mechanism: &Mechanism, counts: Exact<Vec<i64>>) {
+//! # use privet_dp::{exact::Exact, mechanism::{Cells, Mechanism}};
+//! fn unpaid(mechanism: &Mechanism, counts: Exact<Cells>) {
 //!     let _ = mechanism.release(counts);
 //! }
 //! ```
 //! ```compile_fail
-//! # use privet_dp::{exact::Exact, ledger::Paid, mechanism::Mechanism};
-//! fn twice(mechanism: &Mechanism, paid: Paid, counts: Exact<Vec<i64>>, again: Exact<Vec<i64>>) {
+//! # use privet_dp::{exact::Exact, ledger::Paid, mechanism::{Cells, Mechanism}};
+//! fn twice(mechanism: &Mechanism, paid: Paid, counts: Exact<Cells>, again: Exact<Cells>) {
 //!     let _ = mechanism.release(paid, counts);
 //!     let _ = mechanism.release(paid, again);
 //! }
 //! ```
 
+mod draw;
+mod noise;
 mod opendp_backend;
+mod stage;
 
-use std::fmt;
-use std::str::FromStr;
+use std::num::NonZeroU64;
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use zeroize::Zeroizing;
 
-use crate::accuracy::half_width_95;
+use crate::aggregate::{Aggregate, PerMille};
 use crate::bound::ContributionBounds;
 use crate::exact::Exact;
 use crate::ledger::{Paid, ReleaseId};
-use crate::loss::{Loss, Measure, NANO, NotALoss};
+use crate::loss::{Loss, NotALoss};
+pub use crate::tally::Cells;
+pub use noise::{Noise, NotAScale, Scale};
+pub use stage::{Part, Stage, Threshold, loss_of};
 
 /// The engine that draws the noise, for receipts.
 pub const OPENDP_VERSION: &str = "0.16.0";
@@ -48,107 +55,68 @@ pub const OPENDP_VERSION: &str = "0.16.0";
 /// Where its random bits come from, for receipts.
 pub const RNG: &str = concat!("OpenSSL ", env!("PRIVET_DP_OPENSSL"), " RAND_priv_bytes");
 
-/// Counts are clamped to `0..=COUNT_MAX` before noise.
-const COUNT_MAX: i64 = 1 << 53;
-
-/// The distributions of noise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Noise {
-    /// Laplace noise on integers (the two-sided geometric): pure differential privacy.
-    DiscreteLaplace,
-    /// Gaussian noise on integers: zero-concentrated differential privacy.
-    DiscreteGaussian,
+/// What a mechanism is to do, and at what cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// What is measured in each key.
+    pub aggregate: Aggregate,
+    /// What one unit may contribute.
+    pub bounds: ContributionBounds,
+    /// The noise on counts and sums; choices take the one that is paid the same way.
+    pub noise: Noise,
+    /// The loss of one identifier, with the delta of a person.
+    pub loss: Loss,
+    /// The least number of units of a private key; `None` where keys are declared.
+    pub min_units: Option<u32>,
+    /// How many identifiers one person may hold.
+    pub ids_per_person: NonZeroU64,
+    /// How many cells of publicly known truth are published beside each table.
+    pub canaries: u32,
 }
 
-impl Noise {
-    /// The name that a policy and a receipt use.
+impl Spec {
+    /// An aggregate over declared keys, one identifier a person, no canaries.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::DiscreteLaplace => "discrete_laplace",
-            Self::DiscreteGaussian => "discrete_gaussian",
+    pub const fn of(aggregate: Aggregate, bounds: ContributionBounds, noise: Noise, loss: Loss) -> Self {
+        Self { aggregate, bounds, noise, loss, min_units: None, ids_per_person: NonZeroU64::MIN, canaries: 0 }
+    }
+
+    /// The stages in order, each with its weight in the loss.
+    pub(crate) fn parts(&self) -> Vec<(Part, u64)> {
+        let measured = match &self.aggregate {
+            Aggregate::Count => vec![(Part::Count, 2)],
+            Aggregate::Units => vec![(Part::Units, 2)],
+            Aggregate::Sum(_) => vec![(Part::Sum, 2)],
+            Aggregate::Mean(_) => vec![(Part::Sum, 1), (Part::Count, 1)],
+            Aggregate::Histogram(_) => vec![(Part::Histogram, 2)],
+            Aggregate::Quantiles(_) => vec![(Part::Quantiles, 2)],
+            // Where keys are private, the largest of those that are published are the top.
+            Aggregate::Top { .. } if self.min_units.is_some() => vec![(Part::Count, 2)],
+            Aggregate::Top { .. } => vec![(Part::Top, 1), (Part::Count, 1)],
+        };
+        match self.min_units {
+            None => measured,
+            Some(_) if self.selection_measures() => vec![(Part::Select, 1)],
+            Some(_) => std::iter::once((Part::Select, 2)).chain(measured).collect(),
         }
     }
 
-    /// The noise of this name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::DiscreteLaplace, Self::DiscreteGaussian].into_iter().find(|noise| noise.name() == name)
-    }
-
-    /// The measure of its loss.
-    #[must_use]
-    pub const fn measure(self) -> Measure {
-        match self {
-            Self::DiscreteLaplace => Measure::Pure,
-            Self::DiscreteGaussian => Measure::Zcdp,
+    /// Whether the noisy number of units that selects a key is the answer, too.
+    fn selection_measures(&self) -> bool {
+        let counts_units = self.bounds.rows_per_key() == 1;
+        match self.aggregate {
+            Aggregate::Units => true,
+            Aggregate::Count | Aggregate::Top { .. } => counts_units,
+            _ => false,
         }
     }
 }
 
-/// A noise scale, in steps of 2^-20: every one is a float and a finite decimal,
-/// both exactly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Scale(u64);
-
-const STEP_BITS: u32 = 20;
-const STEPS_MAX: u64 = 1 << 51;
-
-impl Scale {
-    /// The scale as a float, exactly.
-    #[must_use]
-    pub const fn as_f64(self) -> f64 {
-        self.0 as f64 / (1_u64 << STEP_BITS) as f64
-    }
-
-    fn from_steps(steps: u128) -> Option<Self> {
-        u64::try_from(steps).ok().filter(|steps| (1..=STEPS_MAX).contains(steps)).map(Self)
-    }
-}
-
-impl fmt::Display for Scale {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, rest) = (self.0 >> STEP_BITS, self.0 & ((1 << STEP_BITS) - 1));
-        if rest == 0 {
-            return write!(f, "{whole}");
-        }
-        // rest / 2^20 = rest * 5^20 / 10^20
-        let digits = format!("{:0>20}", u128::from(rest) * 5_u128.pow(STEP_BITS));
-        write!(f, "{whole}.{}", digits.trim_end_matches('0'))
-    }
-}
-
-/// A text that no [`Scale`] prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not a noise scale: a decimal that is a whole number of 2^-20")]
-pub struct NotAScale;
-
-impl FromStr for Scale {
-    type Err = NotAScale;
-
-    fn from_str(written: &str) -> Result<Self, NotAScale> {
-        let (whole, fraction) = written.split_once('.').unwrap_or((written, "0"));
-        let padded = format!("{fraction:0<20}");
-        if padded.len() != 20 {
-            return Err(NotAScale);
-        }
-        let (whole, fraction): (u64, u128) =
-            (whole.parse().map_err(|_| NotAScale)?, padded.parse().map_err(|_| NotAScale)?);
-        let steps = (u128::from(whole) << STEP_BITS) + fraction / 5_u128.pow(STEP_BITS);
-        let scale = Self::from_steps(steps).ok_or(NotAScale)?;
-        // One text for one scale: leading zeros, signs and fractions between two steps do not print back.
-        if scale.to_string() == written { Ok(scale) } else { Err(NotAScale) }
-    }
-}
-
-/// Noise at a scale that keeps a declared loss under declared bounds.
+/// Noise at scales that keep a declared loss under declared bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mechanism {
-    noise: Noise,
-    scale: Scale,
-    bounds: ContributionBounds,
-    loss: Loss,
+    spec: Spec,
+    stages: Vec<Stage>,
 }
 
 /// Why there is no mechanism for a declared loss.
@@ -160,6 +128,15 @@ pub enum CannotCalibrate {
     /// The loss is so small, or so large, that no usable scale keeps it.
     #[error("no noise scale up to 2^31 keeps this privacy loss under these bounds")]
     NoScale,
+    /// The bounds and values are so large that their product cannot be counted exactly.
+    #[error("one unit may move the table by more than 2^53: lower the bounds or the clamp")]
+    TooSensitive,
+    /// Private keys without a delta, or declared keys with one.
+    #[error("private keys are paid for with a delta, declared keys are not")]
+    Delta,
+    /// No threshold keeps the delta.
+    #[error("no threshold keeps this delta at this loss")]
+    NoThreshold,
     /// OpenDP reported a loss that is none.
     #[error("OpenDP gives no privacy loss for this mechanism")]
     NoLoss(#[source] NotALoss),
@@ -177,146 +154,191 @@ pub enum CannotDraw {
     /// The privacy map, asked again, gave no loss, or one above the declared.
     #[error("the mechanism's privacy loss is not what was declared")]
     LossChanged,
+    /// The cells are not those of the mechanism's aggregate.
+    #[error("the exact table has another shape than its mechanism")]
+    Shape,
     /// OpenDP's sampler failed, as when the system has no entropy.
     #[error("OpenDP could not draw noise")]
     Failed,
 }
 
-/// Values with noise on them: safe to publish, once their bytes are committed.
+/// What a published number is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// Rows.
+    Count,
+    /// Distinct privacy units.
+    Units,
+    /// The sum of values.
+    Sum,
+    /// The rows of this interval.
+    Interval(u16),
+    /// The value that this share of the rows is below.
+    Quantile(PerMille),
+}
+
+/// One noisy number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoisedRow {
+    /// The key's place: among the declared keys, or in [`Noised::names`].
+    pub key: usize,
+    /// What it is about.
+    pub of: Of,
+    /// As it was drawn: it may be negative.
+    pub value: i64,
+}
+
+/// A cell whose truth everybody knows, with noise from the same stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Canary {
+    /// The stage.
+    pub part: Part,
+    /// What it was before noise.
+    pub truth: i64,
+    /// What it is with noise.
+    pub value: i64,
+}
+
+/// A table with noise on it: safe to publish, once its bytes are committed.
 #[derive(Debug)]
 pub struct Noised {
     release: ReleaseId,
-    values: Vec<i64>,
+    names: Vec<Vec<String>>,
+    rows: Vec<NoisedRow>,
+    canaries: Vec<Canary>,
 }
 
 impl Noised {
-    /// The release they were paid for.
+    /// The release it was paid for.
     #[must_use]
     pub const fn release(&self) -> ReleaseId {
         self.release
     }
 
-    /// The values, signed and as they were drawn.
+    /// The private keys that passed their threshold, in the order of their
+    /// names; nothing where keys are declared.
     #[must_use]
-    pub fn values(&self) -> &[i64] {
-        &self.values
+    pub fn names(&self) -> &[Vec<String>] {
+        &self.names
+    }
+
+    /// The numbers: key after key, chosen keys in the order of choice.
+    #[must_use]
+    pub fn rows(&self) -> &[NoisedRow] {
+        &self.rows
+    }
+
+    /// The cells of known truth.
+    #[must_use]
+    pub fn canaries(&self) -> &[Canary] {
+        &self.canaries
     }
 }
 
 impl Mechanism {
-    /// The least noise that keeps `loss` for one unit within `bounds`.
+    /// The least noise that keeps the declared loss for one unit within its bounds.
     ///
-    /// Laplace: the loss is L1 sensitivity over scale. Gaussian: L2 sensitivity
-    /// squared over twice the variance (Canonne, Kamath and Steinke 2020,
-    /// theorem 4). The last word has OpenDP's privacy map.
+    /// The loss is split between the stages by fixed weights: half of it selects
+    /// private keys, a mean's sum and count take equal parts, and so do a choice
+    /// of keys and their counts. The last word has OpenDP's privacy map.
     ///
     /// # Errors
-    /// A loss of the wrong measure, or one that no scale keeps.
-    pub fn calibrate(noise: Noise, bounds: ContributionBounds, loss: Loss) -> Result<Self, CannotCalibrate> {
-        if loss.measure() != noise.measure() {
-            return Err(CannotCalibrate::WrongMeasure(noise));
+    /// A loss of the wrong measure, or one that no scale or threshold keeps.
+    pub fn calibrate(spec: Spec) -> Result<Self, CannotCalibrate> {
+        if spec.loss.measure() != spec.noise.measure() {
+            return Err(CannotCalibrate::WrongMeasure(spec.noise));
         }
-        let steps = match noise {
-            Noise::DiscreteLaplace => laplace_steps(bounds, loss),
-            Noise::DiscreteGaussian => gaussian_steps(bounds, loss),
-        };
-        // The map answers in floats and rounds up, so the exact scale may miss
-        // the declared loss by a hair: a few steps more and it does not.
-        for steps in steps..steps.saturating_add(10_000) {
-            let scale = Scale::from_steps(steps).ok_or(CannotCalibrate::NoScale)?;
-            if opendp_backend::loss(noise, scale, bounds)?.nano() <= loss.nano() {
-                return Ok(Self { noise, scale, bounds, loss });
-            }
+        if spec.min_units.is_some() != (spec.loss.delta_pico() > 0) {
+            return Err(CannotCalibrate::Delta);
         }
-        Err(CannotCalibrate::NoScale)
+        let parts = spec.parts();
+        let whole: u64 = parts.iter().map(|(_, weight)| weight).sum();
+        let mut stages = Vec::with_capacity(parts.len());
+        for (part, weight) in parts {
+            stages.push(stage(&spec, part, weight, whole)?);
+        }
+        Ok(Self { spec, stages })
     }
 
-    /// The distribution.
+    /// What is measured in each key.
     #[must_use]
-    pub const fn noise(&self) -> Noise {
-        self.noise
-    }
-
-    /// Its scale: Laplace's b, Gauss's sigma.
-    #[must_use]
-    pub const fn scale(&self) -> Scale {
-        self.scale
+    pub const fn aggregate(&self) -> &Aggregate {
+        &self.spec.aggregate
     }
 
     /// The bounds it is calibrated to.
     #[must_use]
     pub const fn bounds(&self) -> ContributionBounds {
-        self.bounds
+        self.spec.bounds
     }
 
-    /// The declared loss of one release for one unit.
+    /// The declared loss of one release for one identifier.
     #[must_use]
     pub const fn loss(&self) -> Loss {
-        self.loss
+        self.spec.loss
     }
 
-    /// Half the width of a value's 95 % interval.
+    /// What it was calibrated for.
     #[must_use]
-    pub fn half_width_95(&self) -> u64 {
-        half_width_95(self.noise, self.scale)
+    pub const fn spec(&self) -> &Spec {
+        &self.spec
     }
 
-    /// Draws noise onto the counts of one paid release; takes both.
+    /// Its draws, in order.
+    #[must_use]
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
+    /// The stage that answers a part.
+    #[must_use]
+    pub fn stage(&self, part: Part) -> Option<&Stage> {
+        self.stages.iter().find(|stage| stage.part() == part)
+    }
+
+    /// Draws noise onto the cells of one paid release; takes both.
     ///
     /// # Errors
-    /// A payment below the loss, a privacy map that no longer keeps it, or a
-    /// sampler that failed. The payment is gone in every case.
-    pub fn release(&self, paid: Paid, counts: Exact<Vec<i64>>) -> Result<Noised, CannotDraw> {
-        if !paid.covers(self.loss) {
+    /// A payment below the loss, a privacy map that no longer keeps it, cells of
+    /// another shape, or a sampler that failed. The payment is gone in every case.
+    pub fn release(&self, paid: Paid, cells: Exact<Cells>) -> Result<Noised, CannotDraw> {
+        if !paid.covers(self.loss()) {
             return Err(CannotDraw::Underpaid);
         }
-        let kept =
-            opendp_backend::loss(self.noise, self.scale, self.bounds).is_ok_and(|loss| loss.nano() <= self.loss.nano());
-        if !kept {
+        if !self.stages.iter().all(Stage::keeps_its_loss) {
             return Err(CannotDraw::LossChanged);
         }
-        let clamped =
-            Zeroizing::new(counts.value().iter().map(|count| (*count).clamp(0, COUNT_MAX)).collect::<Vec<i64>>());
-        let values = opendp_backend::draw(self.noise, self.scale, &clamped)?;
-        Ok(Noised { release: paid.release(), values })
+        draw::draw(self, paid.release(), cells.value())
     }
 }
 
-/// The least number of steps with `l1 / scale <= epsilon`.
-fn laplace_steps(bounds: ContributionBounds, loss: Loss) -> u128 {
-    let numerator = (u128::from(bounds.sensitivity_l1()) * u128::from(NANO)) << STEP_BITS;
-    numerator.div_ceil(u128::from(loss.nano()))
-}
-
-/// The least number of steps with `l2^2 / (2 scale^2) <= rho`.
-fn gaussian_steps(bounds: ContributionBounds, loss: Loss) -> u128 {
-    let numerator = (u128::from(bounds.sensitivity_l2_squared()) * u128::from(NANO)) << (2 * STEP_BITS - 1);
-    let square = numerator.div_ceil(u128::from(loss.nano()));
-    let root = square.isqrt();
-    if root * root == square { root } else { root + 1 }
-}
-
-/// The loss of a mechanism from its scale alone, in exact integers, rounded up.
-/// This is what a reader of receipts computes, without OpenDP.
-#[must_use]
-pub fn loss_of(noise: Noise, scale: Scale, bounds: ContributionBounds) -> Option<Loss> {
-    let steps = u128::from(scale.0);
-    let nano = match noise {
-        Noise::DiscreteLaplace => {
-            ((u128::from(bounds.sensitivity_l1()) * u128::from(NANO)) << STEP_BITS).div_ceil(steps)
-        }
-        Noise::DiscreteGaussian => ((u128::from(bounds.sensitivity_l2_squared()) * u128::from(NANO))
-            << (2 * STEP_BITS - 1))
-            .div_ceil(steps * steps),
-    };
-    Loss::from_nano(noise.measure(), u64::try_from(nano).ok()?).ok()
+/// One stage with its share of the loss, rounded down.
+fn stage(spec: &Spec, part: Part, weight: u64, whole: u64) -> Result<Stage, CannotCalibrate> {
+    let noise = if part.chooses() { spec.noise.choosing() } else { spec.noise };
+    let sensitivity = part.sensitivity(noise, &spec.aggregate, spec.bounds).ok_or(CannotCalibrate::TooSensitive)?;
+    let nano = u128::from(spec.loss.nano()) * u128::from(weight) / u128::from(whole);
+    let share = Loss::from_nano(noise.measure(), u64::try_from(nano).unwrap_or(u64::MAX))
+        .map_err(|_| CannotCalibrate::NoScale)?;
+    let stage = Stage::calibrate(part, noise, sensitivity, share)?;
+    let Some(min_units) = spec.min_units.filter(|_| part == Part::Select) else { return Ok(stage) };
+    let threshold = Threshold::least(
+        noise,
+        stage.scale(),
+        spec.bounds.keys_per_unit(),
+        spec.ids_per_person,
+        min_units,
+        spec.loss.delta_pico(),
+    );
+    let threshold = Some(threshold.ok_or(CannotCalibrate::NoThreshold)?);
+    Ok(Stage { threshold, loss: share.with_delta(spec.loss.delta_pico()), ..stage })
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::loss::Measure;
 
     fn bounds(l0: u64, linf: u64) -> ContributionBounds {
         ContributionBounds::new(l0, linf).unwrap()
@@ -326,33 +348,48 @@ mod tests {
         Loss::from_decimal(measure, written).unwrap()
     }
 
+    fn count(noise: Noise, bounds: ContributionBounds, loss: Loss) -> Result<Mechanism, CannotCalibrate> {
+        Mechanism::calibrate(Spec::of(Aggregate::Count, bounds, noise, loss))
+    }
+
+    /// A mechanism of this aggregate under bounds of 2 and 3, at epsilon 0.1.
+    pub(crate) fn mechanism(aggregate: Aggregate) -> Mechanism {
+        let spec = Spec::of(aggregate, bounds(2, 3), Noise::DiscreteLaplace, loss(Measure::Pure, "0.1"));
+        Mechanism::calibrate(spec).unwrap()
+    }
+
     #[test]
     fn the_scale_is_the_least_that_keeps_the_loss() {
-        let laplace = Mechanism::calibrate(Noise::DiscreteLaplace, bounds(2, 3), loss(Measure::Pure, "0.1")).unwrap();
-        assert_eq!(laplace.scale().to_string(), "60.00000095367431640625");
-        assert_eq!(laplace.half_width_95(), 180);
-        let gaussian =
-            Mechanism::calibrate(Noise::DiscreteGaussian, bounds(4, 1), loss(Measure::Zcdp, "0.0005")).unwrap();
-        assert!(gaussian.scale().to_string().starts_with("63.2455"), "{}", gaussian.scale());
-        assert_eq!(gaussian.half_width_95(), 124);
+        let laplace = count(Noise::DiscreteLaplace, bounds(2, 3), loss(Measure::Pure, "0.1")).unwrap();
+        assert_eq!(laplace.stages()[0].scale().to_string(), "60.00000095367431640625");
+        let gaussian = count(Noise::DiscreteGaussian, bounds(4, 1), loss(Measure::Zcdp, "0.0005")).unwrap();
+        let scale = gaussian.stages()[0].scale();
+        assert!(scale.to_string().starts_with("63.2455"), "{scale}");
     }
 
     #[test]
     fn what_no_noise_keeps_is_refused() {
         let (pure, zcdp) = (loss(Measure::Pure, "1"), loss(Measure::Zcdp, "1"));
-        assert_eq!(
-            Mechanism::calibrate(Noise::DiscreteLaplace, bounds(1, 1), zcdp),
-            Err(CannotCalibrate::WrongMeasure(Noise::DiscreteLaplace))
-        );
-        assert_eq!(
-            Mechanism::calibrate(Noise::DiscreteGaussian, bounds(1, 1), pure),
-            Err(CannotCalibrate::WrongMeasure(Noise::DiscreteGaussian))
-        );
+        for (noise, loss) in [(Noise::DiscreteLaplace, zcdp), (Noise::DiscreteGaussian, pure)] {
+            assert_eq!(count(noise, bounds(1, 1), loss), Err(CannotCalibrate::WrongMeasure(noise)));
+        }
         let hopeless = Loss::from_nano(Measure::Pure, 1).unwrap();
-        assert_eq!(
-            Mechanism::calibrate(Noise::DiscreteLaplace, bounds(65_536, 65_536), hopeless),
-            Err(CannotCalibrate::NoScale)
-        );
+        assert_eq!(count(Noise::DiscreteLaplace, bounds(65_536, 65_536), hopeless), Err(CannotCalibrate::NoScale));
+        assert_eq!(count(Noise::DiscreteLaplace, bounds(1, 1), pure.with_delta(1)), Err(CannotCalibrate::Delta));
+    }
+
+    #[test]
+    fn a_selection_that_counts_is_the_answer_and_spends_all() {
+        let private = |aggregate, linf| {
+            let spec =
+                Spec::of(aggregate, bounds(2, linf), Noise::DiscreteLaplace, loss(Measure::Pure, "1").with_delta(1000));
+            let mechanism = Mechanism::calibrate(Spec { min_units: Some(20), ..spec }).unwrap();
+            mechanism.stages().iter().map(|stage| (stage.part(), stage.loss().nano())).collect::<Vec<_>>()
+        };
+        assert_eq!(private(Aggregate::Count, 1), [(Part::Select, 1_000_000_000)]);
+        assert_eq!(private(Aggregate::Units, 3), [(Part::Select, 1_000_000_000)]);
+        assert_eq!(private(Aggregate::Count, 3), [(Part::Select, 500_000_000), (Part::Count, 500_000_000)]);
+        assert_eq!(private(Aggregate::top(5).unwrap(), 1), [(Part::Select, 1_000_000_000)]);
     }
 
     #[test]
@@ -365,25 +402,23 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
 
-        #[test]
-        fn a_scale_reads_back_as_it_was_written(steps in 1_u64..STEPS_MAX) {
-            let scale = Scale(steps);
-            prop_assert_eq!(scale.to_string().parse(), Ok(scale));
-        }
-
         /// Calibrated noise keeps its loss by OpenDP's map and by exact integer
         /// arithmetic, and wastes less than a ten-thousandth of it unless the
         /// scale is so small that its steps are coarse.
         #[test]
-        fn a_calibrated_mechanism_keeps_its_loss(l0 in 1_u64..200, linf in 1_u64..200, nano in 10_000_u64..20_000_000_000, laplace: bool) {
-            let noise = if laplace { Noise::DiscreteLaplace } else { Noise::DiscreteGaussian };
+        fn a_calibrated_stage_keeps_its_loss(
+            moved in 1_u64..100_000, nano in 10_000_u64..20_000_000_000, which in 0_usize..4,
+        ) {
+            let noise = [Noise::DiscreteLaplace, Noise::DiscreteGaussian, Noise::Exponential, Noise::Gumbel][which];
+            let sensitivity = NonZeroU64::new(moved).unwrap();
             let declared = Loss::from_nano(noise.measure(), nano).unwrap();
-            let mechanism = Mechanism::calibrate(noise, bounds(l0, linf), declared).unwrap();
-            let reported = opendp_backend::loss(noise, mechanism.scale(), mechanism.bounds()).unwrap();
-            let exact = loss_of(noise, mechanism.scale(), mechanism.bounds()).unwrap();
-            prop_assert!(reported.nano() <= nano && exact.nano() <= reported.nano());
-            if mechanism.scale().as_f64() > 0.5 {
-                prop_assert!(reported.nano() as f64 >= nano as f64 * 0.9999 - 1.0, "{} of {nano}", reported.nano());
+            let stage = Stage::calibrate(Part::Count, noise, sensitivity, declared).unwrap();
+            let reported = opendp_backend::loss(noise, stage.scale(), sensitivity).unwrap();
+            let exact = loss_of(noise, stage.scale(), sensitivity).unwrap();
+            prop_assert!(reported.nano() <= nano && exact.nano() <= nano);
+            prop_assert!(stage.keeps_its_loss());
+            if stage.scale().as_f64() > 0.5 {
+                prop_assert!(exact.nano() as f64 >= nano as f64 * 0.9999 - 1.0, "{} of {nano}", exact.nano());
             }
         }
     }

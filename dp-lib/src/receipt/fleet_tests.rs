@@ -39,7 +39,7 @@ fn receipt_of(query: Query, mark: Option<Mark>, ring: Option<&Ring>) -> Receipt 
     let Spent::Paid(paid, charged) = ledger.spend(&Claim::of(&query, &POLICY, window, shard).unwrap()).unwrap() else {
         panic!("reserved before")
     };
-    let noised = query.mechanism.release(paid, closed.counts).unwrap();
+    let noised = query.mechanism.release(paid, closed.cells).unwrap();
     let circumstances = closed.circumstances;
     let prev_receipt = Digest::ZERO;
     let facts = Facts { query: &query, policy: &POLICY, window, circumstances, shard, charged, prev_receipt };

@@ -8,18 +8,21 @@
 //!
 //! Not here: true values, noise, seeds, or how many events were left out.
 
+mod table;
 mod verify;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::accountant::{Budget, Sum};
+use crate::accuracy::{Misses, half_width};
+use crate::aggregate::{Aggregate, Clamp, Edges, PerMille, Quantiles};
 use crate::calendar::Zone;
 use crate::digest::Digest;
 use crate::fleet::{Composition, RingPlace, Topology};
 use crate::ledger::{Charged, ReleaseId, Shard};
 use crate::loss::{Delta, Loss, Measure, decimal_of};
-use crate::mechanism::{Noise, Noised, OPENDP_VERSION, RNG};
+use crate::mechanism::{Canary, Noise, Noised, OPENDP_VERSION, Part, RNG, Stage, Threshold};
 use crate::query::Query;
 use crate::schedule::{Marks, Tiling};
 use crate::window::{Circumstances, PolicyDigest, Span, Window};
@@ -29,7 +32,7 @@ pub use verify::{ChainReport, Finding, verify};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
-    /// 1.
+    /// 2.
     pub receipt_version: u32,
     /// The release's name, from policy, query, window and shard.
     pub release_id: ReleaseId,
@@ -43,14 +46,19 @@ pub struct Receipt {
     pub window: WindowReceipt,
     /// The guarantee.
     pub privacy: Privacy,
-    /// The noise.
-    pub mechanism: MechanismReceipt,
-    /// How far the noise reaches.
+    /// What was measured.
+    pub aggregate: AggregateReceipt,
+    /// The draws, in order.
+    pub stages: Vec<StageReceipt>,
+    /// What intervals cover.
     pub accuracy: Accuracy,
-    /// The grouping columns, in the order of every value's key.
+    /// The grouping columns, in the order of every value's key; a histogram's
+    /// intervals are the last one.
     pub columns: Vec<String>,
     /// The published table.
     pub values: Vec<Value>,
+    /// Cells of publicly known truth, with noise from the same draws.
+    pub canaries: Vec<CanaryReceipt>,
     /// The digest of the canonical bytes of `values`.
     pub payload_sha256: Digest,
     /// Who drew the noise.
@@ -222,6 +230,9 @@ pub struct Contribution {
     pub l0: u64,
     /// Rows per key.
     pub linf: u64,
+    /// Rows per identifier, where that is bounded by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub l1: Option<u64>,
     /// How many identifiers' counts one identifier's presence may change: 1.
     pub stability: u32,
 }
@@ -244,19 +255,52 @@ pub struct Fleet {
     pub shard: String,
 }
 
-/// The noise.
+/// What was measured: the numbers that its sensitivity follows from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct MechanismReceipt {
-    /// Its distribution.
-    pub name: Noise,
-    /// Laplace's b or Gauss's sigma, an exact decimal.
+pub struct AggregateReceipt {
+    /// `count`, `units`, `sum`, `mean`, `histogram`, `quantiles` or `top`.
+    pub name: String,
+    /// How many decimals the published values have; a mean has three more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decimals: Option<u32>,
+    /// The range that values were forced into, in steps of the decimals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clamp: Option<[i64; 2]>,
+    /// The edges of intervals, or the candidates of quantiles, in steps of the decimals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edges: Option<Vec<i64>>,
+    /// The quantiles, as `0.95`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantiles: Option<Vec<String>>,
+    /// How many keys are the top.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<u32>,
+}
+
+/// One draw of the release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageReceipt {
+    /// What it answers.
+    pub part: Part,
+    /// The distribution.
+    pub noise: Noise,
+    /// Laplace's b, Gauss's sigma or the scale of noise on scores, an exact decimal.
     pub scale: String,
     /// What one identifier may change.
     pub sensitivity: Sensitivity,
+    /// What a private key must reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<Threshold>,
+    /// Its share of the loss.
+    pub loss: LossReceipt,
+    /// Half the width of its numbers' 95 % intervals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub half_width: Option<u64>,
 }
 
-/// How far one identifier may move the table; exactly one member.
+/// How far one identifier may move the answer; exactly one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sensitivity {
@@ -264,16 +308,29 @@ pub enum Sensitivity {
     L1(u64),
     /// The square of it in the L2 norm.
     L2Squared(u64),
+    /// The range by which scores move against each other, summed over the choices.
+    Range(u64),
+    /// The square of that, summed over the choices.
+    RangeSquared(u64),
 }
 
-/// The interval of every value.
+impl Sensitivity {
+    const fn new(noise: Noise, moved: u64) -> Self {
+        match noise {
+            Noise::DiscreteLaplace => Self::L1(moved),
+            Noise::DiscreteGaussian => Self::L2Squared(moved),
+            Noise::Exponential => Self::Range(moved),
+            Noise::Gumbel => Self::RangeSquared(moved),
+        }
+    }
+}
+
+/// What the intervals are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accuracy {
-    /// The interval's confidence, a decimal.
+    /// The intervals' confidence, a decimal.
     pub ci: String,
-    /// Half its width.
-    pub half_width: u64,
     /// `noise_only`: what contribution bounding left out is not covered.
     pub covers: Covers,
 }
@@ -290,12 +347,31 @@ pub enum Covers {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Value {
-    /// The declared values of the columns.
+    /// The values of the columns.
     pub key: Vec<String>,
-    /// The noisy count, as drawn: it may be negative.
+    /// What is measured: `count`, `units`, `sum`, `mean`, or a quantile such as `p95`.
+    pub of: String,
+    /// The noisy number, as drawn: it may be negative.
     pub value: i64,
-    /// The ends of its interval.
-    pub ci95: [i64; 2],
+    /// The ends of its interval; none where noise was on scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ci95: Option<[i64; 2]>,
+    /// The number, but not below zero, where the policy asks for it: for
+    /// display, since sums of these are too large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_nonneg: Option<i64>,
+}
+
+/// A cell of publicly known truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CanaryReceipt {
+    /// The stage whose noise it has.
+    pub of: Part,
+    /// What it was.
+    pub truth: i64,
+    /// What it is with noise.
+    pub value: i64,
 }
 
 /// Who drew the noise.
@@ -331,26 +407,23 @@ impl Receipt {
     /// Writes the receipt of noised values.
     #[must_use]
     pub fn new(facts: Facts<'_>, noised: &Noised) -> Self {
-        let half_width = facts.query.mechanism.half_width_95();
-        let values: Vec<Value> = noised
-            .values()
-            .iter()
-            .enumerate()
-            .map(|(row, value)| published(facts.query, row, *value, half_width))
-            .collect();
+        let mechanism = &facts.query.mechanism;
+        let values = table::values(facts.query, noised);
         Self {
-            receipt_version: 1,
+            receipt_version: 2,
             release_id: noised.release(),
             prev_receipt: facts.prev_receipt,
             query: facts.query.name.clone(),
             policy_digest: Digest(*facts.policy),
             window: WindowReceipt::new(&facts),
             privacy: Privacy::new(&facts),
-            mechanism: MechanismReceipt::new(facts.query),
-            accuracy: Accuracy { ci: "0.95".to_owned(), half_width, covers: Covers::NoiseOnly },
-            columns: facts.query.keys.columns().iter().map(|column| column.name.clone()).collect(),
+            aggregate: AggregateReceipt::new(mechanism.aggregate()),
+            stages: mechanism.stages().iter().map(StageReceipt::new).collect(),
+            accuracy: Accuracy { ci: "0.95".to_owned(), covers: Covers::NoiseOnly },
+            columns: table::columns(facts.query),
             payload_sha256: payload_digest(&values),
             values,
+            canaries: noised.canaries().iter().map(CanaryReceipt::new).collect(),
             engine: Engine { opendp: OPENDP_VERSION.to_owned(), rng: RNG.to_owned() },
         }
     }
@@ -369,10 +442,12 @@ impl Receipt {
         serde_json::from_slice(bytes)
     }
 
-    /// Whether these are the values that it publishes.
+    /// Whether it publishes what was drawn, and nothing else.
     #[must_use]
     pub fn publishes(&self, noised: &Noised) -> bool {
-        self.values.iter().map(|row| row.value).eq(noised.values().iter().copied())
+        let drawn = |row: &&Value| row.of != table::MEAN;
+        self.values.iter().filter(drawn).map(|row| row.value).eq(noised.rows().iter().map(|row| row.value))
+            && self.canaries.iter().copied().eq(noised.canaries().iter().map(CanaryReceipt::new))
     }
 }
 
@@ -446,6 +521,7 @@ impl Privacy {
             contribution: Contribution {
                 l0: u64::from(bounds.keys_per_unit()),
                 linf: u64::from(bounds.rows_per_key()),
+                l1: bounds.rows_per_unit().map(u64::from),
                 stability: 1,
             },
             fleet: Fleet::new(facts),
@@ -485,24 +561,70 @@ impl EpsilonAtDelta {
     }
 }
 
-impl MechanismReceipt {
-    fn new(query: &Query) -> Self {
-        let mechanism = &query.mechanism;
-        let sensitivity = match mechanism.noise() {
-            Noise::DiscreteLaplace => Sensitivity::L1(query.bounds().sensitivity_l1()),
-            Noise::DiscreteGaussian => Sensitivity::L2Squared(query.bounds().sensitivity_l2_squared()),
+impl AggregateReceipt {
+    fn new(aggregate: &Aggregate) -> Self {
+        let empty = Self {
+            name: aggregate.name().to_owned(),
+            decimals: aggregate.decimals(),
+            clamp: None,
+            edges: None,
+            quantiles: None,
+            keys: None,
         };
-        Self { name: mechanism.noise(), scale: mechanism.scale().to_string(), sensitivity }
+        match aggregate {
+            Aggregate::Count | Aggregate::Units => empty,
+            Aggregate::Sum(clamp) | Aggregate::Mean(clamp) => {
+                Self { clamp: Some([clamp.low(), clamp.high()]), ..empty }
+            }
+            Aggregate::Histogram(edges) => Self { edges: Some(edges.at().to_vec()), ..empty },
+            Aggregate::Quantiles(quantiles) => Self {
+                edges: Some(quantiles.candidates().at().to_vec()),
+                quantiles: Some(quantiles.at().iter().map(|share| share.as_decimal()).collect()),
+                ..empty
+            },
+            Aggregate::Top { keys } => Self { keys: Some(*keys), ..empty },
+        }
+    }
+
+    /// The aggregate, if it is one and says no more than one has.
+    fn aggregate(&self) -> Option<Aggregate> {
+        let edges = || Edges::new(self.edges.clone()?, self.decimals?).ok();
+        let clamp = || self.clamp.and_then(|[low, high]| Clamp::new(low, high, self.decimals?).ok());
+        let aggregate = match self.name.as_str() {
+            "count" => Aggregate::Count,
+            "units" => Aggregate::Units,
+            "sum" => Aggregate::Sum(clamp()?),
+            "mean" => Aggregate::Mean(clamp()?),
+            "histogram" => Aggregate::Histogram(edges()?),
+            "quantiles" => {
+                let shares = self.quantiles.as_ref()?.iter().map(|share| PerMille::parse(share).ok());
+                Aggregate::Quantiles(Quantiles::new(shares.collect::<Option<_>>()?, edges()?).ok()?)
+            }
+            "top" => Aggregate::top(u64::from(self.keys?)).ok()?,
+            _ => return None,
+        };
+        (*self == Self::new(&aggregate)).then_some(aggregate)
     }
 }
 
-fn published(query: &Query, row: usize, value: i64, half_width: u64) -> Value {
-    let key = query.keys.values_of(row).into_iter().map(str::to_owned).collect();
-    Value { key, value, ci95: interval(value, half_width) }
+impl StageReceipt {
+    fn new(stage: &Stage) -> Self {
+        Self {
+            part: stage.part(),
+            noise: stage.noise(),
+            scale: stage.scale().to_string(),
+            sensitivity: Sensitivity::new(stage.noise(), stage.sensitivity().get()),
+            threshold: stage.threshold(),
+            loss: stage.loss().into(),
+            half_width: half_width(stage.noise(), stage.scale(), Misses::OneInTwenty),
+        }
+    }
 }
 
-const fn interval(value: i64, half_width: u64) -> [i64; 2] {
-    [value.saturating_sub_unsigned(half_width), value.saturating_add_unsigned(half_width)]
+impl CanaryReceipt {
+    const fn new(canary: &Canary) -> Self {
+        Self { of: canary.part, truth: canary.truth, value: canary.value }
+    }
 }
 
 fn payload_digest(values: &[Value]) -> Digest {

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::ledger::{Claim, Ledger, Spent};
+use crate::query::RowKey;
 use crate::query::tests::query;
 use crate::window::OpenWindow;
 use verify::Wrong;
@@ -18,13 +19,13 @@ fn release(ledger: &Ledger, query: &Arc<Query>, start_secs: i64) -> Vec<u8> {
     let window = query.schedule.tiling().window_at(start_secs);
     let mut open = OpenWindow::open(Arc::clone(query), window, POLICY, window.start(), 0).unwrap();
     for unit in 0_u32..500 {
-        open.observe(&unit.to_le_bytes(), unit as usize % 3, &POLICY);
+        open.observe(&unit.to_le_bytes(), RowKey::At(unit as usize % 3), 0, &POLICY);
     }
     let closed = open.close(window.end()).unwrap();
     let shard = Shard { incarnation: ledger.incarnation(), part: 0 };
     let claim = Claim::of(query, &POLICY, window, shard).unwrap();
     let Spent::Paid(paid, charged) = ledger.spend(&claim).unwrap() else { panic!("reserved before") };
-    let noised = query.mechanism.release(paid, closed.counts).unwrap();
+    let noised = query.mechanism.release(paid, closed.cells).unwrap();
     let prev_receipt = ledger.chain_head(&query.name).unwrap();
     let receipt = Receipt::new(
         Facts { query, policy: &POLICY, window, circumstances: closed.circumstances, shard, charged, prev_receipt },
@@ -51,9 +52,9 @@ fn a_receipt_reads_back_and_its_bytes_are_canonical() {
     let receipt = Receipt::from_bytes(&bytes).unwrap();
     assert_eq!(receipt.to_bytes(), bytes);
     let text = String::from_utf8(bytes).unwrap();
-    assert!(text.starts_with(r#"{"accuracy":{"ci":"0.95","covers":"noise_only","half_width":180},"columns":["properties.section"],"engine":{"opendp":"0.16.0","#), "{text}");
+    assert!(text.starts_with(r#"{"accuracy":{"ci":"0.95","covers":"noise_only"},"aggregate":{"name":"count"},"canaries":[],"columns":["properties.section"],"engine":{"opendp":"0.16.0","#), "{text}");
     for part in [
-        r#""scale":"60.00000095367431640625","sensitivity":{"l1":6}"#,
+        r#""stages":[{"half_width":180,"loss":{"delta_pico":0,"epsilon_nano":100000000},"noise":"discrete_laplace","part":"count","scale":"60.00000095367431640625","sensitivity":{"l1":6}}]"#,
         r#""this_release":{"delta_pico":0,"epsilon_nano":100000000}"#,
         r#""limit":{"delta_pico":0,"epsilon_nano":72000000000},"renewal":"sliding","spent":{"delta_pico":0,"epsilon_nano":100000000}"#,
         r#""contribution":{"l0":2,"linf":3,"stability":1},"covers_withholding":false"#,
@@ -76,12 +77,14 @@ fn an_honest_chain_verifies() {
 #[test]
 fn a_receipt_of_gaussian_noise_verifies() {
     use crate::loss::Measure;
-    use crate::mechanism::Mechanism;
+    use crate::mechanism::{Mechanism, Spec};
     let mut query = query("searches", 2, 3);
     let rho = |written| Loss::from_decimal(Measure::Zcdp, written).unwrap();
-    query.mechanism = Mechanism::calibrate(Noise::DiscreteGaussian, query.bounds(), rho("0.0005")).unwrap();
+    let ids_per_person = std::num::NonZeroU64::new(3).unwrap();
+    let spec = Spec::of(Aggregate::Count, query.bounds(), Noise::DiscreteGaussian, rho("0.0005"));
+    query.mechanism = Mechanism::calibrate(Spec { ids_per_person, canaries: 4, ..spec }).unwrap();
     query.budget.limit = rho("0.36");
-    query.ids_per_person = std::num::NonZeroU64::new(3).unwrap();
+    query.ids_per_person = ids_per_person;
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(&directory.path().join("ledger.redb")).unwrap();
     let chain = chain(&ledger, &Arc::new(query), 2);
@@ -103,8 +106,8 @@ fn a_receipt_of_gaussian_noise_verifies() {
 #[test]
 fn every_tampering_shows() {
     type Change = fn(&mut Receipt);
-    let changes: [(Change, Wrong); 17] = [
-        (|receipt| receipt.receipt_version = 2, Wrong::Form),
+    let changes: [(Change, Wrong); 22] = [
+        (|receipt| receipt.receipt_version = 1, Wrong::Form),
         (|receipt| receipt.policy_digest = Digest::ZERO, Wrong::ReleaseId),
         (|receipt| receipt.privacy.fleet.shard = "1/1".to_owned(), Wrong::ReleaseId),
         (|receipt| receipt.query = "other".to_owned(), Wrong::ReleaseId),
@@ -125,11 +128,16 @@ fn every_tampering_shows() {
         ),
         (|receipt| receipt.window.status = WindowStatus::ClosedEarly, Wrong::Window),
         (|receipt| receipt.privacy.per_identifier = LossReceipt::from(epsilon(99_000_000)), Wrong::Loss),
-        (|receipt| receipt.mechanism.scale = "30".to_owned(), Wrong::Loss),
-        (|receipt| receipt.privacy.contribution.l0 = 3, Wrong::Loss),
+        (|receipt| receipt.stages[0].scale = "30".to_owned(), Wrong::Loss),
+        (|receipt| receipt.stages[0].loss = LossReceipt::from(epsilon(99_000_000)), Wrong::Loss),
+        (|receipt| receipt.privacy.contribution.l0 = 3, Wrong::Sensitivity),
         (|receipt| receipt.privacy.ids_per_person = 2, Wrong::Charge),
-        (|receipt| receipt.mechanism.sensitivity = Sensitivity::L1(1), Wrong::Sensitivity),
-        (|receipt| receipt.accuracy.half_width = 10, Wrong::Interval),
+        (|receipt| receipt.stages[0].sensitivity = Sensitivity::L1(1), Wrong::Sensitivity),
+        (|receipt| receipt.stages[0].half_width = Some(10), Wrong::Interval),
+        (|receipt| receipt.values[0].ci95 = None, Wrong::Interval),
+        (|receipt| receipt.aggregate.name = "units".to_owned(), Wrong::Stages),
+        (|receipt| receipt.aggregate.keys = Some(3), Wrong::Stages),
+        (|receipt| receipt.canaries.push(CanaryReceipt { of: Part::Count, truth: 0, value: 4000 }), Wrong::Canaries),
         (|receipt| receipt.privacy.horizon.spent = LossReceipt::from(epsilon(100_000_000)), Wrong::Budget),
         (|receipt| receipt.privacy.horizon.epsilon_at_delta.epsilon = "0.01".to_owned(), Wrong::EpsilonAtDelta),
         (|receipt| receipt.privacy.covers_withholding = true, Wrong::Overclaim),

@@ -11,15 +11,19 @@ use std::num::NonZeroU64;
 
 use thiserror::Error;
 
-use super::{EpsilonAtDelta, Receipt, Sensitivity, WindowStatus, interval, payload_digest};
+use super::table::{MEAN, interval, mean_interval, mean_of};
+use super::{
+    CanaryReceipt, Contribution, EpsilonAtDelta, Receipt, Sensitivity, StageReceipt, Value, WindowStatus,
+    payload_digest,
+};
 use crate::accountant::{Spend, Sum, spent_around};
-use crate::accuracy::half_width_95;
+use crate::accuracy::{Misses, half_width};
 use crate::bound::ContributionBounds;
 use crate::digest::Digest;
 use crate::fleet::{Fleet as DeclaredFleet, Topology};
 use crate::ledger::{ReleaseId, Shard, ids_per_person};
 use crate::loss::Loss;
-use crate::mechanism::{Noise, Scale, loss_of};
+use crate::mechanism::{Noise, Part, Scale, Spec, loss_of};
 use crate::schedule::Mark;
 use crate::window::Window;
 
@@ -49,7 +53,7 @@ pub struct Finding {
 #[non_exhaustive]
 pub enum Wrong {
     /// It has other members than a receipt.
-    #[error("it is no receipt of version 1")]
+    #[error("it is no receipt of version 2")]
     Form,
     /// It reads the same but is written differently.
     #[error("its bytes are not canonical")]
@@ -81,9 +85,18 @@ pub enum Wrong {
     /// The charge is not the loss of a person.
     #[error("its charge is not the loss of a person with that many identifiers")]
     Charge,
-    /// The sensitivity is not that of the bounds.
-    #[error("its sensitivity does not follow from its bounds")]
+    /// The sensitivity is not that of bounds and aggregate.
+    #[error("its sensitivity does not follow from its bounds and its aggregate")]
     Sensitivity,
+    /// The draws are not those that the aggregate takes.
+    #[error("its stages are not those of its aggregate")]
+    Stages,
+    /// The threshold lets single persons be seen.
+    #[error("its threshold does not keep the delta it claims")]
+    Threshold,
+    /// Canaries whose noise is beyond chance, or that are not canaries.
+    #[error("its canaries are further from their truth than noise carries once in 10^12")]
+    Canaries,
     /// The intervals are not those of the noise.
     #[error("its intervals do not follow from its noise")]
     Interval,
@@ -175,7 +188,7 @@ impl Chain {
 /// What a receipt claims about itself.
 fn alone(receipt: &Receipt, bytes: &[u8]) -> Vec<Wrong> {
     let checks = [
-        (receipt.receipt_version == 1, Wrong::Form),
+        (receipt.receipt_version == 2, Wrong::Form),
         (receipt.to_bytes() == bytes, Wrong::NotCanonical),
         (named(receipt).is_some_and(|release| release == receipt.release_id), Wrong::ReleaseId),
         (payload_digest(&receipt.values) == receipt.payload_sha256, Wrong::Payload),
@@ -183,8 +196,11 @@ fn alone(receipt: &Receipt, bytes: &[u8]) -> Vec<Wrong> {
         (times_agree(receipt), Wrong::Window),
         (loss_is_kept(receipt).is_some(), Wrong::Loss),
         (charge_follows(receipt).is_some(), Wrong::Charge),
-        (sensitivity_follows(receipt).is_some(), Wrong::Sensitivity),
+        (stages_follow(receipt).is_some(), Wrong::Stages),
+        (sensitivities_follow(receipt).is_some(), Wrong::Sensitivity),
+        (thresholds_keep(receipt).is_some(), Wrong::Threshold),
         (intervals_follow(receipt).is_some(), Wrong::Interval),
+        (canaries_are_plausible(receipt).is_some(), Wrong::Canaries),
         (epsilon_follows(receipt).is_some(), Wrong::EpsilonAtDelta),
         (fleet_follows(receipt), Wrong::Fleet),
         (claims_no_more(receipt), Wrong::Overclaim),
@@ -201,8 +217,9 @@ fn named(receipt: &Receipt) -> Option<ReleaseId> {
 
 fn keys_are_one_of_each(receipt: &Receipt) -> bool {
     let mut seen = HashSet::new();
-    !receipt.values.is_empty()
-        && receipt.values.iter().all(|row| row.key.len() == receipt.columns.len() && seen.insert(&row.key))
+    let private = receipt.stages.iter().any(|stage| stage.part == Part::Select);
+    (private || !receipt.values.is_empty())
+        && receipt.values.iter().all(|row| row.key.len() == receipt.columns.len() && seen.insert((&row.key, &row.of)))
 }
 
 fn times_agree(receipt: &Receipt) -> bool {
@@ -217,18 +234,75 @@ fn times_agree(receipt: &Receipt) -> bool {
 }
 
 fn bounds(receipt: &Receipt) -> Option<ContributionBounds> {
-    ContributionBounds::new(receipt.privacy.contribution.l0, receipt.privacy.contribution.linf).ok()
+    let Contribution { l0, linf, l1, .. } = receipt.privacy.contribution;
+    let bounds = ContributionBounds::new(l0, linf).ok()?;
+    l1.map_or(Some(bounds), |rows| bounds.with_rows_per_unit(rows).ok())
 }
 
-fn scale(receipt: &Receipt) -> Option<Scale> {
-    receipt.mechanism.scale.parse().ok()
+fn scale(stage: &StageReceipt) -> Option<Scale> {
+    stage.scale.parse().ok()
 }
 
+fn moved(stage: &StageReceipt) -> Option<NonZeroU64> {
+    let (Sensitivity::L1(moved)
+    | Sensitivity::L2Squared(moved)
+    | Sensitivity::Range(moved)
+    | Sensitivity::RangeSquared(moved)) = stage.sensitivity;
+    NonZeroU64::new(moved)
+}
+
+/// Each stage keeps its share, and the shares add up to what is claimed.
 fn loss_is_kept(receipt: &Receipt) -> Option<()> {
     let claimed = receipt.privacy.per_identifier.loss()?;
-    let actual = loss_of(receipt.mechanism.name, scale(receipt)?, bounds(receipt)?)?;
-    let measured = claimed.measure() == receipt.privacy.measure && actual.measure() == claimed.measure();
-    (measured && claimed.covers(actual)).then_some(())
+    let mut sum = Sum::default();
+    for stage in &receipt.stages {
+        let (share, exact) = (stage.loss.loss()?, loss_of(stage.noise, scale(stage)?, moved(stage)?)?);
+        let kept = share.measure() == claimed.measure() && share.covers(exact);
+        sum = kept.then(|| sum.and(share))?;
+    }
+    (claimed.measure() == receipt.privacy.measure && sum.is_within(claimed)).then_some(())
+}
+
+/// The stages are those that a mechanism for this aggregate, with this noise
+/// and these keys, would have.
+fn stages_follow(receipt: &Receipt) -> Option<()> {
+    let spec = Spec {
+        aggregate: receipt.aggregate.aggregate()?,
+        bounds: bounds(receipt)?,
+        noise: receipt
+            .stages
+            .iter()
+            .map(|stage| stage.noise)
+            .find(|noise| Noise::named(noise.name()).is_some())
+            .unwrap_or(Noise::DiscreteLaplace),
+        loss: receipt.privacy.per_identifier.loss()?,
+        min_units: receipt.stages.iter().find_map(|stage| stage.threshold).map(|threshold| threshold.min_units),
+        ids_per_person: ids_per_person(receipt.privacy.ids_per_person)?,
+        canaries: 0,
+    };
+    let expected = spec.parts().into_iter().map(|(part, _)| part);
+    receipt.stages.iter().map(|stage| stage.part).eq(expected).then_some(())
+}
+
+fn sensitivities_follow(receipt: &Receipt) -> Option<()> {
+    let (aggregate, bounds) = (receipt.aggregate.aggregate()?, bounds(receipt)?);
+    let follows = |stage: &StageReceipt| {
+        let expected = stage.part.sensitivity(stage.noise, &aggregate, bounds);
+        expected.is_some_and(|moved| stage.sensitivity == Sensitivity::new(stage.noise, moved.get()))
+    };
+    receipt.stages.iter().all(follows).then_some(())
+}
+
+fn thresholds_keep(receipt: &Receipt) -> Option<()> {
+    let (bounds, ids) = (bounds(receipt)?, ids_per_person(receipt.privacy.ids_per_person)?);
+    let keeps = |stage: &StageReceipt| match (stage.part, stage.threshold) {
+        (Part::Select, Some(threshold)) => scale(stage)
+            .and_then(|scale| threshold.delta_pico(stage.noise, scale, bounds.keys_per_unit(), ids))
+            .is_some_and(|delta| delta <= stage.loss.delta_pico),
+        (Part::Select, None) => false,
+        (_, threshold) => threshold.is_none() && stage.loss.delta_pico == 0,
+    };
+    receipt.stages.iter().all(keeps).then_some(())
 }
 
 fn charge_follows(receipt: &Receipt) -> Option<()> {
@@ -238,19 +312,57 @@ fn charge_follows(receipt: &Receipt) -> Option<()> {
     (receipt.privacy.this_release.loss() == Some(person)).then_some(())
 }
 
-fn sensitivity_follows(receipt: &Receipt) -> Option<()> {
-    let bounds = bounds(receipt)?;
-    let sensitivity = match receipt.mechanism.name {
-        Noise::DiscreteLaplace => Sensitivity::L1(bounds.sensitivity_l1()),
-        Noise::DiscreteGaussian => Sensitivity::L2Squared(bounds.sensitivity_l2_squared()),
-    };
-    (receipt.mechanism.sensitivity == sensitivity).then_some(())
+/// The noise that intervals follow from, as the stages claim it.
+fn reach(receipt: &Receipt, parts: &[Part], misses: Misses) -> Option<u64> {
+    let stage = receipt.stages.iter().find(|stage| parts.contains(&stage.part))?;
+    half_width(stage.noise, scale(stage)?, misses)
 }
 
 fn intervals_follow(receipt: &Receipt) -> Option<()> {
-    let half_width = half_width_95(receipt.mechanism.name, scale(receipt)?);
-    let rows_follow = receipt.values.iter().all(|row| row.ci95 == interval(row.value, half_width));
-    (receipt.accuracy.ci == "0.95" && receipt.accuracy.half_width == half_width && rows_follow).then_some(())
+    const COUNTED: [Part; 3] = [Part::Count, Part::Units, Part::Histogram];
+    let counts =
+        reach(receipt, &COUNTED, Misses::OneInTwenty).or_else(|| reach(receipt, &[Part::Select], Misses::OneInTwenty));
+    let sums = reach(receipt, &[Part::Sum], Misses::OneInTwenty);
+    let stated = |stage: &StageReceipt| {
+        scale(stage).is_some_and(|scale| stage.half_width == half_width(stage.noise, scale, Misses::OneInTwenty))
+    };
+    let follows = |row: &Value| {
+        let expected = match row.of.as_str() {
+            "count" | "units" => counts.map(|half_width| interval(row.value, half_width)),
+            "sum" => sums.map(|half_width| interval(row.value, half_width)),
+            MEAN => return mean_follows(receipt, row),
+            _ => None,
+        };
+        row.ci95 == expected
+    };
+    let all = receipt.stages.iter().all(stated) && receipt.values.iter().all(follows);
+    let nonneg = receipt.values.iter().all(|row| row.value_nonneg.is_none_or(|shown| shown == row.value.max(0)));
+    (receipt.accuracy.ci == "0.95" && all && nonneg).then_some(())
+}
+
+fn mean_follows(receipt: &Receipt, mean: &Value) -> bool {
+    let drawn = |of: &str| receipt.values.iter().find(|row| row.key == mean.key && row.of == of).map(|row| row.value);
+    let widths = || {
+        let sums = reach(receipt, &[Part::Sum], Misses::OneInForty)?;
+        Some((sums, reach(receipt, &[Part::Count], Misses::OneInForty)?))
+    };
+    let (Some(sum), Some(count), Some(widths)) = (drawn("sum"), drawn("count"), widths()) else { return false };
+    mean_of(sum, count) == Some(mean.value) && mean.ci95 == mean_interval(sum, count, widths)
+}
+
+/// Noise beyond thirty scales, or eight deviations of Gauss, is no chance.
+fn canaries_are_plausible(receipt: &Receipt) -> Option<()> {
+    let plausible = |canary: &CanaryReceipt| {
+        let stage = receipt.stages.iter().find(|stage| stage.part == canary.of);
+        let reach = stage.and_then(|stage| Some((stage.noise, scale(stage)?.as_f64())));
+        let far = canary.value.abs_diff(canary.truth) as f64;
+        reach.is_some_and(|(noise, scale)| match noise {
+            Noise::DiscreteLaplace => far <= 30.0 * scale + 1.0,
+            Noise::DiscreteGaussian => far <= 8.0 * scale + 1.0,
+            Noise::Exponential | Noise::Gumbel => false,
+        })
+    };
+    receipt.canaries.iter().all(plausible).then_some(())
 }
 
 fn epsilon_follows(receipt: &Receipt) -> Option<()> {

@@ -4,19 +4,38 @@
 use std::num::NonZeroU64;
 
 use privet_dp::accountant::Budget;
+use privet_dp::accuracy::{Misses, half_width};
+use privet_dp::aggregate::Aggregate;
 use privet_dp::bound::{Admission, ContributionBounds};
 use privet_dp::exact::Exact;
 use privet_dp::fleet::Fleet;
 use privet_dp::ledger::{Claim, Ledger, Shard, Spent};
 use privet_dp::loss::Loss;
-use privet_dp::mechanism::{Mechanism, Noise};
-use privet_dp::query::{KeyTable, Query};
+use privet_dp::mechanism::{Cells, Mechanism, Noise, Scale, Spec};
+use privet_dp::query::{KeyTable, Keys, Query};
 use privet_dp::schedule::{Schedule, Tiling};
 use privet_dp::window::{Span, Window};
 
 pub fn mechanism(noise: Noise, l0: u64, linf: u64, loss: &str) -> Mechanism {
     let bounds = ContributionBounds::new(l0, linf).unwrap();
-    Mechanism::calibrate(noise, bounds, Loss::from_decimal(noise.measure(), loss).unwrap()).unwrap()
+    count(noise, bounds, Loss::from_decimal(noise.measure(), loss).unwrap())
+}
+
+/// A count over declared keys.
+pub fn count(noise: Noise, bounds: ContributionBounds, loss: Loss) -> Mechanism {
+    Mechanism::calibrate(Spec::of(Aggregate::Count, bounds, noise, loss)).unwrap()
+}
+
+/// The distribution of a mechanism of one stage, and its scale.
+pub fn law(mechanism: &Mechanism) -> (Noise, Scale) {
+    let stage = mechanism.stages()[0];
+    (stage.noise(), stage.scale())
+}
+
+/// How far its intervals reach.
+pub fn half_width_95(mechanism: &Mechanism) -> u64 {
+    let (noise, scale) = law(mechanism);
+    half_width(noise, scale, Misses::OneInTwenty).unwrap()
 }
 
 /// Draws through the front door: a ledger, a payment, one release of many cells.
@@ -27,17 +46,19 @@ pub fn release(mechanism: &Mechanism, counts: Vec<i64>) -> Vec<i64> {
     let query = Query {
         name: "audit".to_owned(),
         unit: "userId".to_owned(),
-        keys: KeyTable::new(vec![]).unwrap(),
-        admission: Admission::within_memory(1 << 20, mechanism.bounds()),
+        keys: Keys::Declared(KeyTable::new(vec![]).unwrap()),
+        admission: Admission::within_memory(1 << 20, mechanism.bounds(), mechanism.aggregate()),
         mechanism: mechanism.clone(),
         ids_per_person: NonZeroU64::MIN,
         schedule: Schedule::new(Tiling::Tumbling(length)),
         fleet: Fleet::ONE_POD,
         budget: Budget { limit: mechanism.loss(), horizon: length },
+        nonnegative: false,
     };
     let claim = Claim::of(&query, &[0; 32], Window::at(0, length), Shard { incarnation: 1, part: 0 }).unwrap();
     let Spent::Paid(paid, _) = ledger.spend(&claim).unwrap() else { panic!("reserved before") };
-    mechanism.release(paid, Exact::new(counts)).unwrap().values().to_vec()
+    let noised = mechanism.release(paid, Exact::new(Cells::declared(1, counts))).unwrap();
+    noised.rows().iter().map(|row| row.value).collect()
 }
 
 /// The noise itself: counts far from where they are clamped, taken off again.
@@ -55,8 +76,9 @@ pub struct Pmf {
 
 impl Pmf {
     pub fn of(mechanism: &Mechanism) -> Self {
-        let scale = mechanism.scale().as_f64();
-        let mut pmf = Self { noise: mechanism.noise(), scale, total: 1.0 };
+        let (noise, scale) = law(mechanism);
+        let scale = scale.as_f64();
+        let mut pmf = Self { noise, scale, total: 1.0 };
         pmf.total = 1.0 + 2.0 * (1..(60.0 * scale) as i64 + 60).rev().map(|k| pmf.weight(k)).sum::<f64>();
         pmf
     }
@@ -66,6 +88,7 @@ impl Pmf {
         match self.noise {
             Noise::DiscreteLaplace => (-k.abs() / self.scale).exp(),
             Noise::DiscreteGaussian => (-k * k / (2.0 * self.scale * self.scale)).exp(),
+            Noise::Exponential | Noise::Gumbel => panic!("noise on scores has no mass on counts"),
         }
     }
 

@@ -2,12 +2,12 @@
 
 use super::Compiler;
 use crate::diagnostic::Diagnostic;
-use crate::export::{Export, KeyColumn};
+use crate::export::{Export, KeyColumn, KeyValues, Measure};
 use crate::format::Format;
 use crate::path::Path;
 use crate::policy::{Contract, Purpose, PurposeNo};
 use crate::snowplow;
-use crate::source::{ExportSource, nowhere};
+use crate::source::{ExportSource, KeySource, nowhere};
 use crate::span::Spanned;
 use crate::taxonomy::nearest;
 
@@ -23,43 +23,20 @@ impl Compiler {
         if let Some(undeclared) = self.undeclared(&source.purpose, purposes).filter(|_| !purposes.iter().any(known)) {
             self.report(undeclared);
         }
-        let Some(contract) = contracts.iter().find(|contract| contract.name == source.contract.value) else {
-            let unknown = Diagnostic::error(
-                "P021",
-                &source.contract.at,
-                format!("there is no contract `{}`", source.contract.value),
-            )
-            .label("unknown contract")
-            .suggest(nearest(&source.contract.value, contracts.iter().map(|contract| contract.name.as_str())));
-            self.report(unknown);
-            return None;
+        let contract = match &source.contract {
+            Some(written) => Some(self.counted_contract(source, written, contracts, purposes)?),
+            None => None,
         };
-        let number = (0..).map(PurposeNo).zip(purposes).find(|(_, purpose)| known(purpose)).map(|(number, _)| number);
-        if number.is_some_and(|number| !contract.purposes.contains(number)) {
-            let message = format!("the purpose `{}` is not about `{}`", source.purpose.value, contract.name);
-            let never = Diagnostic::error("P034", &source.purpose.at, message).label("lists other contracts");
-            self.report(never.help("add the contract to the purpose's `contracts`, or count for another purpose"));
-        }
+        let trusted = self.log_readers_trusted(source);
         let unit = as_declared(&source.unit, contract);
-        self.check_export_path(&unit, contract);
-        let trusted = source.log_readers.as_ref().is_some_and(|readers| readers.value == "trusted");
-        if let Some(readers) = source.log_readers.as_ref().filter(|readers| readers.value != "trusted") {
-            self.report(Diagnostic::error("P025", &readers.at, "`log_readers` can only be `trusted`"));
+        let of = source.measure.of.as_ref().map(|of| as_declared(of, contract));
+        if let Some(contract) = contract {
+            std::iter::once(&unit).chain(&of).for_each(|path| self.check_export_path(path, contract));
         }
         for key in &source.keys {
-            let path = as_declared(&key.path, contract);
-            self.check_export_path(&path, contract);
             self.check_key_values(key);
-            if contract.conditions.iter().any(|(known, _)| *known == path.value) && !trusted {
-                let counted = Diagnostic::error(
-                    "P023",
-                    &key.path.at,
-                    format!("the enforcement log counts events by `{}` exactly", key.path.value),
-                )
-                .label("part of what matches the contract")
-                .help("write `log_readers: trusted` if those who read the log may know these counts")
-                .note("the guarantee of an export holds against its recipients, not against readers of the log");
-                self.report(counted);
+            if let Some(contract) = contract {
+                self.check_key_path(key, contract, trusted);
             }
         }
         if source.keys.is_empty() {
@@ -68,35 +45,80 @@ impl Compiler {
                     .help("add `keys: {path: [value, ...]}`"),
             );
         }
+        let keys = source.keys.iter().map(|key| key_column(key, contract)).collect();
         let mut window = source.window.clone();
         window.time = window.time.as_ref().map(|time| as_declared(time, contract));
-        if let Some(time) = &window.time {
+        if let (Some(time), Some(contract)) = (&window.time, contract) {
             self.check_export_path(time, contract);
         }
-        let ids_per_person = source.ids_per_person.clone().unwrap_or_else(|| Spanned::new(1, nowhere()));
         Some(Export {
             name: source.name.clone(),
             purpose: source.purpose.value.clone(),
-            contract: source.contract.value.clone(),
+            contract: contract.map(|contract| contract.name.clone()),
             unit: unit.value,
-            keys: source
-                .keys
-                .iter()
-                .map(|key| KeyColumn { path: as_declared(&key.path, contract).value, values: key.values.clone() })
-                .collect(),
+            keys,
             window,
             fleet: source.fleet.clone(),
-            keys_per_unit: source.keys_per_unit.clone(),
-            rows_per_key: source.rows_per_key.clone(),
-            noise: source.noise.clone(),
-            epsilon: source.epsilon.clone(),
-            rho: source.rho.clone(),
+            bounds: source.bounds.clone(),
+            measure: Measure { of, ..source.measure.clone() },
             horizon: source.horizon.clone(),
             budget_epsilon: source.budget_epsilon.clone(),
             budget_rho: source.budget_rho.clone(),
-            ids_per_person,
+            budget_delta: source.budget_delta.clone(),
+            ids_per_person: source.ids_per_person.clone().unwrap_or_else(|| Spanned::new(1, nowhere())),
             log_readers_trusted: trusted,
+            canaries: source.canaries.clone().unwrap_or_else(|| Spanned::new(CANARIES, nowhere())),
+            nonnegative: source.nonnegative,
         })
+    }
+
+    /// The contract whose events are counted, for a purpose that is about it.
+    fn counted_contract<'a>(
+        &mut self,
+        source: &ExportSource,
+        written: &Spanned<String>,
+        contracts: &'a [Contract],
+        purposes: &[Purpose],
+    ) -> Option<&'a Contract> {
+        let Some(contract) = contracts.iter().find(|contract| contract.name == written.value) else {
+            let unknown = Diagnostic::error("P021", &written.at, format!("there is no contract `{}`", written.value))
+                .label("unknown contract")
+                .suggest(nearest(&written.value, contracts.iter().map(|contract| contract.name.as_str())));
+            self.report(unknown);
+            return None;
+        };
+        let mut numbered = (0..).map(PurposeNo).zip(purposes);
+        let number = numbered.find(|(_, purpose)| purpose.name == source.purpose.value).map(|(number, _)| number);
+        if number.is_some_and(|number| !contract.purposes.contains(number)) {
+            let message = format!("the purpose `{}` is not about `{}`", source.purpose.value, contract.name);
+            let never = Diagnostic::error("P034", &source.purpose.at, message).label("lists other contracts");
+            self.report(never.help("add the contract to the purpose's `contracts`, or count for another purpose"));
+        }
+        Some(contract)
+    }
+
+    fn log_readers_trusted(&mut self, source: &ExportSource) -> bool {
+        let Some(readers) = &source.log_readers else { return false };
+        if readers.value != "trusted" {
+            self.report(Diagnostic::error("P025", &readers.at, "`log_readers` can only be `trusted`"));
+        }
+        readers.value == "trusted"
+    }
+
+    fn check_key_path(&mut self, key: &KeySource, contract: &Contract, trusted: bool) {
+        let path = as_declared(&key.path, Some(contract));
+        self.check_export_path(&path, contract);
+        if contract.conditions.iter().any(|(known, _)| *known == path.value) && !trusted {
+            let counted = Diagnostic::error(
+                "P023",
+                &key.path.at,
+                format!("the enforcement log counts events by `{}` exactly", key.path.value),
+            )
+            .label("part of what matches the contract")
+            .help("write `log_readers: trusted` if those who read the log may know these counts")
+            .note("the guarantee of an export holds against its recipients, not against readers of the log");
+            self.report(counted);
+        }
     }
 
     fn check_export_path(&mut self, path: &Spanned<Path>, contract: &Contract) {
@@ -115,7 +137,10 @@ impl Compiler {
         }
     }
 
-    fn check_key_values(&mut self, key: &crate::source::KeySource) {
+    fn check_key_values(&mut self, key: &KeySource) {
+        if key.private.is_some() {
+            return;
+        }
         let mut values = key.values.clone();
         values.sort();
         values.dedup();
@@ -129,10 +154,18 @@ impl Compiler {
     }
 }
 
+/// How many cells of known truth are published where the author does not say.
+const CANARIES: u64 = 32;
+
+fn key_column(key: &KeySource, contract: Option<&Contract>) -> KeyColumn {
+    let values = key.private.clone().map_or_else(|| KeyValues::Declared(key.values.clone()), KeyValues::Private);
+    KeyColumn { path: as_declared(&key.path, contract).value, values }
+}
+
 /// A path as the contract's fields are spelled.
-fn as_declared(path: &Spanned<Path>, contract: &Contract) -> Spanned<Path> {
+fn as_declared(path: &Spanned<Path>, contract: Option<&Contract>) -> Spanned<Path> {
     let mut path = path.clone();
-    if contract.format == Format::Snowplow {
+    if contract.is_some_and(|contract| contract.format == Format::Snowplow) {
         path.value = snowplow::opened(path.value);
     }
     path

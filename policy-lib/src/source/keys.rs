@@ -471,9 +471,25 @@ pub(super) static EXPORT: Keys = Keys::document(
         must("unit", Form::Text, "Where the identifier stands whose presence is hidden."),
         must("window", Form::Map(&WINDOW), "How long events are gathered before a count is published."),
         may("fleet", Form::Map(&FLEET), "Which pods count, and what their losses add up to; one pod if not written."),
-        must("keys", Form::Named(&TEXTS), "What is counted by: a path, and every value that is published."),
+        must(
+            "keys",
+            Form::Named(&Form::Either(&[TEXTS, Form::Map(&PRIVATE)])),
+            "What is counted by: a path, and every value that is published, or how many units a private key must have.",
+        ),
         must("bounds", Form::Map(&BOUNDS), "How much one unit counts at most in one window."),
-        must("count", Form::Map(&COUNTED), "The noise, and the privacy loss of one window."),
+        may("count", Form::Map(&COUNT_OF), "Counts rows. An export has one measure, of these seven."),
+        may("units", Form::Map(&UNITS_OF), "Counts distinct units."),
+        may("sum", Form::Map(&SUM_OF), "Adds values up."),
+        may("mean", Form::Map(&MEAN_OF), "Adds values up and divides by their count."),
+        may("histogram", Form::Map(&HISTOGRAM_OF), "Counts rows between edges of a value."),
+        may("quantiles", Form::Map(&QUANTILES_OF), "Says which candidates shares of the rows are below."),
+        may("top", Form::Map(&TOP_OF), "Counts rows of the keys that have the most."),
+        may(
+            "canaries",
+            Form::Whole(0, 1_000),
+            "How many cells of known truth each release publishes with the same noise. 32 if not written.",
+        ),
+        may("nonnegative", Form::Flag, "Publish a column without numbers below zero, too: for display, not for sums."),
         must("budget", Form::Map(&BUDGET), "The most privacy loss over the horizon."),
         may(
             "ids_per_person",
@@ -488,8 +504,17 @@ pub(super) static EXPORT: Keys = Keys::document(
     ],
 );
 
-pub(super) static EXPORT_FROM: Keys =
-    Keys::map("ExportFrom", &[must("contract", Form::Text, "The contract whose events are counted.")]);
+pub(super) static EXPORT_FROM: Keys = Keys::map(
+    "ExportFrom",
+    &[
+        may("contract", Form::Text, "The contract whose events are counted."),
+        may(
+            "table",
+            Form::Word(|| vec!["posted"]),
+            "In place of a contract: exact tables that others in the pod post to `/v1/exports/NAME`.",
+        ),
+    ],
+);
 
 /// What a window may be marked with and published all the same.
 const MARKS: [&str; 3] = ["restart", "drained", "ring_changed"];
@@ -541,19 +566,123 @@ pub(super) static BOUNDS: Keys = Keys::map(
     "Bounds",
     &[
         must("keys_per_unit", COUNT, "In how many groups one unit counts."),
-        must("rows_per_key", COUNT, "How often it counts in each."),
+        may("rows_per_key", COUNT, "How often it counts in each. Not for `units`, where it counts once."),
+        may("rows_per_unit", COUNT, "How often it counts in all of them together, where that is less."),
+        may(
+            "admission",
+            Form::Text,
+            "Which share of all units counts, such as \"0.1\"; each unit is in by its own lot. All if not written.",
+        ),
     ],
 );
+
+pub(super) static PRIVATE: Keys = Keys::map(
+    "PrivateKeys",
+    &[
+        must("min_units", Form::Whole(1, 1_000_000), "How many units a key must have to be looked at."),
+        may(
+            "keys_max",
+            Form::Whole(1, 100_000),
+            "How many keys a window may have; it is withheld where there are more. 10000 if not written.",
+        ),
+    ],
+);
+
+/// What an export may measure.
+pub(super) struct MeasureKeys {
+    /// The member.
+    pub key: &'static str,
+    /// What may stand in it.
+    pub keys: &'static Keys,
+}
+
+pub(super) static MEASURES: [MeasureKeys; 7] = [
+    MeasureKeys { key: "count", keys: &COUNT_OF },
+    MeasureKeys { key: "units", keys: &UNITS_OF },
+    MeasureKeys { key: "sum", keys: &SUM_OF },
+    MeasureKeys { key: "mean", keys: &MEAN_OF },
+    MeasureKeys { key: "histogram", keys: &HISTOGRAM_OF },
+    MeasureKeys { key: "quantiles", keys: &QUANTILES_OF },
+    MeasureKeys { key: "top", keys: &TOP_OF },
+];
 
 /// The noises that `privet-dp` draws.
 pub const NOISES: [&str; 2] = ["discrete_laplace", "discrete_gaussian"];
 
-pub(super) static COUNTED: Keys = Keys::map(
-    "Count",
+const NOISE: Form = Form::Word(|| NOISES.to_vec());
+const EPSILON: Key = may("epsilon", Form::Text, "The pure loss of one release, a decimal in quotes.");
+const RHO: Key = may("rho", Form::Text, "The zero-concentrated loss of one release, a decimal in quotes.");
+const DELTA: Key = may(
+    "delta",
+    Form::Text,
+    "With private keys: the probability that one person's key is published, such as \"1e-9\".",
+);
+
+static COUNT_OF: Keys = Keys::map("Count", &[must("noise", NOISE, "Where the noise comes from."), EPSILON, RHO, DELTA]);
+
+static UNITS_OF: Keys = Keys::map("Units", &[must("noise", NOISE, "Where the noise comes from."), EPSILON, RHO, DELTA]);
+
+static SUM_OF: Keys = Keys::map(
+    "Sum",
     &[
-        must("noise", Form::Word(|| NOISES.to_vec()), "Where the noise comes from."),
-        may("epsilon", Form::Text, "The pure loss of one window, a decimal in quotes."),
-        may("rho", Form::Text, "The zero-concentrated loss of one window, a decimal in quotes."),
+        must("of", Form::Text, "Where the value stands."),
+        must("clamp", TEXTS, "The least and the greatest value; what is beyond counts as that."),
+        may("decimals", Form::Whole(0, 6), "How many decimals of the value count. 0 if not written."),
+        must("noise", NOISE, "Where the noise comes from."),
+        EPSILON,
+        RHO,
+        DELTA,
+    ],
+);
+
+static MEAN_OF: Keys = Keys::map(
+    "Mean",
+    &[
+        must("of", Form::Text, "Where the value stands."),
+        must("clamp", TEXTS, "The least and the greatest value; what is beyond counts as that."),
+        may("decimals", Form::Whole(0, 6), "How many decimals of the value count. 0 if not written."),
+        must("noise", NOISE, "Where the noise comes from."),
+        EPSILON,
+        RHO,
+        DELTA,
+    ],
+);
+
+static HISTOGRAM_OF: Keys = Keys::map(
+    "Histogram",
+    &[
+        must("of", Form::Text, "Where the value stands."),
+        must("edges", TEXTS, "The values between which rows are counted, rising."),
+        may("decimals", Form::Whole(0, 6), "How many decimals of the value count. 0 if not written."),
+        must("noise", NOISE, "Where the noise comes from."),
+        EPSILON,
+        RHO,
+        DELTA,
+    ],
+);
+
+static QUANTILES_OF: Keys = Keys::map(
+    "Quantiles",
+    &[
+        must("of", Form::Text, "Where the value stands."),
+        must("at", TEXTS, "The quantiles, such as \"0.5\" and \"0.95\", rising."),
+        must("candidates", TEXTS, "The values that may be answered, rising."),
+        may("decimals", Form::Whole(0, 6), "How many decimals of the value count. 0 if not written."),
+        may("noise", NOISE, "Where noise on counts comes from, where keys are private."),
+        EPSILON,
+        RHO,
+        DELTA,
+    ],
+);
+
+static TOP_OF: Keys = Keys::map(
+    "Top",
+    &[
+        must("k", Form::Whole(1, 1_000), "How many keys are published."),
+        must("noise", NOISE, "Where the noise comes from."),
+        EPSILON,
+        RHO,
+        DELTA,
     ],
 );
 
@@ -563,6 +692,7 @@ pub(super) static BUDGET: Keys = Keys::map(
         must("horizon", Form::Text, "How long the budget lasts, such as `30d`."),
         may("epsilon", Form::Text, "The most pure loss, a decimal in quotes."),
         may("rho", Form::Text, "The most zero-concentrated loss, a decimal in quotes."),
+        may("delta", Form::Text, "With private keys: the most probability that one person's key is published."),
     ],
 );
 

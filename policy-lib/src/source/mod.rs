@@ -6,16 +6,16 @@
 
 mod contract;
 pub mod keys;
+mod measure;
 mod read;
 mod rules;
 mod suite;
 mod window;
 
 pub use contract::{ConditionSource, ContractSource, FieldSource};
+pub use measure::KeySource;
 pub use read::Reader;
-pub use rules::{
-    ActionSource, DestinationSource, ExportSource, GoogleConsent, GrantSource, KeySource, PurposeSource, RuleSource,
-};
+pub use rules::{ActionSource, DestinationSource, ExportSource, GoogleConsent, GrantSource, PurposeSource, RuleSource};
 use suite::pairs;
 pub use suite::{BodySource, CaseSource, ExpectSource, GivenSource, LeavingSource, SuiteSource};
 

@@ -1,9 +1,10 @@
 //! `kind: Purpose`, `Destination`, `Rule` and `Export` as they were written.
 
 use super::keys::Keys;
+use super::measure::{KeySource, read_keys, whole};
 use super::{Reader, keys, name_of};
 use crate::diagnostic::Diagnostic;
-use crate::export::{Fleet, Window};
+use crate::export::{Bounds, Fleet, Measure, Window};
 use crate::path::{Origin, Path, Step};
 use crate::policy::{AgeClass, Basis, OptOut, Recipient, Regime};
 use crate::span::{Span, Spanned};
@@ -165,8 +166,8 @@ pub struct ExportSource {
     pub name: Spanned<String>,
     /// The purpose that must be permitted.
     pub purpose: Spanned<String>,
-    /// The contract whose events are counted.
-    pub contract: Spanned<String>,
+    /// The contract whose events are counted; none where tables are posted.
+    pub contract: Option<Spanned<String>>,
     /// The privacy unit's path.
     pub unit: Spanned<Path>,
     /// The grouping columns.
@@ -175,35 +176,26 @@ pub struct ExportSource {
     pub window: Window,
     /// By which pods.
     pub fleet: Option<Fleet>,
-    /// L0.
-    pub keys_per_unit: Spanned<u64>,
-    /// Linf.
-    pub rows_per_key: Spanned<u64>,
-    /// The noise's name.
-    pub noise: Spanned<String>,
-    /// Pure loss of a window.
-    pub epsilon: Option<Spanned<String>>,
-    /// zCDP loss of a window.
-    pub rho: Option<Spanned<String>>,
+    /// How much of one unit counts.
+    pub bounds: Bounds,
+    /// What is measured, at what loss.
+    pub measure: Measure,
     /// How long the budget lasts.
     pub horizon: Spanned<String>,
     /// Pure budget.
     pub budget_epsilon: Option<Spanned<String>>,
     /// zCDP budget.
     pub budget_rho: Option<Spanned<String>>,
+    /// The delta of the budget.
+    pub budget_delta: Option<Spanned<String>>,
     /// Identifiers per person.
     pub ids_per_person: Option<Spanned<u64>>,
     /// `log_readers`.
     pub log_readers: Option<Spanned<String>>,
-}
-
-/// One grouping column.
-#[derive(Debug)]
-pub struct KeySource {
-    /// Where the value stands.
-    pub path: Spanned<Path>,
-    /// Every value it may take.
-    pub values: Vec<String>,
+    /// How many cells of known truth are published.
+    pub canaries: Option<Spanned<u64>>,
+    /// Whether a column without numbers below zero is published.
+    pub nonnegative: bool,
 }
 
 pub(super) const BASES: [(&str, Basis); 6] = [
@@ -497,18 +489,13 @@ impl ExportSource {
         reader.allow(document, &keys::EXPORT);
         let name = name_of(document, reader);
         let purpose = reader.required_text(document, "purpose");
-        let contract =
-            part(document, "from", &keys::EXPORT_FROM, reader).and_then(|from| reader.required_text(from, "contract"));
+        let contract = export_from(document, reader);
         let unit = reader.required_text(document, "unit").and_then(|written| reader.path(&written));
         let (window, fleet) = (Window::read(document, reader), Fleet::read(document, reader));
         let keys = reader.required(document, "keys").map(|keys| read_keys(keys, reader)).unwrap_or_default();
-        let bounds = part(document, "bounds", &keys::BOUNDS, reader)?;
-        let (keys_per_unit, rows_per_key) =
-            (count(bounds, "keys_per_unit", reader), count(bounds, "rows_per_key", reader));
-        let counted = part(document, "count", &keys::COUNTED, reader)?;
+        let (bounds, measure) = (Bounds::read(document, reader), Measure::read(document, reader));
         let budget = part(document, "budget", &keys::BUDGET, reader)?;
         let horizon = reader.required_text(budget, "horizon");
-        let noise = reader.required_text(counted, "noise");
         Some(Self {
             name: name?,
             purpose: purpose?,
@@ -517,16 +504,16 @@ impl ExportSource {
             keys,
             window: window?,
             fleet,
-            keys_per_unit: keys_per_unit?,
-            rows_per_key: rows_per_key?,
-            noise: noise?,
-            epsilon: reader.optional_text(counted, "epsilon"),
-            rho: reader.optional_text(counted, "rho"),
+            bounds: bounds?,
+            measure: measure?,
             horizon: horizon?,
             budget_epsilon: reader.optional_text(budget, "epsilon"),
             budget_rho: reader.optional_text(budget, "rho"),
+            budget_delta: reader.optional_text(budget, "delta"),
             ids_per_person: reader.optional_count(document, "ids_per_person"),
             log_readers: reader.optional_text(document, "log_readers"),
+            canaries: whole(document, "canaries", reader),
+            nonnegative: reader.flag(document, "nonnegative"),
         })
     }
 }
@@ -538,16 +525,22 @@ fn part<'a>(document: &'a Node, name: &str, known: &Keys, reader: &mut Reader) -
     Some(node)
 }
 
-fn count(node: &Node, name: &str, reader: &mut Reader) -> Option<Spanned<u64>> {
-    reader.required(node, name)?;
-    reader.optional_count(node, name)
-}
-
-fn read_keys(keys: &Node, reader: &mut Reader) -> Vec<KeySource> {
-    let mut columns = Vec::new();
-    for (key, values) in reader.members(keys) {
-        let values = reader.texts(values).into_iter().map(|value| value.value).collect();
-        columns.extend(reader.path(key).map(|path| KeySource { path, values }));
+/// The contract that events are counted of, or nothing where tables are
+/// posted; nothing at all where it says neither or both.
+fn export_from(document: &Node, reader: &mut Reader) -> Option<Option<Spanned<String>>> {
+    let from = part(document, "from", &keys::EXPORT_FROM, reader)?;
+    let (contract, table) = (reader.optional_text(from, "contract"), reader.optional_text(from, "table"));
+    match (contract, table) {
+        (Some(contract), None) => Some(Some(contract)),
+        (None, Some(table)) => reader.word(&table, "source of tables", &[("posted", ())]).map(|()| None),
+        (None, None) => {
+            reader.required(from, "contract");
+            None
+        }
+        (Some(_), Some(table)) => {
+            let both = Diagnostic::error("P043", &table.at, "an export counts events or takes tables, not both");
+            reader.report(both.help("keep `contract` or `table`"));
+            None
+        }
     }
-    columns
 }

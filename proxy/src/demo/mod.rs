@@ -278,10 +278,9 @@ fn tell_receipt(receipt: &Value, out: &mut (dyn Write + Send)) -> io::Result<()>
         )?;
     }
     let loss = receipt.pointer("/privacy/this_release").map(Value::to_string).unwrap_or_default();
-    let noise = receipt.pointer("/mechanism/name").and_then(Value::as_str).unwrap_or("");
-    let scale = receipt
-        .pointer("/mechanism/scale")
-        .map(|scale| scale.as_str().map_or_else(|| scale.to_string(), str::to_owned))
-        .unwrap_or_default();
-    writeln!(out, "  noise {noise}, scale {scale}; this release costs {loss}")
+    let stages = receipt.get("stages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let text = |stage: &Value, name| stage.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+    let drawn: Vec<String> =
+        stages.iter().map(|stage| format!("noise {}, scale {}", text(stage, "noise"), text(stage, "scale"))).collect();
+    writeln!(out, "  {}; this release costs {loss}", drawn.join("; "))
 }

@@ -6,7 +6,7 @@ use privet_dp::accountant::{Budget, Sum};
 use privet_dp::digest::Digest;
 use privet_dp::ledger::ReleaseId;
 use privet_dp::loss::Loss;
-use privet_dp::mechanism::{Noise, Scale};
+use privet_dp::mechanism::Stage;
 use privet_dp::window::{PolicyDigest, Window};
 use thiserror::Error as ThisError;
 
@@ -45,10 +45,8 @@ pub struct ChargeEvidence {
     pub policy: PolicyDigest,
     /// The window.
     pub window: Window,
-    /// The distribution of the noise.
-    pub noise: Noise,
-    /// Its scale, exactly.
-    pub scale: Scale,
+    /// The draws that it pays for.
+    pub stages: Vec<Stage>,
     /// Keys that one unit may change.
     pub keys_per_unit: u32,
     /// By how much each.

@@ -39,6 +39,7 @@ use privet_dp::digest::Digest;
 use privet_dp::fleet::Ring;
 use privet_dp::ledger::{CannotSpend, Ledger, LedgerError, LossOverflow};
 use privet_dp::mechanism::CannotDraw;
+use privet_dp::query::RowKey;
 use privet_dp::schedule::Mark;
 use privet_dp::window::{PolicyDigest, Window};
 use thiserror::Error;
@@ -177,6 +178,20 @@ pub enum CannotStart {
     Panicked,
 }
 
+/// What one event adds to an export.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// The privacy unit.
+    pub unit: &'a [u8],
+    /// The group.
+    pub key: RowKey<'a>,
+    /// The value that is measured, in steps of the aggregate.
+    pub value: i64,
+    /// The event's own time in seconds since the epoch. It matters where the
+    /// export's schedule is by event times.
+    pub event_secs: Option<i64>,
+}
+
 /// The running line.
 pub struct ExportLine {
     shared: Arc<Shared>,
@@ -231,21 +246,15 @@ impl ExportLine {
         Ok(Self { shared, commands, thread: Some(thread) })
     }
 
-    /// Counts one row of `unit` in row `key` of an export's table, within its bounds.
+    /// Counts one row in an export's table, within its unit's bounds.
     ///
     /// `export` is the export's place among the plans of the policy whose digest
     /// is `policy`. Events decided under any other policy do not count: their
     /// place and key may mean something else.
-    pub fn observe(&self, export: usize, unit: &[u8], key: usize, policy: &PolicyDigest) {
-        self.observe_at(export, unit, key, policy, None);
-    }
-
-    /// The same for an event with a time of its own, in seconds since the epoch.
-    /// It matters where the export's schedule is by event times.
-    pub fn observe_at(&self, export: usize, unit: &[u8], key: usize, policy: &PolicyDigest, event_secs: Option<i64>) {
+    pub fn observe(&self, export: usize, row: Row<'_>, policy: &PolicyDigest) {
         let generation = self.shared.generation.load();
         if let Some(slot) = generation.slot(export, policy) {
-            slot.observe(unit, key, event_secs, self.shared.clock.now());
+            slot.observe(row, self.shared.clock.now());
         }
     }
 

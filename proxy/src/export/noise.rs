@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use privet_dp::ledger::{Ledger, Unsent};
+use privet_dp::query::Query;
 use privet_dp::receipt::{Facts, Receipt};
 use privet_dp::window::Window;
 
@@ -28,11 +29,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long a receipt that could not be published waits for its next try.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Between taking windows and publishing them: this, and so much for each key.
+/// Between taking windows and publishing them: this, and so much for each cell.
 /// Drawing takes 13 to 24 microseconds of processor time a key, and took 38 on a
 /// machine with four times as much to do as it has processors.
 const SLOT: Duration = Duration::from_millis(100);
-const SLOT_PER_KEY: Duration = Duration::from_micros(100);
+const SLOT_PER_CELL: Duration = Duration::from_micros(100);
 
 pub(super) enum Command {
     End(Early, SyncSender<Vec<Outcome>>),
@@ -99,9 +100,9 @@ impl Releaser {
         if due.is_empty() {
             return Vec::new();
         }
-        let keys: usize = due.iter().map(|waiting| waiting.query.keys.len()).sum();
+        let cells: usize = due.iter().map(|waiting| cells(&waiting.query)).sum();
         let drawn: Vec<Drawn> = due.into_iter().map(|waiting| self.pay_and_draw(waiting)).collect();
-        let slot = SLOT + SLOT_PER_KEY * u32::try_from(keys).unwrap_or(u32::MAX);
+        let slot = SLOT + SLOT_PER_CELL * u32::try_from(cells).unwrap_or(u32::MAX);
         std::thread::sleep(slot.saturating_sub(taken_at.elapsed()));
         drawn.into_iter().map(|drawn| self.release(drawn)).collect()
     }
@@ -179,11 +180,18 @@ impl Releaser {
     }
 }
 
+/// How many numbers a release draws at most, whatever occurred in its window.
+fn cells(query: &Query) -> usize {
+    let spec = query.mechanism.spec();
+    let canaries = spec.canaries as usize * query.mechanism.stages().len();
+    query.keys.most() * (spec.aggregate.cells() + 1) + canaries
+}
+
 /// Draws once for a paid window and commits the receipt.
 fn draw(ledger: &Ledger, window: PaidWindow) -> Result<Unsent, Withheld> {
     let PaidWindow { closed, paid, charged, shard } = window;
     let release = paid.release();
-    let drawn = closed.query.mechanism.release(paid, closed.counts).map_err(Withheld::Undrawn);
+    let drawn = closed.query.mechanism.release(paid, closed.cells).map_err(Withheld::Undrawn);
     let committed = drawn.and_then(|noised| {
         let prev_receipt = ledger.chain_head(&closed.query.name).map_err(Withheld::Uncommitted)?;
         let facts = Facts {

@@ -21,7 +21,7 @@ use privet_dp::schedule::{Late, Mark, Schedule};
 use privet_dp::window::{ClosedWindow, OpenWindow, PolicyDigest, Window};
 
 use super::plan::Plan;
-use super::{PolicyChange, Withheld};
+use super::{PolicyChange, Row, Withheld};
 
 /// How many closed windows of one export may wait.
 const WAITING_MAX: usize = 4;
@@ -215,16 +215,16 @@ impl Slot {
 
     /// Counts one row of a unit that this pod owns. `event_secs` is the event's
     /// own time, in seconds since the epoch, where it has one.
-    pub(super) fn observe(&self, unit: &[u8], key: usize, event_secs: Option<i64>, now: Timestamp) {
-        if self.ring.as_ref().is_some_and(|ring| !ring.owns(unit)) {
+    pub(super) fn observe(&self, row: Row<'_>, now: Timestamp) {
+        if self.ring.as_ref().is_some_and(|ring| !ring.owns(row.unit)) {
             return;
         }
         let mut state = self.lock();
         // Without randomness for a new window's key nothing is counted; the noise thread says so.
         if state.tick(now).is_ok() {
             let policy = state.policy;
-            if let Some(counting) = state.window_of(event_secs, now) {
-                counting.window.observe(unit, key, &policy);
+            if let Some(counting) = state.window_of(row.event_secs, now) {
+                counting.window.observe(row.unit, row.key, row.value, &policy);
             }
         }
     }

@@ -7,17 +7,18 @@
 //! Not here: whether contract, purpose and paths exist; the policy compiler
 //! has seen to that.
 
+mod measure;
 mod schedule;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use privet_dp::accountant::Budget;
-use privet_dp::bound::{Admission, ContributionBounds, NotBounds};
+use privet_dp::aggregate::steps_of;
+use privet_dp::bound::Admission;
 use privet_dp::ledger::{charge, ids_per_person};
 use privet_dp::loss::{Loss, Measure};
-use privet_dp::mechanism::{CannotCalibrate, Mechanism, Noise};
-use privet_dp::query::{Column, KeyTable, NotAKeyTable, Query};
+use privet_dp::query::Query;
 use privet_dp::schedule::Schedule;
 use privet_dp::window::Span as Duration;
 use privet_policy::diagnostic::Diagnostic;
@@ -34,12 +35,14 @@ pub const UNITS_BYTES_MAX: u64 = 96 << 20;
 pub struct Plan {
     /// The data use that must be permitted before an event is observed.
     pub purpose: String,
-    /// The contract whose events are counted.
-    pub contract: String,
+    /// The contract whose events are counted; none where tables are posted.
+    pub contract: Option<String>,
     /// Where the privacy unit's identifier stands.
     pub unit: Path,
     /// Where the grouping values stand, in the order of the query's columns.
     pub columns: Vec<Path>,
+    /// Where the value stands that is measured, where one is.
+    pub of: Option<Path>,
     /// Where the event's own time stands, where windows go by it.
     pub time: Option<Path>,
     /// What is counted, at what cost.
@@ -47,10 +50,14 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The row of an event's grouping values; `None` where one is not declared.
+    /// The value of an event's row, in steps of the aggregate: zero where none
+    /// is measured, `None` where the event has no number there.
     #[must_use]
-    pub fn row_of(&self, values: &[&str]) -> Option<usize> {
-        self.query.keys.row_of(values)
+    pub fn steps_of(&self, written: Option<&str>) -> Option<i64> {
+        match self.query.aggregate().decimals() {
+            None => Some(0),
+            Some(decimals) => steps_of(written?, decimals),
+        }
     }
 
     /// What the windows of one horizon cost a person together, for `privet export plan`.
@@ -106,21 +113,25 @@ impl<'a> Planner<'a> {
         let bounds = self.bounds();
         self.bounds_fit_keys(keys.as_ref());
         let (schedule, fleet) = (self.schedule(), self.fleet());
-        let mechanism = self.mechanism(bounds);
         let ids = self.ids();
+        let mechanism = self.mechanism(bounds, ids);
+        self.cells_fit_memory(keys.as_ref(), mechanism.as_ref());
+        let admitted = self.admission();
         let budget = self.budget(schedule.as_ref());
         let windows = schedule.as_ref().map_or(1, Schedule::windows_in_memory);
-        let window_bytes_max = self.units_bytes_max / windows;
+        let mechanism = mechanism?;
+        let within = Admission::within_memory(self.units_bytes_max / windows, bounds?, mechanism.aggregate());
         let query = Query {
             name: self.export.name.value.clone(),
             unit: self.export.unit.to_string(),
             keys: keys?,
-            admission: Admission::within_memory(window_bytes_max, bounds?),
-            mechanism: mechanism?,
+            admission: within.share(admitted?),
+            mechanism,
             ids_per_person: ids?,
             schedule: schedule?,
             fleet: fleet?,
             budget: budget?,
+            nonnegative: self.export.nonnegative,
         };
         self.windows_fit_budget(&query);
         (self.problems.len() == before).then(|| self.finish(query))
@@ -134,6 +145,7 @@ impl<'a> Planner<'a> {
             contract: contract.clone(),
             unit: unit.clone(),
             columns,
+            of: self.export.measure.of.as_ref().map(|of| of.value.clone()),
             time: window.time.as_ref().map(|time| time.value.clone()),
             query: Arc::new(query),
         }
@@ -155,61 +167,6 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn keys(&mut self) -> Option<KeyTable> {
-        let columns = self
-            .export
-            .keys
-            .iter()
-            .map(|column| Column { name: column.path.to_string(), values: column.values.clone() });
-        KeyTable::new(columns.collect())
-            .map_err(|error| {
-                let problem = Diagnostic::error("P103", &self.export.name.at, error.to_string());
-                self.report(match error {
-                    NotAKeyTable::NoValues { .. } => {
-                        problem.help("list the values to publish: every one is published, zeros too")
-                    }
-                    NotAKeyTable::Twice { .. } => problem.help("list each value once"),
-                    NotAKeyTable::TooManyRows => problem.help(
-                        "list fewer values, or split the export; every combination of the columns is a published row",
-                    ),
-                });
-            })
-            .ok()
-    }
-
-    fn bounds(&mut self) -> Option<ContributionBounds> {
-        let (l0, linf) = (&self.export.keys_per_unit, &self.export.rows_per_key);
-        let bounds = ContributionBounds::new(l0.value, linf.value);
-        bounds
-            .map_err(|error| {
-                let at = match error {
-                    NotBounds::KeysPerUnit => &l0.at,
-                    NotBounds::RowsPerKey => &linf.at,
-                };
-                self.report(
-                    Diagnostic::error("P104", at, error.to_string())
-                        .help("noise is scaled to these bounds: choose what most people stay below in one window"),
-                );
-            })
-            .ok()
-    }
-
-    /// More keys per unit than there are keys would only add noise.
-    fn bounds_fit_keys(&mut self, keys: Option<&KeyTable>) {
-        let Some(rows) = keys.map(KeyTable::len) else { return };
-        let l0 = &self.export.keys_per_unit;
-        if l0.value > rows as u64 {
-            self.report(
-                Diagnostic::error(
-                    "P105",
-                    &l0.at,
-                    format!("one unit may touch {} keys, but there are only {rows}", l0.value),
-                )
-                .help(format!("write {rows}: the larger bound adds noise and buys nothing")),
-            );
-        }
-    }
-
     fn span(&mut self, written: &Spanned<String>) -> Option<Duration> {
         Duration::parse(&written.value)
             .map_err(|error| {
@@ -219,62 +176,6 @@ impl<'a> Planner<'a> {
                 )
             })
             .ok()
-    }
-
-    fn mechanism(&mut self, bounds: Option<ContributionBounds>) -> Option<Mechanism> {
-        let noise = self.noise()?;
-        let (loss, at) = self.window_loss(noise)?;
-        Mechanism::calibrate(noise, bounds?, loss)
-            .map_err(|error| {
-                let problem = Diagnostic::error("P109", at, error.to_string());
-                self.report(match error {
-                    CannotCalibrate::NoScale => {
-                        problem.help("a smaller bound or a larger loss makes the noise smaller")
-                    }
-                    _ => problem,
-                });
-            })
-            .ok()
-    }
-
-    fn noise(&mut self) -> Option<Noise> {
-        let Spanned { value, at } = &self.export.noise;
-        let noise = Noise::named(value);
-        if noise.is_none() {
-            self.report(
-                Diagnostic::error("P107", at, format!("there is no noise `{value}`"))
-                    .help("write `discrete_laplace` with an `epsilon`, or `discrete_gaussian` with a `rho`"),
-            );
-        }
-        noise
-    }
-
-    /// The declared loss of one window, in the measure of its noise.
-    fn window_loss(&mut self, noise: Noise) -> Option<(Loss, &'a Span)> {
-        let Export { epsilon, rho, noise: named, .. } = self.export;
-        let (written, stray) = match noise.measure() {
-            Measure::Pure => (epsilon, rho),
-            Measure::Zcdp => (rho, epsilon),
-        };
-        let symbol = noise.measure().symbol();
-        if let Some(stray) = stray {
-            self.report(
-                Diagnostic::error("P108", &stray.at, format!("the noise `{}` is paid in {symbol}", noise.name()))
-                    .help(format!("write `{symbol}: \"...\"` here")),
-            );
-        }
-        match written {
-            Some(written) => Some((self.loss(noise.measure(), written)?, &written.at)),
-            None => {
-                if stray.is_none() {
-                    self.report(
-                        Diagnostic::error("P108", &named.at, format!("the loss of a window is missing: `{symbol}`"))
-                            .help(format!("add `{symbol}: \"...\"`, a decimal in quotes")),
-                    );
-                }
-                None
-            }
-        }
     }
 
     fn loss(&mut self, measure: Measure, written: &Spanned<String>) -> Option<Loss> {
@@ -334,7 +235,11 @@ impl<'a> Planner<'a> {
                 None
             }
         };
-        Some(Budget { limit: limit?, horizon: horizon? })
+        let delta = match &export.budget_delta {
+            Some(written) => self.delta_pico(written),
+            None => Some(0),
+        };
+        Some(Budget { limit: limit?.with_delta(delta?), horizon: horizon? })
     }
 
     /// A budget that runs out within its horizon withholds windows by
@@ -370,9 +275,14 @@ impl<'a> Planner<'a> {
             );
             return;
         };
-        let fits = query.budget.cost_of_horizon(window, &query.schedule).filter(|cost| cost.nano() <= limit.nano());
+        let fits = query.budget.cost_of_horizon(window, &query.schedule).filter(|cost| limit.covers(*cost));
         if fits.is_none() {
-            let affordable = limit.nano() / window.nano();
+            let affordable =
+                [limit.nano().checked_div(window.nano()), limit.delta_pico().checked_div(window.delta_pico())]
+                    .into_iter()
+                    .flatten()
+                    .min()
+                    .unwrap_or(0);
             let needed = query.budget.cost_of_horizon(window, &query.schedule);
             let problem = Diagnostic::error(
                 "P115",

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use privet_dp::receipt::{Receipt, WindowStatus, verify};
-use privet_policy::export::{Export, KeyColumn, Window as WrittenWindow};
+use privet_policy::export::{Bounds, Export, KeyColumn, KeyValues, Measure, Window as WrittenWindow};
 use privet_policy::span::{Span, Spanned};
 
 use super::*;
@@ -70,11 +70,11 @@ fn export(window: &str) -> Export {
     Export {
         name: text("searches-by-section"),
         purpose: "analytics.reporting.content_performance".to_owned(),
-        contract: "storefront.search".to_owned(),
+        contract: Some("storefront.search".to_owned()),
         unit: privet_policy::path::Path::keys(&["userId"]),
         keys: vec![KeyColumn {
             path: privet_policy::path::Path::keys(&["properties", "section"]),
-            values: ["apps", "games", "books"].map(str::to_owned).to_vec(),
+            values: KeyValues::Declared(["apps", "games", "books"].map(str::to_owned).to_vec()),
         }],
         window: WrittenWindow {
             publish_marked: ["restart", "drained"].map(text).to_vec(),
@@ -82,17 +82,25 @@ fn export(window: &str) -> Export {
             ..WrittenWindow::of_length(text(window))
         },
         fleet: None,
-        keys_per_unit: Spanned::new(2, Span::default()),
-        rows_per_key: Spanned::new(3, Span::default()),
-        noise: text("discrete_laplace"),
-        // So little noise that what was counted shows: 99.9 % of draws are within 1.
-        epsilon: Some(text("60")),
-        rho: None,
+        bounds: Bounds {
+            keys_per_unit: Spanned::new(2, Span::default()),
+            rows_per_key: Some(Spanned::new(3, Span::default())),
+            rows_per_unit: None,
+            admission: None,
+        },
+        measure: Measure {
+            noise: Some(text("discrete_laplace")),
+            epsilon: Some(text("60")),
+            ..Measure::named(text("count"))
+        },
         horizon: text("30d"),
         budget_epsilon: Some(text("100000")),
         budget_rho: None,
+        budget_delta: None,
         ids_per_person: Spanned::new(1, Span::default()),
         log_readers_trusted: true,
+        canaries: Spanned::new(4, Span::default()),
+        nonnegative: false,
     }
 }
 
@@ -169,19 +177,24 @@ fn near(values: &[i64], exact: [i64; 3]) -> bool {
     values.iter().zip(exact).all(|(value, exact)| (value - exact).abs() <= 6)
 }
 
+/// One row of a unit in a declared key.
+fn row(unit: &[u8], key: usize) -> Row<'_> {
+    Row { unit, key: RowKey::At(key), value: 0, event_secs: None }
+}
+
 #[test]
 fn a_window_is_counted_within_bounds_paid_recorded_and_published() {
     let bench = Bench::at(NOON);
     let line = bench.start();
     for unit in 0_u32..100 {
         for _ in 0..5 {
-            line.observe(0, &unit.to_le_bytes(), 0, &POLICY);
+            line.observe(0, row(&unit.to_le_bytes(), 0), &POLICY);
         }
     }
-    line.observe(0, b"", 1, &POLICY);
-    line.observe(0, b"u-1", 9, &POLICY);
-    line.observe(7, b"u-1", 1, &POLICY);
-    line.observe(0, b"u-1", 1, &NEXT_POLICY);
+    line.observe(0, row(b"", 1), &POLICY);
+    line.observe(0, row(b"u-1", 9), &POLICY);
+    line.observe(7, row(b"u-1", 1), &POLICY);
+    line.observe(0, row(b"u-1", 1), &NEXT_POLICY);
     bench.clock.set(NOON + 3600);
     let files = bench.wait_for(1);
     assert!(files[0].ends_with("2026-11-21T12-00-00Z.1-0.json"), "{files:?}");
@@ -213,13 +226,13 @@ fn an_empty_window_is_published_all_the_same() {
 fn an_early_close_says_so_and_the_rest_of_the_window_is_a_release_of_its_own() {
     let bench = Bench::at(NOON + 60);
     let line = bench.start();
-    line.observe(0, b"u-1", 2, &POLICY);
+    line.observe(0, row(b"u-1", 2), &POLICY);
     bench.clock.set(NOON + 120);
     let outcomes = line.flush_now();
     let first = outcomes[0].result.as_ref().unwrap();
     assert_eq!(receipt(&first.path).window.status, WindowStatus::OpenedLateAndClosedEarly);
     assert_eq!(receipt(&first.path).window.observed_until.as_second(), NOON + 120);
-    line.observe(0, b"u-1", 1, &POLICY);
+    line.observe(0, row(b"u-1", 1), &POLICY);
     bench.clock.set(NOON + 3600);
     let files = bench.wait_for(2);
     assert!(files[1].ends_with("2026-11-21T12-00-00Z.1-1.json"));
@@ -234,7 +247,7 @@ fn a_withdrawal_takes_the_unit_out_of_the_open_window() {
     let bench = Bench::at(NOON);
     let line = bench.start();
     for unit in 0_u32..50 {
-        (0..3).for_each(|_| line.observe(0, &unit.to_le_bytes(), 1, &POLICY));
+        (0..3).for_each(|_| line.observe(0, row(&unit.to_le_bytes(), 1), &POLICY));
     }
     (0_u32..40).for_each(|unit| line.withdraw(&unit.to_le_bytes()));
     let outcomes = line.flush_now();
@@ -299,16 +312,16 @@ fn a_budget_without_room_withholds_and_says_why() {
 fn a_looser_policy_begins_with_its_next_window() {
     let bench = Bench::at(NOON);
     let line = bench.start();
-    (0_u32..10).for_each(|unit| line.observe(0, &unit.to_le_bytes(), 0, &POLICY));
+    (0_u32..10).for_each(|unit| line.observe(0, row(&unit.to_le_bytes(), 0), &POLICY));
     bench.clock.set(NOON + 600);
     line.adopt(&bench.plans, NEXT_POLICY, PolicyChange::Loosens).unwrap();
-    (0_u32..10).for_each(|unit| line.observe(0, &unit.to_le_bytes(), 1, &NEXT_POLICY));
-    (0_u32..10).for_each(|unit| line.observe(0, &unit.to_le_bytes(), 1, &POLICY));
+    (0_u32..10).for_each(|unit| line.observe(0, row(&unit.to_le_bytes(), 1), &NEXT_POLICY));
+    (0_u32..10).for_each(|unit| line.observe(0, row(&unit.to_le_bytes(), 1), &POLICY));
     bench.clock.set(NOON + 3600);
     let first = receipt(&bench.wait_for(1)[0]);
     assert_eq!((first.policy_digest, first.window.status), (Digest(POLICY), WindowStatus::ClosedEarly));
     assert_eq!(first.window.observed_until.as_second(), NOON + 600);
-    (0_u32..10).for_each(|unit| line.observe(0, &unit.to_le_bytes(), 2, &NEXT_POLICY));
+    (0_u32..10).for_each(|unit| line.observe(0, row(&unit.to_le_bytes(), 2), &NEXT_POLICY));
     bench.clock.set(NOON + 7200);
     let files = bench.wait_for(2);
     assert!(near(&values(&files[0]), [10, 0, 0]) && near(&values(&files[1]), [0, 0, 10]));
@@ -320,12 +333,12 @@ fn a_looser_policy_begins_with_its_next_window() {
 fn a_tighter_policy_gives_the_open_window_up() {
     let bench = Bench::at(NOON);
     let line = bench.start();
-    line.observe(0, b"u-1", 0, &POLICY);
+    line.observe(0, row(b"u-1", 0), &POLICY);
     bench.clock.set(NOON + 600);
     line.adopt(&bench.plans, NEXT_POLICY, PolicyChange::Tightens).unwrap();
     assert!(line.flush_now().is_empty(), "nothing is open until the next window");
     bench.clock.set(NOON + 3600);
-    line.observe(0, b"u-1", 0, &NEXT_POLICY);
+    line.observe(0, row(b"u-1", 0), &NEXT_POLICY);
     bench.clock.set(NOON + 7200);
     let files = bench.wait_for(1);
     assert!(files[0].ends_with("2026-11-21T13-00-00Z.1-0.json"), "{files:?}");
@@ -361,7 +374,7 @@ fn a_published_receipt_is_never_overwritten() {
 fn no_unpublished_key_or_unit_reaches_the_disk() {
     let bench = Bench::at(NOON);
     let line = bench.start();
-    (0..50).for_each(|_| line.observe(0, b"canary-unit-7c1f", 0, &POLICY));
+    (0..50).for_each(|_| line.observe(0, row(b"canary-unit-7c1f", 0), &POLICY));
     assert!(line.flush_now()[0].result.is_ok());
     drop(line);
     let mut searched = 0;

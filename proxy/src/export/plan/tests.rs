@@ -1,6 +1,7 @@
 use super::*;
+use privet_dp::query::RowKey;
 use privet_policy::diagnostic::SourceFile;
-use privet_policy::export::{KeyColumn, Window};
+use privet_policy::export::{Bounds, KeyColumn, KeyValues, Measure as Written, Window};
 
 fn at(start: usize) -> Span {
     Span { file: 0, bytes: start..start + 1 }
@@ -15,25 +16,35 @@ fn searches() -> Export {
     Export {
         name: text("searches-by-section", 1),
         purpose: "analytics.reporting.content_performance".to_owned(),
-        contract: "storefront.search".to_owned(),
+        contract: Some("storefront.search".to_owned()),
         unit: Path::keys(&["userId"]),
         keys: vec![KeyColumn {
             path: Path::keys(&["properties", "section"]),
-            values: ["apps", "games", "books"].map(str::to_owned).to_vec(),
+            values: KeyValues::Declared(["apps", "games", "books"].map(str::to_owned).to_vec()),
         }],
         window: Window::of_length(text("1h", 2)),
         fleet: None,
-        keys_per_unit: Spanned::new(2, at(3)),
-        rows_per_key: Spanned::new(3, at(4)),
-        noise: text("discrete_laplace", 5),
-        epsilon: Some(text("0.1", 6)),
-        rho: None,
+        bounds: Bounds {
+            keys_per_unit: Spanned::new(2, at(3)),
+            rows_per_key: Some(Spanned::new(3, at(4))),
+            rows_per_unit: None,
+            admission: None,
+        },
+        measure: measure("count"),
         horizon: text("30d", 7),
         budget_epsilon: Some(text("72", 8)),
         budget_rho: None,
+        budget_delta: None,
         ids_per_person: Spanned::new(1, at(9)),
         log_readers_trusted: true,
+        canaries: Spanned::new(32, at(10)),
+        nonnegative: false,
     }
+}
+
+/// Laplace noise at epsilon 0.1.
+fn measure(name: &str) -> Written {
+    Written { noise: Some(text("discrete_laplace", 5)), epsilon: Some(text("0.1", 6)), ..Written::named(text(name, 5)) }
 }
 
 fn problems(change: impl FnOnce(&mut Export)) -> Vec<(&'static str, usize)> {
@@ -46,17 +57,17 @@ fn problems(change: impl FnOnce(&mut Export)) -> Vec<(&'static str, usize)> {
 fn the_example_of_the_design_can_run() {
     let plans = plan(&[searches()]).unwrap();
     let query = &plans[0].query;
-    assert_eq!((query.keys.len(), query.mechanism.half_width_95()), (3, 180));
+    assert_eq!((query.keys.most(), query.mechanism.stages()[0].sensitivity().get()), (3, 6));
     assert_eq!(plans[0].cost_of_horizon(), Some(query.budget.limit));
-    assert_eq!(plans[0].row_of(&["books"]), Some(2));
-    assert_eq!(plans[0].row_of(&["music"]), None);
+    assert_eq!(query.keys.key_of(&["books"]), Some(RowKey::At(2)));
+    assert_eq!(query.keys.key_of(&["music"]), None);
 }
 
 #[test]
 fn a_concentrated_export_can_run() {
     let mut export = searches();
-    export.noise = text("discrete_gaussian", 5);
-    (export.epsilon, export.rho) = (None, Some(text("0.0005", 6)));
+    export.measure.noise = Some(text("discrete_gaussian", 5));
+    (export.measure.epsilon, export.measure.rho) = (None, Some(text("0.0005", 6)));
     (export.budget_epsilon, export.budget_rho) = (None, Some(text("3.24", 8)));
     export.ids_per_person.value = 3;
     // 720 windows, nine times 0.0005 each.
@@ -72,16 +83,19 @@ fn a_concentrated_export_can_run() {
 #[test]
 fn every_mistake_is_found_at_its_place() {
     assert_eq!(problems(|export| export.name.value = "../ledger".to_owned()), [("P102", 1)]);
-    assert_eq!(problems(|export| export.keys[0].values.clear()), [("P103", 1)]);
-    assert_eq!(problems(|export| export.keys_per_unit.value = 0), [("P104", 3)]);
-    assert_eq!(problems(|export| export.rows_per_key.value = 70_000), [("P104", 4)]);
-    assert_eq!(problems(|export| export.keys_per_unit.value = 4), [("P105", 3)]);
+    assert_eq!(problems(|export| export.keys[0].values = KeyValues::Declared(Vec::new())), [("P103", 1)]);
+    assert_eq!(problems(|export| export.bounds.keys_per_unit.value = 0), [("P104", 3)]);
+    assert_eq!(problems(|export| export.bounds.rows_per_key = Some(Spanned::new(70_000, at(4)))), [("P104", 4)]);
+    assert_eq!(problems(|export| export.bounds.keys_per_unit.value = 4), [("P105", 3)]);
     assert_eq!(problems(|export| export.window = Window::of_length(text("hourly", 2))), [("P106", 2)]);
-    assert_eq!(problems(|export| export.noise.value = "laplace".to_owned()), [("P107", 5)]);
-    assert_eq!(problems(|export| export.epsilon = None), [("P108", 5)]);
-    assert_eq!(problems(|export| (export.rho, export.epsilon) = (Some(text("1", 6)), None)), [("P108", 6)]);
-    assert_eq!(problems(|export| export.epsilon = Some(text("0.000000001", 6))), [("P109", 6)]);
-    assert_eq!(problems(|export| export.epsilon = Some(text("1e-1", 6))), [("P110", 6)]);
+    assert_eq!(problems(|export| export.measure.noise = Some(text("laplace", 5))), [("P107", 5)]);
+    assert_eq!(problems(|export| export.measure.epsilon = None), [("P108", 5)]);
+    assert_eq!(
+        problems(|export| (export.measure.rho, export.measure.epsilon) = (Some(text("1", 6)), None)),
+        [("P108", 6)]
+    );
+    assert_eq!(problems(|export| export.measure.epsilon = Some(text("0.000000001", 6))), [("P109", 6)]);
+    assert_eq!(problems(|export| export.measure.epsilon = Some(text("1e-1", 6))), [("P110", 6)]);
     assert_eq!(problems(|export| export.ids_per_person.value = 0), [("P111", 9)]);
     assert_eq!(problems(|export| export.window = Window::of_length(text("7h", 2))), [("P112", 7)]);
     assert_eq!(problems(|export| export.budget_epsilon = None), [("P113", 7)]);
@@ -97,8 +111,8 @@ fn every_mistake_is_found_at_its_place() {
 fn all_mistakes_are_found_at_once() {
     let mut export = searches();
     export.name.value = String::new();
-    export.rows_per_key.value = 0;
-    export.epsilon = Some(text("lots", 6));
+    export.bounds.rows_per_key.as_mut().unwrap().value = 0;
+    export.measure.epsilon = Some(text("lots", 6));
     export.horizon.value = "forever".to_owned();
     let codes: Vec<_> =
         plan(&[export, searches(), searches()]).unwrap_err().iter().map(|problem| problem.code).collect();
@@ -124,9 +138,9 @@ pub(super) fn from_policies(written: &str, instead: &str) -> Result<Vec<Plan>, S
 fn the_policies_of_the_design_plan_their_export() {
     let plans = from_policies("kind", "kind").unwrap();
     let query = &plans[0].query;
-    assert_eq!((plans[0].contract.as_str(), query.unit.as_str()), ("storefront.search", "userId"));
-    assert_eq!(query.keys.columns()[0].name, "properties.section");
-    assert_eq!(query.mechanism.scale().to_string(), "60.00000095367431640625");
+    assert_eq!((plans[0].contract.as_deref(), query.unit.as_str()), (Some("storefront.search"), "userId"));
+    assert_eq!(query.keys.columns().collect::<Vec<_>>(), ["properties.section"]);
+    assert_eq!(query.mechanism.stages()[0].scale().to_string(), "60.00000095367431640625");
 }
 
 #[test]
