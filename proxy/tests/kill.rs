@@ -95,7 +95,7 @@ fn free_port() -> u16 {
 fn lay_out(root: &Path, collector: SocketAddr, port: u16) {
     let policy = include_str!("../../policy-lib/tests/data/design.yaml")
         .replace("http://127.0.0.1:8081", &format!("http://{collector}"))
-        .replace("window: {length: 1h}", "window: {length: 1s}")
+        .replace("window: {length: 1h}", "window: {length: 1s, publish_marked: [restart]}")
         .replace("budget: {horizon: 30d, epsilon: \"72\"}", "budget: {horizon: 1h, epsilon: \"1000\"}");
     fs::create_dir_all(root.join("policies")).unwrap();
     fs::write(root.join("policies/policy.yaml"), policy).unwrap();

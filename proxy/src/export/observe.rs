@@ -49,7 +49,7 @@ pub(super) struct Waiting {
 /// What waits of a window.
 enum Ended {
     /// All of it, so that a withdrawal still takes its unit out; counting ended then.
-    Whole(OpenWindow, Timestamp),
+    Whole(Box<OpenWindow>, Timestamp),
     /// Its counts, or why there are none.
     Counts(Result<ClosedWindow, Withheld>),
 }
@@ -379,7 +379,7 @@ impl SlotState {
         let ended = match self.schedule().withheld_for(marks) {
             Some(mark) => Ended::Counts(Err(Withheld::Marked(mark))),
             None if self.waiting.len() >= WAITING_MAX => Ended::Counts(Err(Withheld::Backlog)),
-            None if whole => Ended::Whole(open, until),
+            None if whole => Ended::Whole(Box::new(open), until),
             None => Ended::Counts(open.close(until).ok_or(Withheld::TooManyUnits)),
         };
         if matches!(ended, Ended::Whole(..)) {
@@ -409,4 +409,60 @@ fn later(at: Timestamp, secs: u64) -> Timestamp {
 fn whole_second_from(now: Timestamp) -> Timestamp {
     let second = now.as_second() + i64::from(now.subsec_nanosecond() > 0);
     Timestamp::from_second(second).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::super::plan::tests::planned;
+    use super::*;
+
+    const NOON: i64 = 1_795_262_400;
+
+    fn slot(late: &str) -> Slot {
+        let window = "window: {length: 1h, time: originalTimestamp, allowed_lateness: 20m, late: LATE, publish_marked: [restart]}";
+        let plan = planned("window: {length: 1h}", &window.replace("LATE", late));
+        let around = Surroundings { ring: None, ring_since: Timestamp::UNIX_EPOCH, sheds: Arc::default() };
+        Slot::new(&plan, [7; 32], &around)
+    }
+
+    fn starts(state: &SlotState) -> Vec<i64> {
+        state.held.iter().chain(&state.open).map(|counting| counting.window.window().start_secs()).collect()
+    }
+
+    proptest! {
+        /// Whatever time an event claims, it counts in an open window: its own where that is open; and no window that
+        /// was closed is open again.
+        #[test]
+        fn an_event_counts_in_an_open_window_and_none_is_opened_again(
+            steps in prop::collection::vec((0_i64..2_500, -9_000_i64..4_000), 1..60),
+            drops: bool,
+        ) {
+            let slot = slot(if drops { "drop" } else { "next_window" });
+            let (mut state, mut now) = (slot.lock(), NOON);
+            let (mut closed, mut open) = (HashSet::new(), Vec::new());
+            for (later, offset) in steps {
+                now += later;
+                let at = Timestamp::from_second(now).unwrap();
+                state.tick(at).unwrap();
+                state.waiting.clear();
+                let opened = starts(&state);
+                prop_assert!((1..=2).contains(&opened.len()));
+                closed.extend(open.into_iter().filter(|start| !opened.contains(start)));
+                prop_assert!(opened.iter().all(|start| !closed.contains(start)));
+                let time = now + offset;
+                let own = time.min(now).div_euclid(3600) * 3600;
+                let counted = state.window_of(Some(time), at).map(|counting| counting.window.window().start_secs());
+                match opened.contains(&own) {
+                    true => prop_assert_eq!(counted, Some(own)),
+                    false if drops => prop_assert_eq!(counted, None),
+                    false => prop_assert_eq!(counted, opened.first().copied()),
+                }
+                open = opened;
+            }
+        }
+    }
 }

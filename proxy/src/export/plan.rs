@@ -316,4 +316,4 @@ fn releases_name(query: &Query) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::export) mod tests;

@@ -10,6 +10,8 @@ use privet_policy::span::{Span, Spanned};
 
 use super::*;
 
+mod schedule;
+
 const NOON: i64 = 1_795_262_400;
 const POLICY: PolicyDigest = [7; 32];
 const NEXT_POLICY: PolicyDigest = [8; 32];
@@ -108,6 +110,7 @@ struct Bench {
     log: Arc<Log>,
     plans: Vec<Plan>,
     ring: Option<Ring>,
+    metrics: Arc<Metrics>,
 }
 
 impl Bench {
@@ -118,7 +121,8 @@ impl Bench {
     fn of(export: &Export, secs: i64) -> Self {
         let plans = plan::plan(std::slice::from_ref(export)).unwrap();
         let directory = tempfile::tempdir().unwrap();
-        Self { directory, clock: HandClock::at(secs), log: Arc::default(), plans, ring: None }
+        let metrics = Arc::new(Metrics::new());
+        Self { directory, clock: HandClock::at(secs), log: Arc::default(), plans, ring: None, metrics }
     }
 
     fn settings(&self) -> Settings {
@@ -126,7 +130,7 @@ impl Bench {
             ledger: self.directory.path().join("ledger.redb"),
             output: self.directory.path().join("exports"),
             ring: self.ring.clone(),
-            metrics: None,
+            metrics: Some(Arc::clone(&self.metrics)),
         }
     }
 

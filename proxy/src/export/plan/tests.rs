@@ -121,6 +121,11 @@ fn all_mistakes_are_found_at_once() {
 
 const DESIGN: &str = include_str!("../../../../policy-lib/tests/data/design.yaml");
 
+/// The plan of the design's policies with one text replaced.
+pub(in crate::export) fn planned(written: &str, instead: &str) -> Plan {
+    from_policies(written, instead).unwrap_or_else(|shown| panic!("{instead}\n{shown}")).remove(0)
+}
+
 /// Compiles the design's policies with one text replaced, and plans their exports.
 pub(super) fn from_policies(written: &str, instead: &str) -> Result<Vec<Plan>, String> {
     assert!(DESIGN.contains(written), "{written}");

@@ -1,0 +1,212 @@
+//! Windows of exports through the whole sidecar: what a stop publishes, what shedding withholds,
+//! and that whoever refuses is counted no more.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use privet::clock::SystemClock;
+use privet::config::Config;
+use privet::metrics::Metrics;
+use privet::run::{Foundation, open};
+use privet::sidecar::Sidecar;
+use privet_dp::receipt::Receipt;
+use privet_dp::schedule::Mark;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+const DESIGN: &str = include_str!("../../policy-lib/tests/data/design.yaml");
+const LISTED: &str = "{length: 1d, publish_marked: [restart, drained]}";
+
+/// Takes whatever comes, and says yes.
+async fn collector() -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the test aborts it")]
+    let task = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            #[expect(clippy::disallowed_methods, reason = "ends with its connection")]
+            tokio::spawn(async move {
+                let mut request = vec![0; 64 << 10];
+                while stream.read(&mut request).await.is_ok_and(|bytes| bytes > 0) {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.ok();
+                }
+            });
+        }
+    });
+    (address, task)
+}
+
+struct Running {
+    directory: tempfile::TempDir,
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+    collector: JoinHandle<()>,
+}
+
+impl Running {
+    /// The design's policies, with so little noise that what was counted shows, and this `window:`.
+    async fn with(window: &str, limits: &str) -> Self {
+        let (collector_address, collector) = collector().await;
+        let directory = tempfile::tempdir().unwrap();
+        let policy = DESIGN
+            .replace("http://127.0.0.1:8081", &format!("http://{collector_address}"))
+            .replace("window: {length: 1h}", &format!("window: {window}"))
+            .replace("epsilon: \"0.1\"", "epsilon: \"60\"")
+            .replace("epsilon: \"72\"", "epsilon: \"50000\"");
+        let configuration = format!(
+            "apiVersion: privet.dev/v1alpha1\nkind: Config\n\
+             listeners: [{{name: events, address: \"127.0.0.1:0\", formats: [segment]}}]\n\
+             admin: {{address: \"127.0.0.1:0\"}}\nmetrics: {{address: \"127.0.0.1:0\"}}\n\
+             policies: policies\nkeyring: keyring\n\
+             log: {{directory: log, anchor_dir: anchor, origin: privet.example.org/test, durability: sync}}\n\
+             exports: {{directory: exports}}\ndrain: {{delay_secs: 0, grace_secs: 5}}\n{limits}"
+        );
+        for (name, text) in [
+            ("policies/policy.yaml", policy.as_str()),
+            ("keyring/test.key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"),
+            ("privet.yaml", &configuration),
+        ] {
+            let file = directory.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        let config = Config::load(&directory.path().join("privet.yaml")).unwrap();
+        let foundation = Foundation::lay(&config, Arc::new(SystemClock::default())).unwrap();
+        let metrics = Arc::clone(&foundation.metrics);
+        let sidecar = Sidecar::assemble(&config, &foundation).unwrap();
+        let sources = sidecar.load(&config);
+        let opened = open(&config, foundation, Arc::clone(&sidecar.line), sources).await.unwrap();
+        let address = opened.addresses()[0];
+        let (stop, stopped) = oneshot::channel();
+        #[expect(clippy::disallowed_methods, reason = "joined by `stop`")]
+        let served = tokio::spawn(async move {
+            opened.serve(async { drop(stopped.await) }, async || sidecar.close().await).await.unwrap();
+        });
+        Self { directory, address, metrics, stop, served, collector }
+    }
+
+    /// Sends a search and gives the status of its answer.
+    async fn search(&self, user: &str, agreed: bool) -> u16 {
+        let body = format!(
+            r#"{{"type":"track","event":"Search Performed","userId":"{user}","messageId":"m","timestamp":"2026-11-22T21:50:42.259Z","properties":{{"query":"x","results":3,"section":"apps"}},"context":{{"consent":{{"categoryPreferences":{{"Analytics":{agreed}}}}}}}}}"#
+        );
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let head = format!(
+            "POST /v1/track HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Stops the sidecar; gives what it published, and how often windows were withheld for this reason.
+    async fn stop(self, reason: &str) -> (Vec<Receipt>, usize) {
+        self.stop.send(()).unwrap();
+        self.served.await.unwrap();
+        self.collector.abort();
+        let told = self.metrics.render();
+        let counted = format!("privet_export_windows_withheld_total{{reason=\"{reason}\"}} ");
+        let withheld = told.lines().find_map(|line| line.strip_prefix(&counted)).unwrap().parse().unwrap();
+        let published = self.directory.path().join("exports/searches-by-section");
+        let files: Vec<PathBuf> =
+            fs::read_dir(published).map(|files| files.map(|file| file.unwrap().path()).collect()).unwrap_or_default();
+        let receipts = files.iter().map(|file| Receipt::from_bytes(&fs::read(file).unwrap()).unwrap());
+        (receipts.collect(), withheld)
+    }
+}
+
+/// At epsilon 60 the scale is 0.1 and a draw beyond 6 has a probability below 1e-25.
+fn near(value: i64, exact: i64) -> bool {
+    (value - exact).abs() <= 6
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_that_is_stopped_publishes_the_part_that_it_counted() {
+    let privet = Running::with(LISTED, "").await;
+    for user in 0..20 {
+        assert_eq!(privet.search(&format!("user-{user}"), true).await, 200);
+    }
+    let (receipts, withheld) = privet.stop("drained").await;
+    assert_eq!((receipts.len(), withheld), (1, 0));
+    let [receipt] = receipts.as_slice() else { panic!("one receipt") };
+    assert!(near(receipt.values[0].value, 20), "{:?}", receipt.values);
+    // Whether it was opened late depends on when this test runs; that it was closed early does not.
+    assert!(receipt.window.marks.contains(Mark::Drained));
+    assert!(receipt.window.observed_until < receipt.window.end);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_that_is_stopped_discards_what_may_not_be_published_so() {
+    let privet = Running::with("{length: 1d, publish_marked: [restart]}", "").await;
+    assert_eq!(privet.search("user-1", true).await, 200);
+    let (receipts, withheld) = privet.stop("drained").await;
+    assert_eq!((receipts.len(), withheld), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_refuses_is_taken_out_of_the_open_window() {
+    let privet = Running::with(LISTED, "").await;
+    for user in 0..40 {
+        assert_eq!(privet.search(&format!("user-{user}"), true).await, 200);
+    }
+    for user in 0..30 {
+        assert_eq!(privet.search(&format!("user-{user}"), false).await, 200);
+    }
+    let (receipts, _) = privet.stop("drained").await;
+    assert!(near(receipts[0].values[0].value, 10), "{:?}", receipts[0].values);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_in_which_a_source_was_refused_for_its_rate_is_withheld() {
+    let privet = Running::with(LISTED, "limits: {rate_per_source: {per_second: 1, burst: 2}}\n").await;
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(privet.search("user-1", true).await);
+    }
+    assert_eq!(statuses[..2], [200, 200]);
+    assert!(statuses.contains(&429), "{statuses:?}");
+    let (receipts, withheld) = privet.stop("shed").await;
+    assert_eq!((receipts.len(), withheld), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_in_which_bodies_found_no_room_is_withheld() {
+    let limits = "limits: {body_bytes_max: 1024, in_flight_bytes_max: 1024, decoded_bytes_max: 1024}\n";
+    let privet = Running::with(LISTED, limits).await;
+    let mut other = TcpStream::connect(privet.address).await.unwrap();
+    let head = "POST /v1/track HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n";
+    other.write_all(format!("{head}{}", " ".repeat(990)).as_bytes()).await.unwrap();
+    let mut status = 200;
+    for _ in 0..100 {
+        status = privet.search("user-1", true).await;
+        if status != 200 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!([429, 503].contains(&status), "{status}");
+    drop(other);
+    let (receipts, withheld) = privet.stop("shed").await;
+    assert_eq!((receipts.len(), withheld), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_in_which_connections_waited_is_withheld() {
+    let privet = Running::with(LISTED, "limits: {connections_max: 2}\n").await;
+    let held = [TcpStream::connect(privet.address).await.unwrap(), TcpStream::connect(privet.address).await.unwrap()];
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    drop(held);
+    assert_eq!(privet.search("user-1", true).await, 200);
+    let (receipts, withheld) = privet.stop("shed").await;
+    assert_eq!((receipts.len(), withheld), (0, 1));
+}
