@@ -40,7 +40,7 @@ impl Bench {
 }
 
 fn units(line: &ExportLine, units: std::ops::Range<u32>, key: usize, event_secs: Option<i64>) {
-    units.for_each(|unit| line.observe_at(0, &unit.to_le_bytes(), key, &POLICY, event_secs));
+    units.for_each(|unit| line.observe(0, Row { event_secs, ..row(&unit.to_le_bytes(), key) }, &POLICY));
 }
 
 #[test]
