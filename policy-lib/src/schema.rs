@@ -73,6 +73,10 @@ impl Definitions {
             say("minProperties", json!(members));
             say("maxProperties", json!(members));
         }
+        if !keys.choice.is_empty() {
+            let one = keys.choice.iter().map(|key| json!({"required": [key]}));
+            say("oneOf", one.collect());
+        }
         if let Some((form, means)) = &keys.others {
             let others = self.meaning(form, means);
             say("additionalProperties", others);

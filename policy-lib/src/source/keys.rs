@@ -22,6 +22,8 @@ pub struct Keys {
     own: &'static [Key],
     /// What stands at keys that the author chooses, where there may be such.
     pub others: Option<(Form, &'static str)>,
+    /// Keys of which exactly one is there; none of them are mostly.
+    pub choice: &'static [&'static str],
 }
 
 /// One key of a map.
@@ -76,11 +78,16 @@ pub enum Form {
 
 impl Keys {
     const fn document(kind: &'static str, own: &'static [Key]) -> Self {
-        Self { name: kind, shared: &DOCUMENT, own, others: None }
+        Self { name: kind, shared: &DOCUMENT, own, others: None, choice: &[] }
     }
 
     const fn map(name: &'static str, own: &'static [Key]) -> Self {
-        Self { name, shared: &[], own, others: None }
+        Self { name, shared: &[], own, others: None, choice: &[] }
+    }
+
+    /// The same map, with exactly one of these keys.
+    const fn with_one_of(self, choice: &'static [&'static str]) -> Self {
+        Self { choice, ..self }
     }
 
     /// Every key, the shared ones first.
@@ -502,7 +509,8 @@ pub(super) static EXPORT: Keys = Keys::document(
             "Say `trusted` where readers of the enforcement log may see exact counts.",
         ),
     ],
-);
+)
+.with_one_of(&["count", "units", "sum", "mean", "histogram", "quantiles", "top"]);
 
 pub(super) static EXPORT_FROM: Keys = Keys::map(
     "ExportFrom",
@@ -514,7 +522,8 @@ pub(super) static EXPORT_FROM: Keys = Keys::map(
             "In place of a contract: exact tables that others in the pod post to `/v1/exports/NAME`.",
         ),
     ],
-);
+)
+.with_one_of(&["contract", "table"]);
 
 /// What a window may be marked with and published all the same.
 const MARKS: [&str; 3] = ["restart", "drained", "ring_changed"];
