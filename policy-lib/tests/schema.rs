@@ -197,9 +197,9 @@ fn reader_and_schema_agree_about_damaged_documents() {
         let refusal = validator.against(&document);
         // Which noises there are is privet-dp's to say, when the export is planned; a key's name of digits
         // alone needs no quotes.
-        let planned = refusal.as_ref().is_some_and(|refusal| {
-            ["/noise", "/tokenize/key"].iter().any(|member| refusal.contains(member))
-        });
+        let planned = refusal
+            .as_ref()
+            .is_some_and(|refusal| ["/noise", "/tokenize/key"].iter().any(|member| refusal.contains(member)));
         if !is_suite(&document) && !unread && !planned {
             assert!(!(form.is_empty() && refusal.is_some()), "case {case}: {text}\nonly the schema says {refusal:?}");
         }

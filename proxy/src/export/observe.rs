@@ -21,6 +21,7 @@ use privet_dp::schedule::{Late, Mark, Schedule};
 use privet_dp::window::{ClosedWindow, OpenWindow, PolicyDigest, Window};
 
 use super::plan::Plan;
+use super::ring::RingAge;
 use super::{PolicyChange, Row, Withheld};
 
 /// How many closed windows of one export may wait.
@@ -31,8 +32,8 @@ const WAITING_MAX: usize = 4;
 pub(super) struct Surroundings {
     /// The shards of this fleet, where it has any.
     pub(super) ring: Option<Arc<Ring>>,
-    /// Since when this pod has counted by it.
-    pub(super) ring_since: Timestamp,
+    /// How old it is.
+    pub(super) ring_age: RingAge,
     /// How often load was shed. Requests add to it; windows compare.
     pub(super) sheds: Arc<AtomicU64>,
 }
@@ -293,7 +294,8 @@ impl SlotState {
     fn open(&mut self, now: Timestamp) -> Result<(), NoRandomness> {
         let window = self.schedule().tiling().window_at(now.as_second());
         let part = self.last.filter(|(last, _)| *last == window).map_or(0, |(_, parts)| parts);
-        if part >= self.schedule().releases_max() {
+        let in_turmoil = self.around.ring.is_some() && self.around.ring_age.changed_twice_in(window);
+        if part >= self.schedule().releases_max() || in_turmoil {
             self.opens_at = Some(window.end());
             return Ok(());
         }
@@ -308,7 +310,7 @@ impl SlotState {
             self.last = self.last.filter(|(last, _)| *last == window);
         }
         let mut opened = opened?.shared_by(self.around.ring.as_ref().map(|ring| ring.place()));
-        if self.around.ring.is_some() && window.start() < self.around.ring_since {
+        if self.around.ring.is_some() && self.around.ring_age.changed_in(window) {
             opened.mark(Mark::RingChanged);
         }
         self.last = Some((window, part + 1));
@@ -425,7 +427,11 @@ mod tests {
     fn slot(late: &str) -> Slot {
         let window = "window: {length: 1h, time: originalTimestamp, allowed_lateness: 20m, late: LATE, publish_marked: [restart]}";
         let plan = planned("window: {length: 1h}", &window.replace("LATE", late));
-        let around = Surroundings { ring: None, ring_since: Timestamp::UNIX_EPOCH, sheds: Arc::default() };
+        let around = Surroundings {
+            ring: None,
+            ring_age: RingAge { since: Timestamp::UNIX_EPOCH, before: Timestamp::UNIX_EPOCH },
+            sheds: Arc::default(),
+        };
         Slot::new(&plan, [7; 32], &around)
     }
 
