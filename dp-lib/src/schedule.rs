@@ -135,6 +135,16 @@ pub enum Tiling {
     Calendar(CalendarUnit, Zone),
 }
 
+impl fmt::Display for Tiling {
+    /// `every 1h`, or `every day in Europe/Berlin`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tumbling(length) => write!(f, "every {length}"),
+            Self::Calendar(unit, zone) => write!(f, "every {} in {}", unit.name(), zone.name()),
+        }
+    }
+}
+
 impl Tiling {
     /// The window that `at_secs` falls into. Times beyond the calendar fall into UTC's.
     #[must_use]

@@ -79,17 +79,23 @@ pub fn compile(files: &[SourceFile]) -> Loaded {
     }
 }
 
-/// A directory's policy for those who ask about it: exports are compiled too, and not planned.
+/// A directory's policy for those who ask about it.
 ///
 /// # Errors
 /// What to tell whoever asked, where there is no policy.
 pub fn open(path: &Path) -> Result<Policy, String> {
+    Ok(open_with_exports(path)?.0)
+}
+
+/// A directory's policy and its planned exports, for those who ask about them.
+///
+/// # Errors
+/// What to tell whoever asked, where there is no policy.
+pub fn open_with_exports(path: &Path) -> Result<(Policy, Vec<Plan>), String> {
     let files = read(path).map_err(|error| crate::run::chain(&error))?;
     let loaded = compile(&files);
-    match loaded.policy {
-        Some((policy, _)) => Ok(policy),
-        None => Err(format!("{}\n\nthe policy does not compile", errors(&files, &loaded.diagnostics))),
-    }
+    let why = || format!("{}\n\nthe policy does not compile", errors(&files, &loaded.diagnostics));
+    loaded.policy.ok_or_else(why)
 }
 
 /// Every error, as its author is shown it.

@@ -15,6 +15,7 @@ pub mod demo;
 pub mod detect;
 pub mod diff;
 pub mod explain;
+pub mod export;
 pub mod exposure;
 mod framing;
 pub mod keys;
@@ -84,6 +85,8 @@ pub enum Command {
     Diff(diff::Args),
     /// Reads and changes what people decided.
     Consent(consent::Args),
+    /// Shows what exports cost and have spent, and whether their receipts say the truth.
+    Export(export::Args),
     /// Shows or forgets all that is held about a person.
     Subject(subject::Args),
     /// Finds personal data in texts: lines of `{"text": ...}` to lines of entities.
@@ -137,6 +140,7 @@ impl Cli {
             Command::Prove(args) => prove::run(&args),
             Command::Diff(args) => diff::run(&args),
             Command::Consent(args) => consent::run(&args),
+            Command::Export(args) => export::run(&args),
             Command::Subject(args) => subject::run(&args),
             Command::Detect(args) => detect::run(&args),
             Command::Keys(args) => keys::run(&args),

@@ -1,0 +1,89 @@
+//! `privet export ledger`: what is spent of each budget, by its receipts.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use privet_dp::loss::Loss;
+use privet_dp::receipt::Receipt;
+use serde_json::{Value, json};
+
+use super::{receipts, told};
+use crate::cli::{Outcome, cannot, table};
+
+/// The arguments of `privet export ledger`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The directory that receipts are published into.
+    exports: PathBuf,
+    /// Machine output on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Tells the state of every budget by the last receipt of its chain.
+///
+/// The ledger's own file is open in the sidecar alone. A release that was paid
+/// for and lost has no receipt; the next one's sum holds it.
+pub(super) fn run(args: &Args) -> Outcome {
+    let filed = match receipts::read(std::slice::from_ref(&args.exports)) {
+        Ok(filed) => filed,
+        Err(why) => return cannot(&why),
+    };
+    let chains = receipts::chains(filed);
+    let last = chains.into_values().filter_map(|files| {
+        let releases = files.len();
+        Some((releases, files.into_iter().rev().find_map(|file| file.receipt)?))
+    });
+    let budgets: Vec<(usize, Receipt)> = last.collect();
+    if budgets.is_empty() {
+        return cannot(&format!(
+            "nothing is published in {} yet, so no receipt tells what is spent",
+            args.exports.display()
+        ));
+    }
+    told(if args.json { tell_machine(&budgets) } else { tell(&budgets) })
+}
+
+fn tell(budgets: &[(usize, Receipt)]) -> io::Result<()> {
+    let lines: Vec<[String; 7]> = budgets.iter().map(|(releases, receipt)| line(*releases, receipt)).collect();
+    let mut out = io::stdout().lock();
+    table::print(&mut out, ["export", "unit", "receipts", "last window", "spent", "left", "within"], &lines)
+}
+
+fn line(releases: usize, receipt: &Receipt) -> [String; 7] {
+    let horizon = &receipt.privacy.horizon;
+    let shown = |loss: Option<Loss>| loss.map_or_else(|| "nothing".to_owned(), |loss| loss.to_string());
+    [
+        receipt.query.clone(),
+        receipt.privacy.unit.clone(),
+        releases.to_string(),
+        receipt.window.start.to_string(),
+        shown(horizon.spent.loss()),
+        shown(left(receipt)),
+        horizon.length.clone(),
+    ]
+}
+
+/// What the horizon of the last window has left.
+fn left(receipt: &Receipt) -> Option<Loss> {
+    let horizon = &receipt.privacy.horizon;
+    let (limit, spent) = (horizon.limit.loss()?, horizon.spent.loss()?);
+    let nano = limit.nano().checked_sub(spent.nano())?;
+    let delta = limit.delta_pico().saturating_sub(spent.delta_pico());
+    Some(Loss::from_nano(limit.measure(), nano).ok()?.with_delta(delta))
+}
+
+fn tell_machine(budgets: &[(usize, Receipt)]) -> io::Result<()> {
+    let rows: Vec<Value> = budgets
+        .iter()
+        .map(|(releases, receipt)| {
+            let horizon = &receipt.privacy.horizon;
+            json!({
+                "export": receipt.query, "unit": receipt.privacy.unit, "receipts": releases,
+                "last_window": receipt.window.start, "horizon": horizon.length,
+                "spent": horizon.spent, "limit": horizon.limit, "epsilon_at_delta": horizon.epsilon_at_delta,
+            })
+        })
+        .collect();
+    writeln!(io::stdout().lock(), "{}", json!({"budgets": rows}))
+}
