@@ -52,14 +52,18 @@ enum Ended {
     /// All of it, so that a withdrawal still takes its unit out; counting ended then.
     Whole(Box<OpenWindow>, Timestamp),
     /// Its counts, or why there are none.
-    Counts(Result<ClosedWindow, Withheld>),
+    Counts(Box<Result<ClosedWindow, Withheld>>),
 }
 
 impl Ended {
+    fn withheld(why: Withheld) -> Self {
+        Self::Counts(Box::new(Err(why)))
+    }
+
     fn into_counts(self) -> Result<ClosedWindow, Withheld> {
         match self {
             Self::Whole(open, until) => open.close(until).ok_or(Withheld::TooManyUnits),
-            Self::Counts(counts) => counts,
+            Self::Counts(counts) => *counts,
         }
     }
 }
@@ -379,10 +383,10 @@ impl SlotState {
         let Counting { window: open, .. } = counting;
         let (window, marks) = (open.window(), open.marks());
         let ended = match self.schedule().withheld_for(marks) {
-            Some(mark) => Ended::Counts(Err(Withheld::Marked(mark))),
-            None if self.waiting.len() >= WAITING_MAX => Ended::Counts(Err(Withheld::Backlog)),
+            Some(mark) => Ended::withheld(Withheld::Marked(mark)),
+            None if self.waiting.len() >= WAITING_MAX => Ended::withheld(Withheld::Backlog),
             None if whole => Ended::Whole(Box::new(open), until),
-            None => Ended::Counts(open.close(until).ok_or(Withheld::TooManyUnits)),
+            None => Ended::Counts(Box::new(open.close(until).ok_or(Withheld::TooManyUnits))),
         };
         if matches!(ended, Ended::Whole(..)) {
             self.finish_waiting();
@@ -395,8 +399,8 @@ impl SlotState {
 
     fn finish_waiting(&mut self) {
         for waiting in &mut self.waiting {
-            let ended = std::mem::replace(&mut waiting.ended, Ended::Counts(Err(Withheld::Backlog)));
-            waiting.ended = Ended::Counts(ended.into_counts());
+            let ended = std::mem::replace(&mut waiting.ended, Ended::withheld(Withheld::Backlog));
+            waiting.ended = Ended::Counts(Box::new(ended.into_counts()));
         }
     }
 }
