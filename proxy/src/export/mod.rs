@@ -231,8 +231,8 @@ impl ExportLine {
         }
         let ledger = Ledger::open(&settings.ledger).map_err(CannotStart::Ledger)?;
         let now = clock.now();
-        let ring_since = ring::since(&settings.output, settings.ring.as_ref(), now).map_err(CannotStart::Ring)?;
-        let around = Surroundings { ring: settings.ring.clone().map(Arc::new), ring_since, sheds: Arc::default() };
+        let ring_age = ring::age(&settings.output, settings.ring.as_ref(), now).map_err(CannotStart::Ring)?;
+        let around = Surroundings { ring: settings.ring.clone().map(Arc::new), ring_age, sheds: Arc::default() };
         let generation = Generation::open(plans, policy, &around, now).map_err(CannotStart::Windows)?;
         let generation = ArcSwap::from_pointee(generation);
         let shared = Arc::new(Shared { clock, generation, around, draining: Mutex::default() });
