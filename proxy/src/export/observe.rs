@@ -197,7 +197,8 @@ impl Slot {
         let query = Arc::clone(&plan.query);
         let shares = query.fleet == Fleet::UserSharded;
         let ring = around.ring.clone().filter(|_| shares);
-        let retired = shares && ring.is_none();
+        // Tables that are posted are no windows to count in.
+        let retired = plan.contract.is_none() || (shares && ring.is_none());
         let around = Surroundings { ring: ring.clone(), ..around.clone() };
         let state = SlotState {
             query,
