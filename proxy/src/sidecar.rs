@@ -89,9 +89,9 @@ impl Sidecar {
             foundation.consent.open(Desk::new(store, Arc::clone(&line), clock, token_file)?);
         }
         let exports = export::Settings {
-            ledger: config.exports_directory.join("ledger.redb"),
-            output: config.exports_directory.clone(),
-            ring: config.exports_ring.clone(),
+            ledger: config.exports.directory.join("ledger.redb"),
+            output: config.exports.directory.clone(),
+            ring: config.exports.ring.clone(),
             metrics: Some(Arc::clone(&foundation.metrics)),
         };
         foundation.background.spawn(watch_log(

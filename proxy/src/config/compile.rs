@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use privet_dp::fleet::Ring;
 use privet_policy::diagnostic::Diagnostic;
 use privet_policy::format::Format;
 use privet_policy::span::Span;
@@ -99,7 +98,6 @@ impl Reader<'_> {
         let limits = self.limits(members.get("limits"));
         let drain = self.drain(members.get("drain"));
         let (policies, shadow) = policies?;
-        let (exports_directory, exports_ring) = exports?;
         Some(Config {
             listeners: listeners?,
             admin: admin.unwrap_or(ADMIN_DEFAULT),
@@ -110,8 +108,7 @@ impl Reader<'_> {
             keyring,
             consent: consent?,
             log: log?,
-            exports_directory,
-            exports_ring,
+            exports: exports?,
             upstream,
             limits: limits?,
             drain,
@@ -344,15 +341,6 @@ impl Reader<'_> {
                 Durability::Sync
             }
         }
-    }
-
-    /// Where published aggregates are kept, and the ring of shards, where there is one.
-    fn exports(&mut self, node: Option<&Node>) -> Option<(std::path::PathBuf, Option<Ring>)> {
-        let Some(node) = node else { return Some((self.base.join("exports"), None)) };
-        let members = self.members(node, &["directory", "ring"])?;
-        let directory = self.need(members, "directory").and_then(|node| self.file(node));
-        let ring = members.get("ring").map(|node| self.ring(node));
-        Some((directory?, ring.map_or(Some(None), |ring| ring.map(Some))?))
     }
 
     pub(super) fn upstream(&mut self, node: Option<&Node>) -> Upstream {

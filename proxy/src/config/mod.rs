@@ -7,6 +7,7 @@
 
 mod compile;
 mod consent;
+mod exports;
 mod read;
 mod ring;
 mod rollout;
@@ -18,12 +19,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use privet_audit_log::signing::SignerKey;
-use privet_dp::fleet::Ring;
 use privet_policy::diagnostic::{Diagnostic, SourceFile};
 
 use crate::request::ListenerFacts;
 
 pub use consent::{Consent, Embedded, Remote, Store};
+pub use exports::{Exports, Publish, Receiver};
 
 /// What the sidecar was told, checked and complete.
 #[derive(Clone, Debug)]
@@ -46,10 +47,8 @@ pub struct Config {
     pub consent: Consent,
     /// The enforcement log.
     pub log: Log,
-    /// Where published aggregates are kept.
-    pub exports_directory: PathBuf,
-    /// The shards of this fleet, where exports share units among them.
-    pub exports_ring: Option<Ring>,
+    /// Where published aggregates are kept, and where else they go.
+    pub exports: Exports,
     /// How collectors are spoken to.
     pub upstream: Upstream,
     /// Bounds on everything a sender can make large or slow.
