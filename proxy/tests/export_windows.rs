@@ -45,6 +45,7 @@ async fn collector() -> (SocketAddr, JoinHandle<()>) {
 struct Running {
     directory: tempfile::TempDir,
     address: SocketAddr,
+    admin: SocketAddr,
     metrics: Arc<Metrics>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
@@ -54,6 +55,10 @@ struct Running {
 impl Running {
     /// The design's policies, with so little noise that what was counted shows, and this `window:`.
     async fn with(window: &str, limits: &str) -> Self {
+        Self::configured(window, &format!("exports: {{directory: exports}}\n{limits}")).await
+    }
+
+    async fn configured(window: &str, more: &str) -> Self {
         let (collector_address, collector) = collector().await;
         let directory = tempfile::tempdir().unwrap();
         let policy = DESIGN
@@ -67,7 +72,7 @@ impl Running {
              admin: {{address: \"127.0.0.1:0\"}}\nmetrics: {{address: \"127.0.0.1:0\"}}\n\
              policies: policies\nkeyring: keyring\n\
              log: {{directory: log, anchor_dir: anchor, origin: privet.example.org/test, durability: sync}}\n\
-             exports: {{directory: exports}}\ndrain: {{delay_secs: 0, grace_secs: 5}}\n{limits}"
+             drain: {{delay_secs: 0, grace_secs: 5}}\n{more}"
         );
         for (name, text) in [
             ("policies/policy.yaml", policy.as_str()),
@@ -80,7 +85,7 @@ impl Running {
         }
         let config = Config::load(&directory.path().join("privet.yaml")).unwrap();
         let foundation = Foundation::lay(&config, Arc::new(SystemClock::default())).unwrap();
-        let metrics = Arc::clone(&foundation.metrics);
+        let (metrics, admin) = (Arc::clone(&foundation.metrics), foundation.admin_address);
         let sidecar = Sidecar::assemble(&config, &foundation).unwrap();
         let sources = sidecar.load(&config);
         let opened = open(&config, foundation, Arc::clone(&sidecar.line), sources).await.unwrap();
@@ -90,7 +95,7 @@ impl Running {
         let served = tokio::spawn(async move {
             opened.serve(async { drop(stopped.await) }, async || sidecar.close().await).await.unwrap();
         });
-        Self { directory, address, metrics, stop, served, collector }
+        Self { directory, address, admin, metrics, stop, served, collector }
     }
 
     /// Sends a search and gives the status of its answer.
@@ -209,4 +214,33 @@ async fn a_window_in_which_connections_waited_is_withheld() {
     assert_eq!(privet.search("user-1", true).await, 200);
     let (receipts, withheld) = privet.stop("shed").await;
     assert_eq!((receipts.len(), withheld), (0, 1));
+}
+
+const SHARDED: &str = "{length: 1d, publish_marked: [restart, drained, ring_changed]}\nfleet: {topology: user_sharded}";
+
+async fn readyz(privet: &Running) -> String {
+    let mut stream = TcpStream::connect(privet.admin).await.unwrap();
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sharded_export_without_a_ring_is_off_and_the_sidecar_runs() {
+    let privet = Running::with(SHARDED, "").await;
+    let ready = readyz(&privet).await;
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    assert!(ready.contains("off: searches-by-section: its fleet is user_sharded"), "{ready}");
+    assert_eq!(privet.search("user-1", true).await, 200);
+    assert_eq!(privet.stop("drained").await, (vec![], 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sharded_export_with_a_ring_is_on() {
+    let ring = "exports: {directory: exports, ring: {epoch: 41, shards: [a, b], own: b}}\n";
+    let privet = Running::configured(SHARDED, ring).await;
+    assert!(!readyz(&privet).await.contains("user_sharded"));
+    // What a pod had before, it does not know at its first start, so it begins with the next window.
+    assert_eq!(privet.stop("drained").await, (vec![], 0));
 }

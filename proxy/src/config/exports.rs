@@ -1,4 +1,4 @@
-//! Where published aggregates are kept, who shares their counting, and where else they go.
+//! Where published aggregates are kept, who shares in them, and where else they go.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub struct Exports {
     pub ring: Option<Ring>,
     /// Where receipts go beside their files.
     pub publish: Publish,
+    /// Whose bearer token posts tables. Without one they are taken on a loopback address alone.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Where a receipt goes beside its file, which is always written: it is what a
@@ -54,18 +56,20 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 impl Reader<'_> {
     /// The section `exports`; without one, files in `exports` beside the configuration.
     pub(super) fn exports(&mut self, node: Option<&Node>) -> Option<Exports> {
-        let default = || self.base.join("exports");
         let Some(node) = node else {
-            return Some(Exports { directory: default(), ring: None, publish: Publish::default() });
+            let directory = self.base.join("exports");
+            return Some(Exports { directory, ring: None, publish: Publish::default(), token_file: None });
         };
-        let members = self.members(node, &["directory", "ring", "publish"])?;
+        let members = self.members(node, &["directory", "ring", "publish", "token_file"])?;
         let directory = self.need(members, "directory").and_then(|node| self.file(node));
         let ring = members.get("ring").map(|node| self.ring(node));
         let publish = members.get("publish").map_or(Some(Publish::default()), |node| self.publish(node));
+        let token_file = members.get("token_file").map(|node| self.file(node));
         Some(Exports {
             directory: directory?,
             ring: ring.map_or(Some(None), |ring| ring.map(Some))?,
             publish: publish?,
+            token_file: token_file.map_or(Some(None), |file| file.map(Some))?,
         })
     }
 

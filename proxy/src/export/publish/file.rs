@@ -8,7 +8,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+use privet_dp::ledger::Shard;
 use privet_dp::receipt::Receipt;
+use privet_dp::window::Window;
 
 use super::table;
 
@@ -19,7 +22,7 @@ use super::table;
 pub(super) fn write(output: &Path, parquet: bool, receipt: &Receipt, bytes: &[u8]) -> io::Result<PathBuf> {
     let directory = output.join(&receipt.query);
     make_directory(&directory)?;
-    let name = base_name(receipt);
+    let name = base_name(receipt.window.start, &receipt.privacy.fleet.shard);
     let whole = put(&directory, &format!("{name}.json"), bytes)?;
     if parquet {
         let rows = table::parquet(receipt).map_err(io::Error::other)?;
@@ -53,9 +56,14 @@ fn put(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
     Ok(whole)
 }
 
+/// What is published of a window, if it still lies there.
+pub(super) fn read(output: &Path, export: &str, window: Window, shard: Shard) -> Option<Vec<u8>> {
+    let name = format!("{}.json", base_name(window.start(), &shard.to_string()));
+    fs::read(output.join(export).join(name)).ok()
+}
+
 /// The window's first second, then the ledger's incarnation and the window's
 /// part: `2026-11-21T20-00-00Z.1-0`.
-fn base_name(receipt: &Receipt) -> String {
-    let start = receipt.window.start.to_string().replace(':', "-");
-    format!("{start}.{}", receipt.privacy.fleet.shard.replace('/', "-"))
+fn base_name(start: Timestamp, shard: &str) -> String {
+    format!("{}.{}", start.to_string().replace(':', "-"), shard.replace('/', "-"))
 }

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use privet_dp::digest::Digest;
-use privet_dp::ledger::{Ledger, LedgerError, ReleaseId, Unsent};
+use privet_dp::ledger::{Ledger, LedgerError, ReleaseId, Shard, Unsent};
 use privet_dp::receipt::Receipt;
 use privet_dp::window::Window;
 use thiserror::Error;
@@ -112,6 +112,11 @@ impl Publisher {
             None => self.ledger.acknowledge(unsent.release).map_err(CannotPublish::Unacknowledged)?,
         }
         Ok(Published { path, receipt_sha256 })
+    }
+
+    /// What is published of a window, if it still lies there.
+    pub(super) fn published(&self, export: &str, window: Window, shard: Shard) -> Option<Vec<u8>> {
+        file::read(&self.output, export, window, shard)
     }
 
     /// Whether a release is out but for the receiver, which is tried again by itself.
