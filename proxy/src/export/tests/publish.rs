@@ -184,6 +184,7 @@ fn a_receiver_is_sent_the_same_signed_bytes_until_it_takes_them() {
     });
     let mut bench = Bench::at(NOON);
     let public = bench.post_to(desk.address, Duration::from_secs(5));
+    bench.publish.parquet = true;
     let line = bench.start();
     line.observe(0, row(b"u-1", 0), &POLICY);
     bench.clock.set(NOON + 3600);
@@ -201,6 +202,18 @@ fn a_receiver_is_sent_the_same_signed_bytes_until_it_takes_them() {
     let receipt = receipt(&file);
     assert_eq!(bench.state_of(&receipt), Some(ReleaseState::Acknowledged(Digest::of(&fs::read(&file).unwrap()))));
     assert_eq!(bench.log.releases.lock().unwrap().len(), 1, "sending again is no second release");
+    record(&file, &posted[0], desk.address, &public);
+}
+
+/// Leaves what was published and posted for other readers to judge: see `tools/published`.
+fn record(file: &Path, posted: &Posted, address: SocketAddr, public: &[u8]) {
+    let Some(into) = std::env::var_os("PRIVET_RECORD_PUBLISHED").map(PathBuf::from) else { return };
+    fs::copy(file, into.join("receipt.json")).unwrap();
+    fs::copy(file.with_extension("parquet"), into.join("receipt.parquet")).unwrap();
+    fs::write(into.join("body"), &posted.body).unwrap();
+    let url = format!("http://{address}{}", posted.line.split(' ').nth(1).unwrap());
+    let request = serde_json::json!({"url": url, "headers": posted.headers, "public": STANDARD.encode(public)});
+    fs::write(into.join("request.json"), request.to_string()).unwrap();
 }
 
 #[test]
