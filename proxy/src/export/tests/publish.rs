@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
 use privet_dp::ledger::{Ledger, ReleaseState};
-use ring::signature::{ED25519, UnparsedPublicKey};
+use ::ring::signature::{ED25519, UnparsedPublicKey};
 
 use super::*;
 use crate::config::Receiver;
@@ -169,7 +169,7 @@ fn verify_signature(posted: &Posted, address: SocketAddr, public: &[u8]) {
     let signature = posted.header("signature").strip_prefix("sig1=:").unwrap().strip_suffix(':').unwrap();
     let signature = STANDARD.decode(signature).unwrap();
     UnparsedPublicKey::new(&ED25519, public).verify(base.as_bytes(), &signature).unwrap();
-    let digest = STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, &posted.body));
+    let digest = STANDARD.encode(::ring::digest::digest(&::ring::digest::SHA256, &posted.body));
     assert_eq!(posted.header("content-digest"), format!("sha-256=:{digest}:"));
     assert!(parameters.contains("keyid=\"shop-pod\"") && parameters.contains("alg=\"ed25519\""), "{parameters}");
     assert!(list.contains("content-digest") && list.contains("idempotency-key"), "{list}");
