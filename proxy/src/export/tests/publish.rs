@@ -4,12 +4,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 
+use ::ring::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
 use privet_dp::ledger::{Ledger, ReleaseState};
-use ::ring::signature::{ED25519, UnparsedPublicKey};
 
 use super::*;
 use crate::config::Receiver;
@@ -136,7 +136,7 @@ impl Bench {
             fs::write(&token_file, format!("{TOKEN}\n")).unwrap();
         }
         let public = fs::read_to_string(&key_file).unwrap();
-        let public = STANDARD.decode(public.lines().next().unwrap().rsplit('+').next().unwrap());
+        let public = STANDARD.decode(public.lines().next().unwrap().splitn(3, '+').nth(2).unwrap());
         self.publish.http = Some(Receiver {
             url: format!("http://{address}/v1/receipts?tenant=7").parse().unwrap(),
             token_file: Some(token_file),

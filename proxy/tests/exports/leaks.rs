@@ -3,7 +3,6 @@
 //! answers is searched for them.
 //!
 //! No false alarm is possible: a key of one unit is below `min_units`, where no noise decides.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -17,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use privet::signing::SigningKey;
 
-const DESIGN: &str = include_str!("../../policy-lib/tests/data/design.yaml");
+const DESIGN: &str = include_str!("../../../policy-lib/tests/data/design.yaml");
 
 /// Counts searches by what was searched for, and takes tables of the same kind.
 const EXPORTS: &str = r#"
