@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::Read;
 
-use privet_ldp::{Decoder, Epsilon, Estimate, Ledger, Memory, Method, NoEntropy, Randomizer};
+use privet_ldp::{Decoder, Epsilon, Estimate, Ledger, Memory, Method, NoEntropy, Randomizer, memory_bytes};
 
 const QUESTION: u32 = 1;
 const ANSWERS: [(&str, u32); 8] = [
@@ -31,7 +31,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (answer, (_, people)) in (0..).zip(ANSWERS) {
         for _ in 0..people {
             // On a device of its own: asked ten times, it says the same, and pays once.
-            let mut memory = Memory::<4>::new(Ledger::with_budget(Epsilon::from_decimal("4")?));
+            let mut stored = [0; memory_bytes(4)];
+            let mut memory = Memory::begin(&mut stored, Ledger::with_budget(Epsilon::from_decimal("4")?))?;
             let report = memory.respond(QUESTION, answer, &randomizer, &mut entropy)?;
             let again = memory.respond(QUESTION, answer, &randomizer, &mut entropy)?;
             assert_eq!(report, again);

@@ -12,11 +12,13 @@ pub(crate) const fn text_length(bytes: usize) -> usize {
 
 /// Writes `bytes` into `text`, which has room for them, and returns the length.
 pub(crate) fn write(bytes: &[u8], text: &mut [u8]) -> usize {
-    let characters = bytes.chunks(3).flat_map(|group| {
-        let number = group.iter().chain(&[0, 0]).take(3).fold(0, |number, &byte| number << 8 | u32::from(byte));
-        [18, 12, 6, 0].into_iter().take(group.len() + 1).map(move |shift| character(number >> shift))
-    });
-    text.iter_mut().zip(characters).map(|(place, character)| *place = character).count()
+    for (group, places) in bytes.chunks(3).zip(text.chunks_mut(4)) {
+        let number = group.iter().fold(0, |number, &byte| number << 8 | u32::from(byte)) << (8 * (3 - group.len()));
+        for (place, shift) in places.iter_mut().zip([18, 12, 6, 0]).take(group.len() + 1) {
+            *place = character(number >> shift);
+        }
+    }
+    text_length(bytes.len())
 }
 
 /// Reads `text` into `bytes`, and returns the length. `None` for text that

@@ -84,7 +84,11 @@ impl<'a> Draws<'a> {
     }
 
     fn bytes_for(&mut self, bits: u32) -> Result<u32, NoEntropy> {
-        (0..bits.div_ceil(8)).try_fold(0, |number: u32, _| Ok(number << 8 | u32::from(self.byte()?)))
+        let mut number = 0;
+        for _ in 0..bits.div_ceil(8) {
+            number = number << 8 | u32::from(self.byte()?);
+        }
+        Ok(number)
     }
 }
 

@@ -123,14 +123,25 @@ fn push_digit(number: u64, digit: u8) -> u64 {
 pub(crate) fn growth(epsilon: Epsilon) -> u128 {
     let mut term = ONE;
     let mut sum = term;
-    let mut divisor = 0;
+    let mut place = 0;
     while term > 0 {
-        divisor += u128::from(NANO);
-        // A term is at most 10^10/10! and an epsilon 10^10 billionths: 110 bits.
-        term = term * u128::from(epsilon.0) / divisor;
+        place += 1;
+        // A term is at most 10^10/10! and an epsilon 10^10 billionths: 110 bits. Rounding down twice is rounding down once.
+        term = divide(divide(term * u128::from(epsilon.0), NANO), place);
         sum += term;
     }
     sum
+}
+
+/// `number` divided by less than 2^32, rounded down. Digit by digit: the
+/// compiler's division of 128 bits takes a page a kilobyte more.
+fn divide(number: u128, by: u64) -> u128 {
+    let mut rest = 0;
+    [96, 64, 32, 0].into_iter().fold(0, |quotient, shift| {
+        let part = rest << 32 | u64::from((number >> shift) as u32);
+        rest = part % by;
+        quotient << 32 | u128::from(part / by)
+    })
 }
 
 #[cfg(test)]
@@ -152,6 +163,15 @@ mod tests {
             let found = growth(Epsilon(nano));
             assert!(found <= floor, "{nano}");
             assert!(floor - found < 1 << 16, "{nano}: short by {}", floor - found);
+        }
+    }
+
+    #[test]
+    fn division_is_the_compilers() {
+        for number in [0, 1, u128::MAX, ONE, ONE - 1, 0x0123_4567_89ab_cdef_0fed_cba9_8765_4321] {
+            for by in [1, 2, 7, 90, NANO, u64::from(u32::MAX)] {
+                assert_eq!(divide(number, by), number / u128::from(by));
+            }
         }
     }
 

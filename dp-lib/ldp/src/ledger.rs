@@ -84,8 +84,9 @@ impl Ledger {
     #[must_use]
     pub fn to_bytes(&self) -> [u8; LEDGER_BYTES] {
         let mut bytes = [VERSION; LEDGER_BYTES];
-        let numbers = self.budget_nano.to_be_bytes().into_iter().chain(self.spent_nano.to_be_bytes());
-        bytes.iter_mut().skip(1).zip(numbers).for_each(|(place, byte)| *place = byte);
+        if let Some(numbers) = bytes.last_chunk_mut() {
+            *numbers = (u128::from(self.budget_nano) << 64 | u128::from(self.spent_nano)).to_be_bytes();
+        }
         bytes
     }
 
@@ -94,11 +95,10 @@ impl Ledger {
     /// # Errors
     /// Another length or version, a budget that no ledger has, or more spent than that.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotALedger> {
-        let bytes: &[u8; LEDGER_BYTES] = bytes.try_into().map_err(|_| NotALedger)?;
         let (version, numbers) = bytes.split_first().ok_or(NotALedger)?;
-        let (budget, spent) = numbers.split_first_chunk::<8>().ok_or(NotALedger)?;
-        let budget = Epsilon::from_nano(u64::from_be_bytes(*budget)).map_err(|_| NotALedger)?;
-        let spent_nano = u64::from_be_bytes(spent.try_into().map_err(|_| NotALedger)?);
+        let numbers = u128::from_be_bytes(numbers.try_into().map_err(|_| NotALedger)?);
+        let budget = Epsilon::from_nano((numbers >> 64) as u64).map_err(|_| NotALedger)?;
+        let spent_nano = numbers as u64;
         let whole = *version == VERSION && spent_nano <= budget.nano();
         whole.then_some(Self { budget_nano: budget.nano(), spent_nano }).ok_or(NotALedger)
     }

@@ -46,7 +46,7 @@ pub use decode::{Decoder, Estimate};
 pub use entropy::{Entropy, NoEntropy};
 pub use epsilon::{Epsilon, NANO, NotAnEpsilon};
 pub use ledger::{LEDGER_BYTES, Ledger, NotALedger, Spent};
-pub use memory::{CannotRespond, MEMORY_BYTES_A_RESPONSE, Memory, NotAMemory};
+pub use memory::{CannotRespond, Memory, NotAMemory, memory_bytes};
 pub use randomizer::{ANSWERS_MAX, CannotAsk, CannotReport, Method, Randomizer};
 pub use report::{NotAReport, REPORT_BYTES_MAX, REPORT_TEXT_MAX, Report, Text};
 pub use unary::UNARY_ANSWERS_MAX;

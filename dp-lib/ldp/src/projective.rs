@@ -47,16 +47,12 @@ impl Space {
     /// The smallest space over that prime with a point for every answer, if
     /// it can be decoded.
     fn holding(answers: u32, prime: u32) -> Option<Self> {
-        (2..=DIMENSIONS_MAX as u32)
-            .map(|dimensions| Self { prime, dimensions })
-            .take_while(|space| space.can_be_decoded())
-            .find(|space| space.points() >= answers)
-    }
-
-    fn can_be_decoded(&self) -> bool {
-        let points =
-            u64::from(self.prime).checked_pow(self.dimensions - 1).map(|far| far + far / u64::from(self.prime - 1));
-        points.is_some_and(|points| points <= u64::from(POINTS_MAX) && points * u64::from(self.prime) <= WORK_MAX)
+        let mut space = Self { prime, dimensions: 2 };
+        while space.points() < answers {
+            space.dimensions += 1;
+        }
+        let work = u64::from(space.points()) * u64::from(prime);
+        (space.points() <= POINTS_MAX && work <= WORK_MAX).then_some(space)
     }
 
     /// How many points the space has: (q^t - 1)/(q - 1).
@@ -142,9 +138,16 @@ impl Projective {
     /// `None` where no space that can be decoded has a point for every answer.
     pub(crate) fn new(answers: u32, epsilon: Epsilon) -> Option<Self> {
         let growth = growth(epsilon);
-        let space = primes().filter_map(|prime| Space::holding(answers, prime)).reduce(|best, space| {
-            if Noise::of(&space, growth).less_than(&Noise::of(&best, growth)) { space } else { best }
-        })?;
+        let mut best = None::<(Space, Noise)>;
+        for space in
+            (2..=PRIME_MAX).filter(|&number| is_prime(number)).filter_map(|prime| Space::holding(answers, prime))
+        {
+            let noise = Noise::of(&space, growth);
+            if best.as_ref().is_none_or(|(_, least)| noise.less_than(least)) {
+                best = Some((space, noise));
+            }
+        }
+        let (space, _) = best?;
         let near = u128::from(space.near()) * growth;
         // Near points get the share that their number times e gives them, rounded down.
         let near = Coin::at_most(near, near + u128::from(space.far()) * ONE);
@@ -197,9 +200,8 @@ impl Noise {
     }
 }
 
-fn primes() -> impl Iterator<Item = u32> {
-    (2..=PRIME_MAX)
-        .filter(|&number| (2..number).take_while(|factor| factor * factor <= number).all(|factor| number % factor != 0))
+fn is_prime(number: u32) -> bool {
+    (2..number).all(|factor| !number.is_multiple_of(factor))
 }
 
 #[cfg(test)]
@@ -253,10 +255,10 @@ mod tests {
 
     #[test]
     fn inverses_are_inverses() {
-        for prime in primes() {
+        for prime in (2..=PRIME_MAX).filter(|&number| is_prime(number)) {
             assert!((1..prime).all(|number| number * inverse(number, prime) % prime == 1), "{prime}");
         }
-        assert_eq!(primes().count(), 54);
+        assert_eq!((2..=PRIME_MAX).filter(|&number| is_prime(number)).count(), 54);
     }
 
     #[test]

@@ -102,7 +102,9 @@ impl Report {
     /// A report without its body, and the body to fill.
     pub(crate) fn blank(randomizer: &Randomizer) -> Self {
         let mut bytes = [0; REPORT_BYTES_MAX];
-        bytes.iter_mut().zip(randomizer.header()).for_each(|(place, byte)| *place = byte);
+        if let Some(header) = bytes.first_chunk_mut() {
+            *header = randomizer.header();
+        }
         Self { bytes, length: randomizer.report_bytes() }
     }
 
@@ -143,7 +145,13 @@ impl Text {
     /// The characters: letters, digits, `-` and `_`.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.characters.get(..self.length).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default()
+        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// The same, a byte a character: at most [`REPORT_TEXT_MAX`].
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.characters.get(..self.length).unwrap_or_default()
     }
 }
 
