@@ -1,37 +1,38 @@
-//! Measures what `docs/ldp.md` prints: `cargo run --release -p privet-ldp
-//! --features server --example error_table`. The seed is fixed, so it prints
-//! the same errors again.
+//! Measures what `docs/ldp.md` prints: `cargo run --release -p privet-ldp --example error_table`.
+//! The seed is fixed, so it prints the same errors again.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use privet_ldp::{Decoder, Epsilon, Method, Randomizer};
 
-const PEOPLE: u32 = 1_000_000;
+/// A question is asked again until so many estimates were made: the RMSE then
+/// has a standard error of half a percent.
+const ESTIMATES: u32 = 20_480;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("{PEOPLE} people, everyone's answer drawn evenly; RMSE over all answers, in people\n");
-    println!("| method | answers | epsilon | report bytes | RMSE | optimum | ratio | randomize ns | decode ms |");
-    println!("|---|---|---|---|---|---|---|---|---|");
-    for (method, answers) in [
-        (Method::Kary, 8),
-        (Method::Kary, 4096),
-        (Method::Unary, 8),
-        (Method::Unary, 1024),
-        (Method::Projective, 1024),
-        (Method::Projective, 4096),
-        (Method::Projective, 1 << 16),
+    println!(
+        "| method | answers | epsilon | people | RMSE | theory | RMSE/theory | central | report bytes | randomize, ns | decode, ms |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    for (method, answers, people) in [
+        (Method::Kary, 8, 10_000),
+        (Method::Unary, 8, 10_000),
+        (Method::Kary, 1024, 100_000),
+        (Method::Unary, 1024, 100_000),
+        (Method::Projective, 1024, 100_000),
+        (Method::Kary, 1 << 16, 1_000_000),
+        (Method::Projective, 1 << 16, 1_000_000),
     ] {
         for epsilon in ["1", "2", "4"] {
-            measure(method, answers, epsilon)?;
+            measure(method, answers, people, epsilon)?;
         }
     }
     Ok(())
 }
 
-fn measure(method: Method, answers: u32, written: &str) -> Result<(), Box<dyn std::error::Error>> {
+fn measure(method: Method, answers: u32, people: u32, written: &str) -> Result<(), Box<dyn std::error::Error>> {
     let epsilon = Epsilon::from_decimal(written)?;
     let randomizer = Randomizer::new(method, answers, epsilon)?;
-    let mut decoder = Decoder::new(method, answers, epsilon)?;
     let mut state = 1_u64;
     let mut entropy = |bytes: &mut [u8]| {
         bytes.chunks_mut(8).for_each(|chunk| {
@@ -40,26 +41,35 @@ fn measure(method: Method, answers: u32, written: &str) -> Result<(), Box<dyn st
         });
         Ok(())
     };
-    let begun = Instant::now();
-    for person in 0..PEOPLE {
-        let report = randomizer.randomize(person % answers, &mut entropy)?;
-        decoder.take(report.as_bytes())?;
+    let truth = |answer: u32| people / answers + u32::from(answer < people % answers);
+    let runs = ESTIMATES.div_ceil(answers);
+    let (mut squares, mut theory) = (0.0, 0.0);
+    let (mut randomizing, mut decoding) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..runs {
+        let mut decoder = Decoder::new(method, answers, epsilon)?;
+        let begun = Instant::now();
+        for person in 0..people {
+            decoder.take(randomizer.randomize(person % answers, &mut entropy)?.as_bytes())?;
+        }
+        randomizing += begun.elapsed();
+        let begun = Instant::now();
+        let estimates = decoder.estimates();
+        decoding += begun.elapsed();
+        for (answer, found) in (0..answers).zip(&estimates) {
+            squares += (found.count - f64::from(truth(answer))).powi(2);
+            theory += decoder.standard_error(truth(answer), people).powi(2);
+        }
     }
-    let randomized = begun.elapsed().as_nanos() / u128::from(PEOPLE);
-    let begun = Instant::now();
-    let estimates = decoder.estimates();
-    let decoded = begun.elapsed();
-
-    let truth = |answer: u32| f64::from(PEOPLE / answers + u32::from(answer < PEOPLE % answers));
-    let squares: f64 = (0..answers).zip(&estimates).map(|(answer, found)| (found.count - truth(answer)).powi(2)).sum();
-    let rmse = (squares / f64::from(answers)).sqrt();
-    let growth = (epsilon.nano() as f64 / 1e9).exp();
-    let optimum = (f64::from(PEOPLE) * 4.0 * growth).sqrt() / (growth - 1.0);
+    let (rmse, theory) = ((squares / f64::from(answers * runs)).sqrt(), (theory / f64::from(answers * runs)).sqrt());
+    // One release of discrete Laplace noise: the standard deviation at sensitivity 1.
+    let shrink = (-(epsilon.nano() as f64) / 1e9).exp();
+    let central = (2.0 * shrink).sqrt() / (1.0 - shrink);
     println!(
-        "| {method:?} | {answers} | {written} | {} | {rmse:.0} | {optimum:.0} | {:.2} | {randomized} | {:.1} |",
+        "| {method:?} | {answers} | {written} | {people} | {rmse:.1} | {theory:.1} | {:.3} | {central:.2} | {} | {} | {:.1} |",
+        rmse / theory,
         randomizer.report_bytes(),
-        rmse / optimum,
-        decoded.as_secs_f64() * 1e3
+        randomizing.as_nanos() / u128::from(people) / u128::from(runs),
+        decoding.as_secs_f64() * 1e3 / f64::from(runs)
     );
     Ok(())
 }

@@ -132,15 +132,30 @@ impl Decoder {
     #[must_use]
     pub fn estimates(&self) -> Vec<Estimate> {
         let answers = self.randomizer.answers() as usize;
-        let (channel, hits) = match self.randomizer.kind() {
-            Kind::Kary(kary) => (Channel::of_kary(kary.truthful, kary.answers), self.counters.clone()),
-            Kind::Unary(unary) => (Channel::of_unary(unary.own, unary.other), self.counters.clone()),
+        let channel = self.channel();
+        let estimate = |hits| channel.estimate(hits, self.reports);
+        match self.randomizer.kind() {
+            Kind::Kary(_) | Kind::Unary(_) => self.counters.iter().copied().map(estimate).collect(),
             Kind::Projective(projective) => {
-                let space = projective.space;
-                (Channel::of_projective(projective.near, &space), incidence::near_counts(&self.counters, &space))
+                let hits = incidence::near_counts(&self.counters, &projective.space);
+                hits.into_iter().take(answers).map(estimate).collect()
             }
-        };
-        hits.into_iter().take(answers).map(|hits| channel.estimate(hits, self.reports)).collect()
+        }
+    }
+
+    /// The standard error that an estimate will have, of an answer that
+    /// `holders` of `reports` give: to plan with, before there is a report.
+    #[must_use]
+    pub fn standard_error(&self, holders: u32, reports: u32) -> f64 {
+        self.channel().standard_error(f64::from(holders), f64::from(reports))
+    }
+
+    fn channel(&self) -> Channel {
+        match self.randomizer.kind() {
+            Kind::Kary(kary) => Channel::of_kary(kary.truthful, kary.answers),
+            Kind::Unary(unary) => Channel::of_unary(unary.own, unary.other),
+            Kind::Projective(projective) => Channel::of_projective(projective.near, &projective.space),
+        }
     }
 }
 

@@ -181,6 +181,24 @@ fn intervals_hold_the_truth_95_times_in_100() {
     }
 }
 
+/// Two ways to the same number: the integers that are tossed, and the papers' formulas in floats.
+#[test]
+fn planned_standard_errors_are_those_of_theory() {
+    for question in questions() {
+        let decoder = Decoder::new(question.method, question.answers, question.epsilon).unwrap();
+        for (holders, people) in [(0, 1000), (500, 1000), (1000, 1000), (7, 4_000_000_000)] {
+            let theory = question.variance(f64::from(holders), people).sqrt();
+            let found = decoder.standard_error(holders, people);
+            assert!(
+                (found / theory - 1.0).abs() < 1e-6,
+                "{:?} {}: {found} {theory}",
+                question.method,
+                question.answers
+            );
+        }
+    }
+}
+
 /// With many answers no method that we know has less variance a report than
 /// 4 e/(e - 1)^2 (Feldman et al. 2022, section 1). With few, less is possible.
 #[test]
