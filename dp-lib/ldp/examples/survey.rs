@@ -1,6 +1,6 @@
 //! Asks 10,000 people one question with eight answers, none of which ever
 //! leaves its device as it was given, and prints what the collector learns:
-//! `cargo run -p privet-ldp --features server --example survey`.
+//! `cargo run -p privet-ldp --example survey`.
 
 use std::fs::File;
 use std::io::Read;
