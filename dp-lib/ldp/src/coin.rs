@@ -42,11 +42,13 @@ impl Coin {
     /// bytes that takes says nothing of the answer: one in 256 goes on,
     /// whatever `yes` is.
     pub(crate) fn toss(self, draws: &mut Draws<'_>) -> Result<bool, NoEntropy> {
-        for limit in self.yes.to_be_bytes() {
-            let drawn = draws.byte()?;
+        let mut rest = self.yes;
+        for _ in 0..8 {
+            let (limit, drawn) = ((rest >> 56) as u8, draws.byte()?);
             if drawn != limit {
                 return Ok(drawn < limit);
             }
+            rest <<= 8;
         }
         Ok(false)
     }

@@ -41,7 +41,9 @@ impl Unary {
         for bit in 0..answers {
             let coin = if bit == answer { self.own } else { self.other };
             let set = u8::from(coin.toss(draws)?) << (bit % 8);
-            body.get_mut(bit as usize / 8).map(|byte| *byte |= set).ok_or(NoEntropy)?;
+            if let Some(byte) = body.get_mut(bit as usize / 8) {
+                *byte |= set;
+            }
         }
         Ok(())
     }

@@ -8,8 +8,23 @@ const [KARY, UNARY, PROJECTIVE] = [1, 2, 3];
 const file = readFileSync(process.argv[2]);
 const module = new WebAssembly.Module(file);
 
+/** Random bytes, asked of the system 16,384 at once: a call costs more than its bytes. Each is given once. */
+function pooled() {
+    const pool = new Uint8Array(16_384);
+    let used = pool.length;
+    return (bytes) => {
+        if (used + bytes.length > pool.length) {
+            crypto.getRandomValues(pool);
+            used = 0;
+        }
+        bytes.set(pool.subarray(used, used + bytes.length));
+        pool.fill(0, used, used + bytes.length);
+        used += bytes.length;
+    };
+}
+
 /** A host: `random` fills bytes, `stored` outlives a page, `answers` are randomized one after the other. */
-function page({ random = (bytes) => crypto.getRandomValues(bytes), stored = { bytes: null }, answers = [] } = {}) {
+function page({ random = pooled(), stored = { bytes: null }, answers = [] } = {}) {
     const reports = [];
     let keep = true;
     const bytes = (at, length) => new Uint8Array(instance.exports.memory.buffer, at, length);
@@ -65,10 +80,11 @@ for (const [name, method, answers] of [['k-ary, 16', KARY, 16], ['unary, 64', UN
     const given = Array.from({ length: COUNT }, (_, person) => person % answers);
     const { randomize_each, forget } = page({ answers: given });
     forget();
-    const begun = performance.now();
+    // Time on the processor: what else runs here is not its fault.
+    const begun = process.cpuUsage();
     assert.equal(randomize_each(method, answers, 1_000_000_000n), 0);
-    const rate = COUNT / (performance.now() - begun) * 1000;
-    console.log(`${name} answers: ${Math.round(rate).toLocaleString('en')} randomizations a second`);
-    // A report of 1,024 coins takes what it takes; the others have a floor.
-    assert.ok(answers === 1024 || rate >= 50_000, `${name}: below 50,000`);
+    const { user, system } = process.cpuUsage(begun);
+    const rate = COUNT / (user + system) * 1e6;
+    console.log(`${name} answers: ${Math.round(rate).toLocaleString('en')} randomizations a second of processor time`);
+    assert.ok(rate >= 50_000, `${name}: below 50,000`);
 }
