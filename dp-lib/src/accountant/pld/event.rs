@@ -136,6 +136,36 @@ impl Event {
     }
 }
 
+impl Event {
+    /// Its Renyi divergence of the order `1 + excess`, rounded up; `excess` is above zero.
+    #[must_use]
+    pub fn renyi(&self, excess: f64) -> f64 {
+        let by_rho = (1.0 + excess) * self.rho();
+        match (*self, self.epsilon()) {
+            (Self::DiscreteLaplace { shift, .. }, Some(most)) => {
+                laplace_renyi(most, shift.get() as f64, excess).min(by_rho).min(most)
+            }
+            (Self::Pure { .. }, Some(most)) => laplace_renyi(most, 1.0, excess).min(by_rho).min(most),
+            _ => by_rho,
+        }
+    }
+}
+
+/// Discrete Laplace noise: the mean of `exp(excess loss)`, over the losses `most (1 - 2 j / shift)`
+/// that [`laplace`] lists, is `exp(excess most)` times a geometric sum.
+fn laplace_renyi(most: f64, shift: f64, excess: f64) -> f64 {
+    let step = most / shift;
+    let decay = libm::exp(-step);
+    // The sum of ratio^j for j from 1 to shift - 1.
+    let rate = (1.0 + 2.0 * excess) * step;
+    let between = libm::exp(-rate) * libm::expm1(-rate * (shift - 1.0)) / libm::expm1(-rate);
+    let ends = 1.0 + libm::exp(-rate * shift);
+    let mean_over_largest = (ends - libm::expm1(-step) * between) / (1.0 + decay);
+    // The logarithm is of a number from exp(-2 excess most) to 1, off by some units of round-off.
+    let round_off = 64.0 * ROUND_OFF * (1.0 + excess * most);
+    most + (libm::log(mean_over_largest) + round_off) / excess
+}
+
 /// Discrete Laplace noise of which a person moves the centre by `shift`. Its loss
 /// takes the values `(shift - 2 j) / scale`. Of shifts with more than [`STEPS_MAX`] such
 /// values only some are looked at, and the others split between them; these are the losses of
