@@ -11,6 +11,7 @@
 
 pub mod plain;
 pub mod pld;
+pub mod release;
 pub mod report;
 
 use crate::loss::Loss;

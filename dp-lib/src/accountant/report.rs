@@ -9,19 +9,8 @@ use std::num::NonZeroU64;
 
 use super::plain;
 use super::pld::{Event, NoPld, Pld};
+use super::release::Release;
 use crate::loss::{Delta, decimal_of};
-
-/// Releases of one kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Release {
-    /// What one of them loses, or one of its keys.
-    pub event: Event,
-    /// The probability that one of them fails, in trillionths: its threshold's.
-    pub delta_pico: u64,
-    /// How many of them there are. A table of which a person moves several keys by
-    /// as much is as many releases (see [`super::pld::Event`]).
-    pub times: NonZeroU64,
-}
 
 /// The epsilon at one delta, by each accountant. `None` is no bound.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -106,6 +95,8 @@ impl Distribution {
     fn of(list: &[Release]) -> Result<Self, NoPld> {
         let (concentrated, known): (Vec<Release>, Vec<Release>) =
             list.iter().partition(|release| matches!(release.event, Event::Concentrated { .. }));
+        let (failing, known): (Vec<Release>, Vec<Release>) =
+            known.into_iter().partition(|release| matches!(release.event, Event::Failing { .. }));
         let plds = kinds(known).into_iter().map(|(event, times)| Pld::of(&event)?.times(times));
         let plds = plds.take(KINDS_MAX + 1).collect::<Result<Vec<_>, _>>()?;
         if plds.len() > KINDS_MAX {
@@ -114,7 +105,7 @@ impl Distribution {
         Ok(Self {
             known: if plds.is_empty() { None } else { Some(Pld::of_all(plds)?) },
             rho: concentrated.iter().map(|release| release.event.rho() * release.times.get() as f64).sum(),
-            failing: plain::failing(list),
+            failing: plain::failing(&failing),
         })
     }
 
@@ -155,7 +146,7 @@ mod tests {
 
     fn hourly(times: u64) -> Release {
         let event = Event::DiscreteLaplace { scale: "100".parse().unwrap(), shift: count(1) };
-        Release { event, delta_pico: 0, times: count(times) }
+        Release { event, times: count(times) }
     }
 
     fn rho(nano: u64) -> Release {

@@ -92,6 +92,11 @@ pub struct Shard {
     pub part: u32,
 }
 
+impl Shard {
+    /// The one part of a table that somebody brings whole, whenever that is.
+    pub const POSTED: Self = Self { incarnation: 0, part: 0 };
+}
+
 impl fmt::Display for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.incarnation, self.part)
@@ -108,6 +113,7 @@ pub struct Claim {
     per_unit: Loss,
     charge: Loss,
     budget: Budget,
+    releases_max: u32,
 }
 
 impl Claim {
@@ -126,6 +132,7 @@ impl Claim {
             per_unit,
             charge: charge(query).ok_or(LossOverflow)?,
             budget: query.budget,
+            releases_max: query.schedule.releases_max(),
         })
     }
 
@@ -276,6 +283,7 @@ impl Ledger {
             return Ok(Spent::Already(record.state));
         }
         let charges = transaction.charges(&claim.budget_name, claim.window.start_secs(), claim.budget.horizon)?;
+        not_all_released(claim, &charges)?;
         let charged = room(claim, &charges)?;
         transaction.put_charge(&claim.budget_name, claim.window.start_secs(), claim.release, claim.charge)?;
         transaction.put_record(
@@ -404,6 +412,18 @@ impl ReleaseState {
             Self::Forfeited => "forfeited",
         }
     }
+}
+
+/// A window has so many releases as its budget was planned for, however often
+/// the process restarts within it or its policy changes.
+fn not_all_released(claim: &Claim, charges: &[Charge]) -> Result<(), CannotSpend> {
+    let start_secs = claim.window.start_secs();
+    let releases = charges.iter().filter(|charge| charge.start_secs == start_secs).count();
+    if releases >= claim.releases_max as usize {
+        let budget_name = claim.budget_name.clone();
+        return Err(CannotSpend::AllReleased { budget_name, releases_max: claim.releases_max });
+    }
+    Ok(())
 }
 
 /// Whether the claim fits, and what is spent with it.

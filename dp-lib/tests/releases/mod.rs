@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use privet_dp::accountant::pld::Event;
-use privet_dp::accountant::report::Release;
+use privet_dp::accountant::release::Release;
 use privet_dp::loss::{Delta, Loss, Measure};
 use serde::Deserialize;
 
@@ -56,5 +56,5 @@ fn release(written: &Written) -> Result<Release, Error> {
             Event::Pure { epsilon_nano: NonZeroU64::new(nano).ok_or("an epsilon is above zero")? }
         }
     };
-    Ok(Release { event, delta_pico: 0, times: written.times })
+    Ok(Release { event, times: written.times })
 }

@@ -35,7 +35,7 @@ use std::num::NonZeroU64;
 use thiserror::Error;
 
 use super::{CELLS_MAX, Pld, ROUND_OFF};
-use crate::loss::NANO;
+use crate::loss::{NANO, PICO};
 use crate::mechanism::Scale;
 
 /// One release, or one key of a release, as far as its loss depends on it.
@@ -66,6 +66,12 @@ pub enum Event {
     Concentrated {
         /// Rho, in billionths.
         rho_nano: NonZeroU64,
+    },
+    /// What betrays everything with this probability, in trillionths, and else
+    /// nothing: a threshold.
+    Failing {
+        /// Delta, in trillionths.
+        delta_pico: NonZeroU64,
     },
 }
 
@@ -111,16 +117,27 @@ impl Event {
             // With one step, a discrete Laplace is randomized response.
             Self::Pure { epsilon_nano } => laplace(NANO as f64 / epsilon_nano.get() as f64, 1),
             Self::Concentrated { .. } => Err(NoPld::Concentrated),
+            Self::Failing { .. } => Ok(Pld::nothing().failing_also(self.failing())),
         }
     }
 
-    /// The epsilon that holds with certainty; `None` where none does.
+    /// The probability that it betrays everything.
+    #[must_use]
+    pub fn failing(&self) -> f64 {
+        match *self {
+            Self::Failing { delta_pico } => delta_pico.get() as f64 / PICO as f64,
+            _ => 0.0,
+        }
+    }
+
+    /// The epsilon that holds but for what fails; `None` where none does.
     #[must_use]
     pub fn epsilon(&self) -> Option<f64> {
         match *self {
             Self::DiscreteLaplace { scale, shift } => Some(shift.get() as f64 / scale.as_f64()),
             Self::Pure { epsilon_nano } => Some(epsilon_nano.get() as f64 / NANO as f64),
             Self::DiscreteGaussian { .. } | Self::Concentrated { .. } => None,
+            Self::Failing { .. } => Some(0.0),
         }
     }
 
@@ -131,6 +148,7 @@ impl Event {
         match *self {
             Self::DiscreteGaussian { scale, shift } => half_square(shift.get() as f64 / scale.as_f64()),
             Self::Concentrated { rho_nano } => rho_nano.get() as f64 / NANO as f64,
+            Self::Failing { .. } => 0.0,
             Self::DiscreteLaplace { .. } | Self::Pure { .. } => half_square(self.epsilon().unwrap_or(f64::INFINITY)),
         }
     }

@@ -16,8 +16,8 @@
 //!   grows twice as wide whenever there are more than [`CELLS_MAX`] of them (Ghazi,
 //!   Kamath, Kumar and Manurangsi 2022, evolving discretization), which again is
 //!   such a split. Cells stay below a hundredth of the distribution's standard
-//!   deviation or a thousandth of its range, whichever is larger, so all splits
-//!   together add less than a thousandth to epsilon.
+//!   deviation or a thousandth of its range, whichever is larger. All splits together
+//!   added at most 0.0002 of epsilon on the 200 lists of `tools/dp-accounting`.
 //! - *Truncation.* Of the largest losses what is less likely than [`TAIL`] in sum
 //!   counts as failing; of the smallest it is raised to the least cell that stays.
 //! - *Round-off.* Convolution is the plain double sum of products of numbers that
@@ -203,6 +203,11 @@ impl Pld {
     #[must_use]
     pub const fn releases(&self) -> u64 {
         self.releases
+    }
+
+    /// A release that loses nothing, on cells so narrow that they widen to any others.
+    fn nothing() -> Self {
+        Self { width: -60, first: 0, masses: vec![1.0], failing: 0.0, error: 0.0, releases: 1 }
     }
 
     /// A distribution of one release from losses and their probabilities, all

@@ -154,7 +154,8 @@ fn what_cannot_be_composed_says_why() {
 
 #[test]
 fn what_fails_is_in_every_delta() {
-    let pld = Pld::of(&pure(100_000_000)).unwrap().failing_also(1e-9);
+    let one = Pld::of(&pure(100_000_000)).unwrap();
+    let pld = one.compose(&Pld::of(&Event::Failing { delta_pico: count(1000) }).unwrap()).unwrap();
     assert_eq!(pld.epsilon_at(1e-9), None);
     assert!(pld.epsilon_at(1.1e-9).is_some());
     let twice = pld.compose(&pld).unwrap();

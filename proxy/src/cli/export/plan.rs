@@ -1,7 +1,10 @@
 //! What an export will cost and how exact it will be, before it runs.
 
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 
+use privet_dp::accountant::release::Release;
+use privet_dp::accountant::report::{Report, decimal};
 use privet_dp::accuracy::{Misses, half_width, score_gap};
 use privet_dp::aggregate::Aggregate;
 use privet_dp::fleet::Topology;
@@ -74,9 +77,42 @@ fn cost_of(query: &Query, span: Span) -> Option<Loss> {
     budget.cost_of_horizon(charge(query)?, &query.schedule)
 }
 
-fn spans(query: &Query) -> impl Iterator<Item = (&'static str, Option<Loss>)> + '_ {
-    let one = std::iter::once(("a release", charge(query)));
-    one.chain(SPANS.into_iter().map(|(name, secs)| (name, Span::from_secs(secs).and_then(|span| cost_of(query, span)))))
+/// What a person loses in a span of time.
+struct Cost {
+    span: &'static str,
+    /// How many releases begin in it.
+    releases: u64,
+    loss: Option<Loss>,
+}
+
+fn spans(query: &Query) -> impl Iterator<Item = Cost> + '_ {
+    let one = Cost { span: "a release", releases: 1, loss: charge(query) };
+    let longer = SPANS.into_iter().filter_map(|(span, secs)| {
+        let length = Span::from_secs(secs)?;
+        Some(Cost { span, releases: query.schedule.releases_in(length), loss: cost_of(query, length) })
+    });
+    std::iter::once(one).chain(longer)
+}
+
+impl Cost {
+    fn line(&self, query: &Query) -> [String; 4] {
+        let Some(loss) = self.loss else {
+            return [self.span, "beyond counting", "", ""].map(str::to_owned);
+        };
+        let (epsilon, delta) = epsilon(loss);
+        let exact = self.by_distribution(query).unwrap_or_else(|| "-".to_owned());
+        [self.span.to_owned(), loss.to_string(), format!("{epsilon} at {delta}"), exact]
+    }
+
+    /// The epsilon of the same releases at the same delta, by the distribution
+    /// of the loss: mostly smaller, and what the budget does not count by.
+    fn by_distribution(&self, query: &Query) -> Option<String> {
+        let times = query.guarantee().multiplier.get().checked_mul(self.releases)?;
+        let releases = Release::all_of(query, NonZeroU64::new(times)?)?;
+        let delta = Delta::from_pico(self.loss?.delta_pico() + Delta::REPORTED.pico())?;
+        let epsilon = Report::of(&releases, &[delta]).rows.first()?.pld?;
+        Some(decimal(Some(epsilon)))
+    }
 }
 
 fn tell(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
@@ -90,8 +126,8 @@ fn tell(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
         query.unit,
         query.schedule.tiling()
     )?;
-    let lines: Vec<[String; 3]> = spans(query).map(|(span, loss)| cost_line(span, loss)).collect();
-    table::print(out, ["a person loses in", "loss", "epsilon at delta"], &lines)?;
+    let lines: Vec<[String; 4]> = spans(query).map(|cost| cost.line(query)).collect();
+    table::print(out, ["a person loses in", "loss", "epsilon at delta", "by its distribution"], &lines)?;
     let budget = format!("budget of {}: {}", query.budget.horizon, query.budget.limit);
     writeln!(out, "  {budget}, of which {} are planned", query.schedule.releases_in(query.budget.horizon))?;
     writeln!(out, "  {}: {}", topology(query), query.guarantee().text())?;
@@ -99,12 +135,6 @@ fn tell(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
         writeln!(out, "  {}", reach(query, stage))?;
     }
     writeln!(out)
-}
-
-fn cost_line(span: &str, loss: Option<Loss>) -> [String; 3] {
-    let Some(loss) = loss else { return [span.to_owned(), "beyond counting".to_owned(), String::new()] };
-    let (epsilon, delta) = epsilon(loss);
-    [span.to_owned(), loss.to_string(), format!("{epsilon} at {delta}")]
 }
 
 /// A loss as an epsilon, and the delta that it holds at.
@@ -148,10 +178,11 @@ fn gap(query: &Query, stage: &Stage) -> String {
 
 fn costed(plan: &Plan) -> Value {
     let query = &plan.query;
-    let costs = spans(query).map(|(span, loss)| {
+    let costs = spans(query).map(|cost| {
+        let (loss, exact) = (cost.loss, cost.by_distribution(query));
         let epsilon = loss.map(epsilon);
         json!({
-            "span": span, "measure": query.budget.limit.measure().symbol(),
+            "span": cost.span, "releases": cost.releases, "epsilon_by_distribution": exact, "measure": query.budget.limit.measure().symbol(),
             "nano": loss.map(Loss::nano), "delta_pico": loss.map(Loss::delta_pico),
             "epsilon": epsilon.as_ref().map(|(epsilon, _)| epsilon), "delta": epsilon.as_ref().map(|(_, delta)| delta),
         })

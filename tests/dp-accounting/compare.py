@@ -135,7 +135,7 @@ def exact_epsilon(scale, times, delta):
 
 
 def slice_of():
-    """Every tenth list; where the exact epsilon is known, it is the lower bound."""
+    """Where the exact epsilon is known, it is the lower bound."""
     for line in sys.stdin:
         written = json.loads(line)
         if found := responses(written["releases"]):
