@@ -1,50 +1,60 @@
-//! Reads lists of events, a JSON object a line, and writes the epsilon of each
-//! by every accountant: `tools/dp-accounting` compares them with another library.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout)]
+//! Accounts for lists of releases: reads one JSON object a line from standard
+//! input and writes one for each to standard output, for `tools/dp-accounting`.
+//!
+//! ```text
+//! {"name": "hours", "deltas": [1e-9], "releases": [{"event": "laplace", "scale": 100, "shift": 1, "times": 720}]}
+//! {"name": "hours", "epsilons": [{"basic": 7.2, "zcdp": 1.7, "renyi": 1.7, "plain": 1.7, "pld": 1.6}], "seconds": 0.02}
+//! ```
+//!
+//! An event is `laplace` or `gaussian` (discrete, with a `scale` and a `shift`) or
+//! `pure` (with an `epsilon`).
 
-use std::io::stdin;
+#[path = "../tests/releases/mod.rs"]
+mod releases;
 
-use privet_dp::accountant::pld::{Event, Pld};
-use privet_dp::loss::{Delta, Loss, Measure};
-use privet_dp::mechanism::Noise;
-use serde_json::{Value, json};
+use std::io::BufRead;
+use std::time::Instant;
 
-fn main() {
-    for line in stdin().lines() {
-        let list: Value = serde_json::from_str(&line.unwrap()).unwrap();
-        let delta = list["delta"].as_f64().unwrap();
-        let events: Vec<(Event, u64)> = list["events"].as_array().unwrap().iter().map(event).collect();
-        let pld = Pld::of(&events).unwrap().epsilon_at(delta);
-        println!("{}", json!({"pld": pld, "basic": basic(&events), "zcdp": zcdp(&events, delta)}));
+use privet_dp::accountant::report::{Epsilons, Report};
+use releases::{Error, List};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Answer {
+    name: String,
+    epsilons: Vec<AnsweredEpsilons>,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct AnsweredEpsilons {
+    basic: Option<f64>,
+    zcdp: Option<f64>,
+    renyi: Option<f64>,
+    plain: Option<f64>,
+    pld: Option<f64>,
+}
+
+impl From<&Epsilons> for AnsweredEpsilons {
+    fn from(row: &Epsilons) -> Self {
+        Self { basic: row.basic, zcdp: row.zcdp, renyi: row.renyi, plain: row.plain, pld: row.pld }
     }
 }
 
-fn event(written: &Value) -> (Event, u64) {
-    let noise = Noise::named(written["noise"].as_str().unwrap()).unwrap();
-    let (scale, moved) = (written["scale"].as_f64().unwrap(), written["moved"].as_u64().unwrap());
-    (Event::Additive { noise, scale, moved }, written["count"].as_u64().unwrap())
+fn main() -> Result<(), Error> {
+    for line in std::io::stdin().lock().lines() {
+        println!("{}", serde_json::to_string(&answered(&serde_json::from_str(&line?)?)?)?);
+    }
+    Ok(())
 }
 
-/// The sum of epsilons, in integers as the ledger adds them up; none for Gaussian noise.
-fn basic(events: &[(Event, u64)]) -> Option<f64> {
-    let nano = |(event, count): &(Event, u64)| match event {
-        Event::Additive { noise: Noise::DiscreteLaplace, scale, moved } => {
-            Some((*moved as f64 / scale * 1e9).ceil() as u64 * count)
-        }
-        _ => None,
-    };
-    Some(events.iter().map(nano).sum::<Option<u64>>()? as f64 / 1e9)
-}
-
-/// The epsilon of the sum of rhos, in integers.
-fn zcdp(events: &[(Event, u64)], delta: f64) -> f64 {
-    let nano = |(event, count): &(Event, u64)| match event {
-        Event::Additive { noise: Noise::DiscreteLaplace, scale, moved } => {
-            ((*moved as f64 / scale).powi(2) / 2.0 * 1e9).ceil() as u64 * count
-        }
-        Event::Additive { scale, moved, .. } => ((*moved as f64 / scale).powi(2) / 2.0 * 1e9).ceil() as u64 * count,
-        Event::Pure { .. } | Event::Failure { .. } => panic!("no rho"),
-    };
-    let rho = Loss::from_nano(Measure::Zcdp, events.iter().map(nano).sum()).unwrap();
-    rho.epsilon_at(Delta::from_pico((delta * 1e12).round() as u64).unwrap()).parse().unwrap()
+fn answered(list: &List) -> Result<Answer, Error> {
+    let (releases, deltas) = (list.releases()?, list.deltas()?);
+    let began = Instant::now();
+    let report = Report::of(&releases, &deltas);
+    if let Some(why) = report.no_pld {
+        return Err(format!("{}: {why}", list.name).into());
+    }
+    let epsilons = report.rows.iter().map(AnsweredEpsilons::from).collect();
+    Ok(Answer { name: list.name.clone(), epsilons, seconds: began.elapsed().as_secs_f64() })
 }

@@ -9,7 +9,10 @@
 //!
 //! Not here: remembering what was spent ([`crate::ledger`]).
 
+pub mod plain;
 pub mod pld;
+pub mod release;
+pub mod report;
 
 use crate::loss::Loss;
 use crate::schedule::Schedule;

@@ -3,12 +3,13 @@
 use std::io::{self, Write};
 use std::num::NonZeroU64;
 
-use privet_dp::accountant::pld;
+use privet_dp::accountant::release::Release;
+use privet_dp::accountant::report::{Report, decimal};
 use privet_dp::accuracy::{Misses, half_width, score_gap};
 use privet_dp::aggregate::Aggregate;
 use privet_dp::fleet::Topology;
 use privet_dp::ledger::charge;
-use privet_dp::loss::{Delta, Loss, PICO};
+use privet_dp::loss::{Delta, Loss};
 use privet_dp::mechanism::{Part, Stage};
 use privet_dp::query::Query;
 use privet_dp::window::Span;
@@ -104,15 +105,13 @@ impl Cost {
     }
 
     /// The epsilon of the same releases at the same delta, by the distribution
-    /// of the loss: smaller, and what the budget does not count by. None where
-    /// a person holds several identifiers, and for choices by Gumbel noise.
+    /// of the loss: mostly smaller, and what the budget does not count by.
     fn by_distribution(&self, query: &Query) -> Option<String> {
         let times = query.guarantee().multiplier.get().checked_mul(self.releases)?;
-        let single = query.ids_per_person.get() == 1;
-        let losses = pld::of_releases(query, NonZeroU64::new(times).filter(|_| single)?).ok()?;
-        let pico = self.loss?.delta_pico() + Delta::REPORTED.pico();
-        let epsilon = losses.epsilon_at(pico as f64 / PICO as f64)?;
-        Some(format!("{:.4}", (epsilon * 1e4).ceil() / 1e4))
+        let releases = Release::all_of(query, NonZeroU64::new(times)?)?;
+        let delta = Delta::from_pico(self.loss?.delta_pico() + Delta::REPORTED.pico())?;
+        let epsilon = Report::of(&releases, &[delta]).rows.first()?.pld?;
+        Some(decimal(Some(epsilon)))
     }
 }
 
