@@ -10,6 +10,7 @@ use privet_policy::span::{Span, Spanned};
 
 use super::*;
 
+mod posted;
 mod publish;
 mod schedule;
 

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use privet_dp::ledger::{Ledger, ReleaseId};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
 use super::post::{Attempt, Post};
 use crate::metrics::{Metrics, PostOutcome};
@@ -46,6 +47,8 @@ pub(super) struct Sender {
 struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
+    /// Tells the attempt that is under way that the process stops.
+    stopping: CancellationToken,
 }
 
 #[derive(Default)]
@@ -100,6 +103,7 @@ impl Sender {
 impl Drop for Sender {
     fn drop(&mut self) {
         self.shared.lock().stop_by = Some(Instant::now() + STOP_WITHIN);
+        self.shared.stopping.cancel();
         self.shared.changed.notify_one();
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!(
@@ -141,6 +145,12 @@ impl Shared {
             let waited = self.changed.wait_timeout(queue, at - now);
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Returns when the process has been stopping for as long as sending may go on.
+    async fn stopped(&self) {
+        self.stopping.cancelled().await;
+        tokio::time::sleep(STOP_WITHIN).await;
     }
 
     fn taken(&self, export: &str) {
@@ -218,7 +228,12 @@ impl Carrier {
         match self.ledger.committed(*release) {
             Ok(Some(receipt)) => {
                 let name = release.to_string();
-                let attempt = self.runtime.block_on(self.post.attempt(&name, receipt, *within));
+                let attempt = self.runtime.block_on(async {
+                    tokio::select! {
+                        attempt = self.post.attempt(&name, receipt, *within) => attempt,
+                        () = self.shared.stopped() => Attempt::Unanswered,
+                    }
+                });
                 self.count(attempt);
                 self.conclude(due, attempt);
             }

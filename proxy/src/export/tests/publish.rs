@@ -280,6 +280,24 @@ fn a_receiver_that_never_answers_shifts_no_release() {
 }
 
 #[test]
+fn a_receiver_that_never_answers_does_not_hold_up_a_stop() {
+    let desk = Desk::open(ANYWHERE, |_, _| Deed::Stall(Duration::from_secs(6)));
+    let mut bench = Bench::at(NOON);
+    bench.post_to(desk.address, Duration::from_secs(300));
+    let line = bench.start();
+    bench.clock.set(NOON + 3600);
+    let file = bench.wait_for(1).remove(0);
+    desk.wait_for(1);
+    let stopped = Instant::now();
+    drop(line);
+    assert!(stopped.elapsed() < Duration::from_secs(4), "stopping took {:?}", stopped.elapsed());
+    assert!(
+        matches!(bench.state_of(&receipt(&file)), Some(ReleaseState::Committed(_))),
+        "it is sent after the next start"
+    );
+}
+
+#[test]
 fn parquet_holds_the_receipt_s_table_and_only_its_owner_reads_it() {
     let mut bench = Bench::at(NOON);
     bench.publish.parquet = true;
