@@ -10,7 +10,7 @@ use std::path::Path;
 use redb::{Builder, Database, Durability, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use super::{LedgerError, ReleaseId, ReleaseState, Unsent};
+use super::{Entry, LedgerError, LedgerId, ReleaseId, ReleaseState, Unsent};
 use crate::digest::Digest;
 use crate::loss::{Loss, Measure};
 use crate::window::Span;
@@ -36,12 +36,22 @@ pub(super) struct Record {
 /// One charge of a budget.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Charge {
+    pub(super) release: ReleaseId,
     pub(super) start_secs: i64,
     pub(super) loss: Loss,
+    /// Whether it was made by this holder of the budget; one in a file always was.
+    pub(super) own: bool,
 }
 
 pub(super) struct Store {
     database: Database,
+}
+
+/// What a ledger file is found to be when it is opened.
+pub(super) struct Opened {
+    pub(super) id: LedgerId,
+    pub(super) incarnation: u64,
+    pub(super) forfeited: u64,
 }
 
 /// One step of the ledger: all of it happens, or none.
@@ -81,18 +91,35 @@ impl Store {
     }
 
     /// Counts this opening and forfeits every reservation of the ones before.
-    pub(super) fn begin_incarnation(&self) -> Result<(u64, u64), LedgerError> {
+    pub(super) fn begin_incarnation(&self) -> Result<Opened, LedgerError> {
         let step = self.begin()?;
-        let incarnation = step.count_opening()?;
+        let (id, incarnation) = (step.id_or(LedgerId::random()?)?, step.count_opening()?);
         let forfeited = step.forfeit_reserved()?;
         step.commit("open the ledger")?;
-        Ok((incarnation, forfeited))
+        Ok(Opened { id, incarnation, forfeited })
     }
 }
 
 impl Step {
     pub(super) fn commit(self, doing: &'static str) -> Result<(), LedgerError> {
         self.transaction.commit().map_err(failed(doing))
+    }
+
+    /// The ledger's identity: the one it was born with, or this one from now on.
+    fn id_or(&self, new: LedgerId) -> Result<LedgerId, LedgerError> {
+        let mut meta = self.transaction.open_table(META).map_err(failed("open a table"))?;
+        let halves = {
+            let half =
+                |name: &str| Ok::<_, LedgerError>(meta.get(name).map_err(failed("read"))?.map(|half| half.value()));
+            half("id_high")?.zip(half("id_low")?)
+        };
+        if let Some((high, low)) = halves {
+            return Ok(LedgerId::from_halves(high, low));
+        }
+        let (high, low) = new.halves();
+        meta.insert("id_high", high).map_err(failed("write"))?;
+        meta.insert("id_low", low).map_err(failed("write"))?;
+        Ok(new)
     }
 
     fn count_opening(&self) -> Result<u64, LedgerError> {
@@ -145,12 +172,21 @@ impl Step {
             charges.range((budget, first, [0; 32])..=(budget, last, [0xff; 32])).map_err(failed("read the charges"))?;
         rows.map(|row| {
             let (key, charge) = row.map_err(failed("read the charges"))?;
-            let (measure, nano, delta_pico) = charge.value();
-            let loss = measure_of(measure)
-                .and_then(|measure| Loss::from_nano(measure, nano).ok())
-                .ok_or(LedgerError::Damaged)?
-                .with_delta(delta_pico);
-            Ok(Charge { start_secs: key.value().1, loss })
+            read_charge(key.value(), charge.value())
+        })
+        .collect()
+    }
+
+    /// Every charge, by budget and window.
+    pub(super) fn entries(&self) -> Result<Vec<Entry>, LedgerError> {
+        let charges = self.transaction.open_table(CHARGES).map_err(failed("open a table"))?;
+        let rows = charges.iter().map_err(failed("read the charges"))?;
+        rows.map(|row| {
+            let (key, charge) = row.map_err(failed("read the charges"))?;
+            let Charge { release, start_secs, loss, .. } = read_charge(key.value(), charge.value())?;
+            let state = self.record(release)?.ok_or(LedgerError::Damaged)?.state.name();
+            let budget_name = key.value().0.to_owned();
+            Ok(Entry { budget_name, start_secs, release, charge: loss, state, holder: None })
         })
         .collect()
     }
@@ -204,11 +240,24 @@ impl Step {
     }
 }
 
+fn read_charge(key: (&str, i64, [u8; 32]), charge: (u8, u64, u64)) -> Result<Charge, LedgerError> {
+    let (_, start_secs, release) = key;
+    let (measure, nano, delta_pico) = charge;
+    let loss = read_loss(measure, nano, delta_pico)?;
+    Ok(Charge { release: ReleaseId(Digest(release)), start_secs, loss, own: true })
+}
+
+/// A loss as it is stored: its measure's code, billionths, trillionths of delta.
+pub(super) fn read_loss(measure: u8, nano: u64, delta_pico: u64) -> Result<Loss, LedgerError> {
+    let measure = measure_of(measure).ok_or(LedgerError::Damaged)?;
+    Ok(Loss::from_nano(measure, nano).map_err(|_| LedgerError::Damaged)?.with_delta(delta_pico))
+}
+
 fn read_record(bytes: &[u8]) -> Result<Record, LedgerError> {
     serde_json::from_slice(bytes).map_err(|_| LedgerError::Damaged)
 }
 
-const fn code_of(measure: Measure) -> u8 {
+pub(super) const fn code_of(measure: Measure) -> u8 {
     match measure {
         Measure::Pure => 0,
         Measure::Zcdp => 1,

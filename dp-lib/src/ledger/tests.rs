@@ -360,3 +360,32 @@ fn check(disk: &Disk, query: &Query, witnessed: &Witnessed, after: u64) {
     assert!(spent <= 300_000_000, "write {after}: charged twice");
     assert_eq!(ledger.unsent().unwrap(), [], "write {after}: committed and never sent");
 }
+
+#[test]
+fn a_window_has_no_more_releases_than_it_declared() {
+    let (ledger, query) = (in_memory(), query("searches", 2, 3));
+    let part = |part| Claim::of(&query, &POLICY, window(0), Shard { incarnation: 1, part }).unwrap().at_most(2);
+    paid(&ledger, &part(0));
+    paid(&ledger, &part(1));
+    let refused = ledger.spend(&part(2)).unwrap_err();
+    assert!(matches!(refused, CannotSpend::Releases { releases_max: 2, .. }), "{refused}");
+    paid(&ledger, &claim(&query, 1, 1).at_most(1));
+}
+
+#[test]
+fn a_ledger_keeps_its_identity_and_shows_its_charges() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, query) = (directory.path().join("ledger.redb"), query("searches", 2, 3));
+    let ledger = Ledger::open(&path).unwrap();
+    let id = ledger.id();
+    let (payment, charged) = paid(&ledger, &claim(&query, 0, 1));
+    let release = commit(&ledger, &query, 0, payment, charged).unwrap().release;
+    drop(paid(&ledger, &claim(&query, 1, 1)));
+    drop(ledger);
+    let ledger = Ledger::open(&path).unwrap();
+    assert_eq!(ledger.id(), id);
+    assert_ne!(in_memory().id(), id);
+    let entries = ledger.entries().unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.state).collect::<Vec<_>>(), ["committed", "forfeited"]);
+    assert_eq!((entries[0].release, entries[0].start_secs, entries[0].charge.nano()), (release, NOON, 100_000_000));
+}
