@@ -358,7 +358,7 @@ impl Ledger {
                 unmade.push(claim.clone());
             }
         }
-        shared.lease(&unmade)
+        if unmade.is_empty() { Ok(0) } else { shared.lease(&unmade) }
     }
 
     /// Asks for more time to publish in, where charges are shared.

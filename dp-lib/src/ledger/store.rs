@@ -4,7 +4,8 @@
 //! commit: redb then syncs twice, and a torn commit cannot be taken for a whole
 //! one even by somebody who chose the torn bytes.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 use redb::{Builder, Database, Durability, ReadableTable, TableDefinition, WriteTransaction};
@@ -20,6 +21,9 @@ const RELEASES: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("release
 const CHARGES: TableDefinition<(&str, i64, [u8; 32]), (u8, u64, u64)> = TableDefinition::new("charges");
 const OUTBOX: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("outbox");
 const CHAINS: TableDefinition<&str, [u8; 32]> = TableDefinition::new("chains");
+
+/// How the name of a ledger ends that is not whole yet.
+const UNFINISHED: &str = ".unfinished";
 
 /// The file's pages in memory: a ledger is small.
 const CACHE_BYTES: usize = 4 << 20;
@@ -66,13 +70,10 @@ fn failed<E: Into<redb::Error>>(doing: &'static str) -> impl Fn(E) -> LedgerErro
 
 impl Store {
     pub(super) fn open(path: &Path) -> Result<Self, LedgerError> {
-        let is_new = !path.exists();
-        let database = Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(failed("open the file"))?;
-        if is_new {
-            // Without this a power loss may take the file's name, and the whole budget's past with it.
-            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(directory).and_then(|directory| directory.sync_all()).map_err(LedgerError::Directory)?;
+        if !path.exists() {
+            begin(path)?;
         }
+        let database = Builder::new().set_cache_size(CACHE_BYTES).open(path).map_err(failed("open the file"))?;
         Ok(Self { database })
     }
 
@@ -98,6 +99,36 @@ impl Store {
         step.commit("open the ledger")?;
         Ok(Opened { id, incarnation, forfeited })
     }
+}
+
+/// Makes a new ledger beside its place, and links it there when it is whole: a
+/// file that its maker died over opens never again, and must not be taken for a
+/// ledger. Linking replaces nothing, so of two makers one wins and both open its file.
+fn begin(path: &Path) -> Result<(), LedgerError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    remove_unfinished(directory, &name).map_err(LedgerError::Directory)?;
+    let unfinished = directory.join(format!("{name}.{}{UNFINISHED}", LedgerId::random()?));
+    drop(Builder::new().create(&unfinished).map_err(failed("make the file"))?);
+    match fs::hard_link(&unfinished, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(LedgerError::Directory(error)),
+        _ => fs::remove_file(&unfinished).map_err(LedgerError::Directory)?,
+    }
+    // Without this a power loss may take the file's name, and the whole budget's past with it.
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(LedgerError::Directory)
+}
+
+/// What earlier processes died over. Somebody who is at it still fails to link it, and may try again.
+fn remove_unfinished(directory: &Path, ledger: &str) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let rest = name.to_str().and_then(|name| name.strip_prefix(ledger));
+        if rest.is_some_and(|rest| rest.starts_with('.') && rest.ends_with(UNFINISHED)) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 impl Step {
