@@ -187,7 +187,8 @@ impl Tiling {
 }
 
 /// What becomes of an event whose window is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Late {
     /// It counts in the first window that is still open.
     NextWindow,
@@ -208,7 +209,8 @@ impl Late {
 }
 
 /// That events count by a time of their own, and how late they may come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EventTime {
     /// How long after its end a window is held open, in seconds; it may be 0.
     pub lateness_secs: u64,

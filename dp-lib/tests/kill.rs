@@ -18,8 +18,9 @@ mod support;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, BufRead, BufReader, Write};
 use std::num::NonZeroU64;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -46,6 +47,8 @@ const HORIZON: i64 = 50;
 const AFFORDED: u64 = 40;
 /// One ledger is killed so often, then the next is begun: opening reads all releases.
 const KILLS_PER_LEDGER: u64 = 250;
+/// What a process says before it opens the ledger: its life is counted from there.
+const BEGINS: &str = "begins";
 /// A killed process has lived up to so long. It needs a few milliseconds to open the ledger.
 const LIFE_MAX: Duration = Duration::from_millis(60);
 /// The moments are the same in every run; where they fall in the process is not.
@@ -111,6 +114,8 @@ fn releases_until_it_is_killed() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     let first: i64 = std::env::var(FIRST).unwrap().parse().unwrap();
     let (directory, query) = (Path::new(&directory), query());
+    // Past the test harness, which would keep it until the end.
+    io::stdout().write_all(format!("{BEGINS}\n").as_bytes()).unwrap();
     let ledger = Ledger::open(&directory.join("ledger.redb")).unwrap();
     publish_what_waits(&ledger, directory);
     let started = Instant::now();
@@ -120,15 +125,19 @@ fn releases_until_it_is_killed() {
     }
 }
 
+/// A process that is about to open the ledger.
 fn child(directory: &Path, first: i64) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "releases_until_it_is_killed", "--ignored"])
         .env(DIRECTORY, directory)
         .env(FIRST, first.to_string())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap()
+        .unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(said.any(|line| line.unwrap().ends_with(BEGINS)), "the child ended before it began");
+    child
 }
 
 /// Steele, Lea and Flood's SplitMix64: moments to kill at.
@@ -201,7 +210,8 @@ fn kill_over_one_ledger(kills: u64, moments: &mut Moments) -> Tally {
         let mut child = child(directory.path(), last_published(directory.path()) - 2);
         std::thread::sleep(moments.next());
         child.kill().unwrap();
-        assert!(!child.wait().unwrap().success(), "the child ended before it was killed");
+        let ended = child.wait().unwrap();
+        assert_eq!(ended.signal(), Some(9), "the child ended before it was killed");
         let bytes = fs::metadata(directory.path().join("published")).map_or(0, |file| file.len());
         tally.kills_amid_work += u64::from(bytes > published_bytes);
         published_bytes = bytes;
@@ -285,6 +295,29 @@ fn last_published(directory: &Path) -> i64 {
     let Ok(text) = fs::read(directory.join("published")) else { return 2 };
     let Some(last) = whole_receipts(&text).last() else { return 2 };
     Receipt::from_bytes(last).unwrap().window.start.as_second()
+}
+
+/// A process may die over the making of its ledger, too. The next one begins it.
+#[test]
+fn killed_while_it_makes_its_ledger_the_next_process_makes_it() {
+    let mut moments = Moments(SEED);
+    let mut unborn = 0;
+    for _ in 0..40 {
+        let directory = tempfile::tempdir().unwrap();
+        let mut child = child(directory.path(), 0);
+        std::thread::sleep(moments.next() / 2);
+        child.kill().unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(9), "the child ended before it was killed");
+        unborn += u64::from(!directory.path().join("ledger.redb").exists());
+        Ledger::open(&directory.path().join("ledger.redb")).unwrap();
+        let left = fs::read_dir(directory.path()).unwrap().flatten().map(|file| file.file_name());
+        assert!(
+            left.into_iter().all(|name| name == "ledger.redb" || name == "published"),
+            "something unfinished is left"
+        );
+    }
+    println!("40 kills, {unborn} of them before there was a ledger");
+    assert!(unborn > 0, "no process was killed over the making of its ledger");
 }
 
 #[test]

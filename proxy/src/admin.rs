@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::consent::desk;
+use crate::export::intake;
 use crate::metrics::Metrics;
 use crate::shadow::Board;
 use crate::tasks::TaskSet;
@@ -181,6 +182,8 @@ pub struct Pages {
     pub shadow: Arc<Board>,
     /// Who answers below `/v1/consent/` and `/v1/subject/`.
     pub consent: Arc<desk::Place>,
+    /// Who takes tables below `/v1/exports/`.
+    pub intake: Arc<intake::Place>,
     /// Tells whether the heart stands still.
     pub clock: Arc<dyn Clock>,
 }
@@ -283,7 +286,32 @@ impl Pages {
         if matches!(side, Side::Admin) && (path.starts_with("/v1/consent/") || path.starts_with("/v1/subject/")) {
             return self.at_the_desk(request).await;
         }
+        if matches!(side, Side::Admin) && path.starts_with(intake::PATH) {
+            return self.at_the_intake(request).await;
+        }
         self.read(side, request.method(), path)
+    }
+
+    async fn at_the_intake(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.method() != Method::POST {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "POST only\n");
+        }
+        let (head, body) = request.into_parts();
+        let (status, answer) = match self.intake.admits(&head.headers) {
+            Err(refused) => refused,
+            Ok(()) => {
+                let Ok(body) = Limited::new(body, intake::BODY_BYTES_MAX).collect().await else {
+                    return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or was not sent whole\n");
+                };
+                let (body, intake) = (body.to_bytes().to_vec(), Arc::clone(&self.intake));
+                let taken = tokio::task::spawn_blocking(move || intake.take(&head.uri, &head.headers, body)).await;
+                // A defect of privet; the ledger settles what was paid for at the next start.
+                taken.unwrap_or((StatusCode::INTERNAL_SERVER_ERROR, Vec::new()))
+            }
+        };
+        let mut response = page(status, "application/json", answer.into());
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
     }
 
     async fn at_the_desk(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -363,6 +391,7 @@ mod tests {
             metrics: Arc::default(),
             shadow: Arc::default(),
             consent: Arc::default(),
+            intake: Arc::default(),
             clock: Arc::new(SystemClock::default()),
         };
         let any = SocketAddr::from(([127, 0, 0, 1], 0));

@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod admin;
 pub mod audit;
+mod bearer;
 pub mod cli;
 pub mod clock;
 pub mod config;

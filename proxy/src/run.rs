@@ -21,6 +21,7 @@ use crate::admin::{self, Admin, BEAT_EVERY, Health, Pages};
 use crate::clock::Clock;
 use crate::config::{Config, Drain, Listener, Tls};
 use crate::consent::desk;
+use crate::export::intake;
 use crate::forward::Client;
 use crate::metrics::{Metrics, Reloaded};
 use crate::reload::{self, Place, Source, Timing, Watch, contents_digest};
@@ -38,6 +39,8 @@ pub struct Foundation {
     pub shadow: Arc<Board>,
     /// Where decisions are read and changed.
     pub consent: Arc<desk::Place>,
+    /// Who takes tables, once there is somebody.
+    pub intake: Arc<intake::Place>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Owns the requests under way and the copies; the drain waits for them.
@@ -88,12 +91,14 @@ impl Foundation {
     pub fn lay(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let (health, metrics) = (Arc::new(Health::default()), Arc::new(Metrics::new()));
         let (shadow, consent) = (Arc::new(Board::default()), Arc::new(desk::Place::default()));
+        let intake = Arc::new(intake::Place::default());
         health.beat(clock.monotonic());
         let pages = Pages {
             health: Arc::clone(&health),
             metrics: Arc::clone(&metrics),
             shadow: Arc::clone(&shadow),
             consent: Arc::clone(&consent),
+            intake: Arc::clone(&intake),
             clock: Arc::clone(&clock),
         };
         let admin = admin::start(config.admin, config.metrics, pages).map_err(StartError::Admin)?;
@@ -105,6 +110,7 @@ impl Foundation {
             metrics,
             shadow,
             consent,
+            intake,
             clock,
             tasks,
             background: TaskSet::new(),

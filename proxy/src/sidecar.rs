@@ -22,6 +22,7 @@ use crate::config::{self, Config, Signatures};
 use crate::consent::desk::Desk;
 use crate::consent::{CannotOpen, ConsentStore, Ground};
 use crate::decode::DecodeLimits;
+use crate::export::intake::Intake;
 use crate::export::{self, ExportLine, Plan, PolicyChange};
 use crate::forward::{Client, Destination, Upstreams};
 use crate::keys::Keyring;
@@ -44,6 +45,15 @@ pub enum CannotAssemble {
     /// The consent store cannot be opened.
     #[error("cannot set up the consent store")]
     Consent(#[from] CannotOpen),
+    /// The token of whoever posts tables.
+    #[error("cannot read the token in `{file}`")]
+    PostingToken {
+        /// Which file.
+        file: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 /// The line and what loads policies into it.
@@ -88,10 +98,18 @@ impl Sidecar {
             let (store, clock) = (consent.clone(), Arc::clone(&foundation.clock));
             foundation.consent.open(Desk::new(store, Arc::clone(&line), clock, token_file)?);
         }
+        let (token_file, clock) = (config.exports.token_file.as_deref(), Arc::clone(&foundation.clock));
+        if token_file.is_some() || config.admin.ip().is_loopback() {
+            let intake = Intake::new(Arc::clone(&line), clock, token_file).map_err(|source| {
+                let file = token_file.map(|file| file.display().to_string()).unwrap_or_default();
+                CannotAssemble::PostingToken { file, source }
+            })?;
+            foundation.intake.open(intake);
+        }
         let exports = export::Settings {
-            ledger: config.exports_directory.join("ledger.redb"),
-            output: config.exports_directory.clone(),
-            ring: config.exports_ring.clone(),
+            ledger: config.exports.directory.join("ledger.redb"),
+            output: config.exports.directory.clone(),
+            ring: config.exports.ring.clone(),
             metrics: Some(Arc::clone(&foundation.metrics)),
         };
         foundation.background.spawn(watch_log(

@@ -9,6 +9,8 @@
 //!
 //! Not here: remembering what was spent ([`crate::ledger`]).
 
+pub mod pld;
+
 use crate::loss::Loss;
 use crate::schedule::Schedule;
 use crate::window::Span;

@@ -26,6 +26,16 @@ pub enum CannotSpend {
         /// When a window of this cost fits again, if nothing else is spent.
         fits_from_secs: Option<i64>,
     },
+    /// The window has had every release that its budget was planned for.
+    #[error(
+        "of the budget `{budget_name}` this window has had its {releases_max} releases: raise `splits_max` to plan for more"
+    )]
+    AllReleased {
+        /// The budget's identity.
+        budget_name: String,
+        /// How many a window may have.
+        releases_max: u32,
+    },
     /// Something within the horizon was spent in a measure that has no
     /// equivalent in the budget's.
     #[error("the budget `{budget_name}` is in {limit}, but within its horizon {spent} was spent, which has no bound in it: keep the old measure until the horizon has passed", limit = .limit.symbol(), spent = .spent.symbol())]
@@ -36,16 +46,6 @@ pub enum CannotSpend {
         limit: Measure,
         /// The measure of what was spent.
         spent: Measure,
-    },
-    /// The window has had its releases.
-    #[error(
-        "the budget `{budget_name}` has {releases_max} releases of this window already, as many as the export declares: one and its splits"
-    )]
-    Releases {
-        /// The budget's identity.
-        budget_name: String,
-        /// How many releases one window may have.
-        releases_max: u32,
     },
     /// The ledger itself failed.
     #[error(transparent)]

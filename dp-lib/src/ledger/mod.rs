@@ -100,6 +100,11 @@ pub struct Shard {
     pub part: u32,
 }
 
+impl Shard {
+    /// The one part of a table that somebody brings whole, whenever that is.
+    pub const POSTED: Self = Self { incarnation: 0, part: 0 };
+}
+
 impl fmt::Display for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.incarnation, self.part)
@@ -135,15 +140,8 @@ impl Claim {
             per_unit,
             charge: charge(query).ok_or(LossOverflow)?,
             budget: query.budget,
-            releases_max: u32::MAX,
+            releases_max: query.schedule.releases_max(),
         })
-    }
-
-    /// The same claim, refused where that many releases of windows with this
-    /// first second were charged by this holder before.
-    #[must_use]
-    pub fn at_most(self, releases_max: u32) -> Self {
-        Self { releases_max, ..self }
     }
 
     /// The release it is for.
@@ -530,18 +528,28 @@ impl ReleaseState {
     }
 }
 
+/// A window has so many releases as its budget was planned for, however often
+/// the process restarts within it or its policy changes; of a shared budget,
+/// each holder has so many, which the fleet's multiplier pays for.
+fn not_all_released(claim: &Claim, charges: &[Charge]) -> Result<(), CannotSpend> {
+    let start_secs = claim.window.start_secs();
+    let releases = charges.iter().filter(|charge| charge.own && charge.start_secs == start_secs).count();
+    if releases >= claim.releases_max as usize {
+        let budget_name = claim.budget_name.clone();
+        return Err(CannotSpend::AllReleased { budget_name, releases_max: claim.releases_max });
+    }
+    Ok(())
+}
+
 /// Whether the claim fits, and what is spent with it.
 fn room(claim: &Claim, charges: &[Charge]) -> Result<Charged, CannotSpend> {
+    not_all_released(claim, charges)?;
     let (budget, start_secs) = (claim.budget, claim.window.start_secs());
     let mismatch = || CannotSpend::Measures {
         budget_name: claim.budget_name.clone(),
         limit: budget.limit.measure(),
         spent: claim.charge.measure(),
     };
-    let of_this_window = charges.iter().filter(|charge| charge.own && charge.start_secs == start_secs).count();
-    if of_this_window >= claim.releases_max as usize {
-        return Err(CannotSpend::Releases { budget_name: claim.budget_name.clone(), releases_max: claim.releases_max });
-    }
     let asked = claim.charge.in_measure(budget.limit.measure()).ok_or_else(mismatch)?;
     let spends = in_measure(&claim.budget_name, charges, start_secs, budget)?;
     let before = spent_around(&spends, start_secs, budget.horizon);

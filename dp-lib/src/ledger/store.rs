@@ -18,12 +18,18 @@ use crate::window::Span;
 
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const RELEASES: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("releases");
-const CHARGES: TableDefinition<(&str, i64, [u8; 32]), (u8, u64, u64)> = TableDefinition::new("charges");
+const CHARGES: TableDefinition<ChargeKey<'_>, ChargeRow> = TableDefinition::new("charges");
 const OUTBOX: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("outbox");
 const CHAINS: TableDefinition<&str, [u8; 32]> = TableDefinition::new("chains");
 
 /// How the name of a ledger ends that is not whole yet.
 const UNFINISHED: &str = ".unfinished";
+
+/// Budget, first second of the window, release.
+type ChargeKey<'a> = (&'a str, i64, [u8; 32]);
+
+/// Measure, billionths, trillionths.
+type ChargeRow = (u8, u64, u64);
 
 /// The file's pages in memory: a ledger is small.
 const CACHE_BYTES: usize = 4 << 20;

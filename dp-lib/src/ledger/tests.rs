@@ -362,17 +362,6 @@ fn check(disk: &Disk, query: &Query, witnessed: &Witnessed, after: u64) {
 }
 
 #[test]
-fn a_window_has_no_more_releases_than_it_declared() {
-    let (ledger, query) = (in_memory(), query("searches", 2, 3));
-    let part = |part| Claim::of(&query, &POLICY, window(0), Shard { incarnation: 1, part }).unwrap().at_most(2);
-    paid(&ledger, &part(0));
-    paid(&ledger, &part(1));
-    let refused = ledger.spend(&part(2)).unwrap_err();
-    assert!(matches!(refused, CannotSpend::Releases { releases_max: 2, .. }), "{refused}");
-    paid(&ledger, &claim(&query, 1, 1).at_most(1));
-}
-
-#[test]
 fn a_ledger_keeps_its_identity_and_shows_its_charges() {
     let directory = tempfile::tempdir().unwrap();
     let (path, query) = (directory.path().join("ledger.redb"), query("searches", 2, 3));

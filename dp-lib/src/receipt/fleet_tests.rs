@@ -9,7 +9,7 @@ use crate::calendar::{CalendarUnit, Zone};
 use crate::fleet::{Fleet as DeclaredFleet, Ring};
 use crate::ledger::{Claim, Ledger, Spent};
 use crate::query::tests::query;
-use crate::schedule::{Mark, Schedule};
+use crate::schedule::{Late, Mark, Schedule};
 use crate::window::OpenWindow;
 
 const POLICY: PolicyDigest = [7; 32];
@@ -85,6 +85,18 @@ fn a_calendar_window_names_its_zone_and_the_database() {
     assert_eq!((calendar.unit.as_str(), calendar.timezone.as_str()), ("day", "Europe/Berlin"));
     assert_eq!(calendar.tzdb, Zone::database_version());
     assert_eq!(receipt.window.start.to_string(), "2026-11-20T23:00:00Z");
+}
+
+#[test]
+fn a_receipt_says_whether_events_counted_by_a_time_of_their_own() {
+    let mut query = query("searches", 2, 3);
+    assert_eq!(receipt_of(query.clone(), None, None).window.event_time, None);
+    let time = EventTime { lateness_secs: 600, late: Late::Drop };
+    query.schedule = query.schedule.by_event_time(time).unwrap();
+    let receipt = receipt_of(query, None, None);
+    assert_eq!((findings(&receipt), receipt.window.event_time), (vec![], Some(time)));
+    let text = String::from_utf8(receipt.to_bytes()).unwrap();
+    assert!(text.contains(r#""event_time":{"late":"drop","lateness_secs":600}"#), "{text}");
 }
 
 #[test]

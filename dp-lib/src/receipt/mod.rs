@@ -24,7 +24,7 @@ use crate::ledger::{Charged, ReleaseId, Shard};
 use crate::loss::{Delta, Loss, Measure, decimal_of};
 use crate::mechanism::{Canary, Noise, Noised, OPENDP_VERSION, Part, RNG, Stage, Threshold};
 use crate::query::Query;
-use crate::schedule::{Marks, Tiling};
+use crate::schedule::{EventTime, Marks, Tiling};
 use crate::window::{Circumstances, PolicyDigest, Span, Window};
 pub use verify::{ChainReport, Finding, verify};
 
@@ -83,6 +83,8 @@ pub struct WindowReceipt {
     pub marks: Marks,
     /// The calendar that the window is of; `null` where windows tumble from the Unix epoch.
     pub calendar: Option<Calendar>,
+    /// That events counted by a time of their own; `null` where they counted as they arrived.
+    pub event_time: Option<EventTime>,
 }
 
 /// The calendar of a window.
@@ -464,6 +466,7 @@ impl WindowReceipt {
             observed_until,
             marks,
             calendar: Calendar::of(facts.query.schedule.tiling()),
+            event_time: facts.query.schedule.event_time(),
         }
     }
 }

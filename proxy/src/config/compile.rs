@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use privet_dp::fleet::Ring;
 use privet_policy::diagnostic::Diagnostic;
 use privet_policy::format::Format;
 use privet_policy::span::Span;
@@ -15,7 +14,8 @@ use privet_policy::yaml::{self, Node};
 
 use super::read::{Members, Reader, code};
 use super::{
-    ADMIN_DEFAULT, Config, Drain, Durability, Identity, Limits, Listener, Log, METRICS_DEFAULT, Rate, Tls, Upstream,
+    ADMIN_DEFAULT, Config, Drain, Durability, Exports, Identity, Limits, Listener, Log, METRICS_DEFAULT, Rate, Tls,
+    Upstream,
 };
 use crate::request::ListenerFacts;
 
@@ -99,7 +99,6 @@ impl Reader<'_> {
         let limits = self.limits(members.get("limits"));
         let drain = self.drain(members.get("drain"));
         let (policies, shadow) = policies?;
-        let (exports_directory, exports_ring) = exports?;
         Some(Config {
             listeners: listeners?,
             admin: admin.unwrap_or(ADMIN_DEFAULT),
@@ -110,8 +109,7 @@ impl Reader<'_> {
             keyring,
             consent: consent?,
             log: log?,
-            exports_directory,
-            exports_ring,
+            exports: exports?,
             upstream,
             limits: limits?,
             drain,
@@ -346,13 +344,20 @@ impl Reader<'_> {
         }
     }
 
-    /// Where published aggregates are kept, and the ring of shards, where there is one.
-    fn exports(&mut self, node: Option<&Node>) -> Option<(std::path::PathBuf, Option<Ring>)> {
-        let Some(node) = node else { return Some((self.base.join("exports"), None)) };
-        let members = self.members(node, &["directory", "ring"])?;
+    /// Where published aggregates are kept, the ring of shards, and who may post tables.
+    fn exports(&mut self, node: Option<&Node>) -> Option<Exports> {
+        let Some(node) = node else {
+            return Some(Exports { directory: self.base.join("exports"), ring: None, token_file: None });
+        };
+        let members = self.members(node, &["directory", "ring", "token_file"])?;
         let directory = self.need(members, "directory").and_then(|node| self.file(node));
         let ring = members.get("ring").map(|node| self.ring(node));
-        Some((directory?, ring.map_or(Some(None), |ring| ring.map(Some))?))
+        let token_file = members.get("token_file").map(|node| self.file(node));
+        Some(Exports {
+            directory: directory?,
+            ring: ring.map_or(Some(None), |ring| ring.map(Some))?,
+            token_file: token_file.map_or(Some(None), |file| file.map(Some))?,
+        })
     }
 
     pub(super) fn upstream(&mut self, node: Option<&Node>) -> Upstream {

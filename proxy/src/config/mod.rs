@@ -46,16 +46,25 @@ pub struct Config {
     pub consent: Consent,
     /// The enforcement log.
     pub log: Log,
-    /// Where published aggregates are kept.
-    pub exports_directory: PathBuf,
-    /// The shards of this fleet, where exports share units among them.
-    pub exports_ring: Option<Ring>,
+    /// Aggregates with noise, and who shares in them.
+    pub exports: Exports,
     /// How collectors are spoken to.
     pub upstream: Upstream,
     /// Bounds on everything a sender can make large or slow.
     pub limits: Limits,
     /// How the sidecar stops.
     pub drain: Drain,
+}
+
+/// Aggregates with noise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exports {
+    /// Where receipts are published and the budget ledger is kept.
+    pub directory: PathBuf,
+    /// The shards of this fleet, where exports share units among them.
+    pub ring: Option<Ring>,
+    /// Whose bearer token posts tables. Without one they are taken on a loopback address alone.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Who has to sign a policy bundle before it is put in force.

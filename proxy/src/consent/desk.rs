@@ -10,21 +10,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwapOption;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use privet_policy::consent::{StoredDecisions as _, is_null_id};
 use privet_policy::policy::Policy;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::{CannotOpen, ConsentStore, EVERYTHING, Fact, Record, StoreError};
+use crate::bearer::Token;
 use crate::clock::Clock;
 use crate::line::Line;
 
 /// The largest body of a request.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
-/// The shortest token that counts as one.
-const TOKEN_BYTES_MIN: usize = 16;
 
 /// Where the desk is found once there is one.
 #[derive(Default)]
@@ -88,19 +86,6 @@ impl From<StoreError> for Declined {
     }
 }
 
-/// The hash of a token: two of one length are compared whole, however many bytes of the tokens agree.
-struct Token([u8; 32]);
-
-impl Token {
-    fn of(written: &[u8]) -> Self {
-        Self(Sha256::digest(written).into())
-    }
-
-    fn is(&self, other: &Self) -> bool {
-        self.0.iter().zip(other.0).fold(0, |differing, (a, b)| differing | (a ^ b)) == 0
-    }
-}
-
 impl Place {
     /// The desk opens.
     pub fn open(&self, desk: Desk) {
@@ -132,17 +117,12 @@ impl Desk {
         token_file: &Path,
     ) -> Result<Self, CannotOpen> {
         let unusable = |source| CannotOpen::Token { file: token_file.display().to_string(), source };
-        let written = std::fs::read(token_file).map_err(unusable)?;
-        let token = written.trim_ascii();
-        if token.len() < TOKEN_BYTES_MIN {
-            let why = format!("it holds fewer than {TOKEN_BYTES_MIN} bytes");
-            return Err(unusable(std::io::Error::new(std::io::ErrorKind::InvalidData, why)));
-        }
-        Ok(Self { store, line, clock, newest_ms: AtomicI64::new(i64::MIN), token: Token::of(token) })
+        let token = Token::in_file(token_file).map_err(unusable)?;
+        Ok(Self { store, line, clock, newest_ms: AtomicI64::new(i64::MIN), token })
     }
 
     async fn serve(&self, path: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, Declined> {
-        if !self.lets_in(headers) {
+        if !self.token.lets_in(headers) {
             let why = "`Authorization: Bearer TOKEN` is missing or has another token".to_owned();
             return Err(Declined { status: StatusCode::UNAUTHORIZED, why });
         }
@@ -164,13 +144,6 @@ impl Desk {
             "/v1/subject/erase" => self.erase(subject).await,
             _ => Err(Declined { status: StatusCode::NOT_FOUND, why: "there is no such thing to ask for".to_owned() }),
         }
-    }
-
-    fn lets_in(&self, headers: &HeaderMap) -> bool {
-        let mut written = headers.get_all(header::AUTHORIZATION).iter();
-        let (Some(one), None) = (written.next(), written.next()) else { return false };
-        let token = one.as_bytes().split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
-        token.is_some_and(|(_, token)| self.token.is(&Token::of(token.trim_ascii())))
     }
 
     /// When a change that is asked for now counts as received, in milliseconds since 1970.

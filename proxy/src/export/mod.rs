@@ -20,9 +20,11 @@
 
 pub(crate) mod event_time;
 pub mod evidence;
+pub mod intake;
 mod noise;
 mod observe;
 pub mod plan;
+pub mod posted;
 mod publish;
 mod ring;
 mod spend;
@@ -36,12 +38,13 @@ use std::thread::{Builder, JoinHandle};
 use arc_swap::ArcSwap;
 use privet_dp::NoRandomness;
 use privet_dp::digest::Digest;
+use privet_dp::exact::Exact;
 use privet_dp::fleet::Ring;
 use privet_dp::ledger::{CannotSpend, Ledger, LedgerError, LossOverflow};
-use privet_dp::mechanism::CannotDraw;
-use privet_dp::query::RowKey;
+use privet_dp::mechanism::{CannotDraw, Cells};
+use privet_dp::query::{Query, RowKey};
 use privet_dp::schedule::Mark;
-use privet_dp::window::{PolicyDigest, Window};
+use privet_dp::window::{Circumstances, ClosedWindow, PolicyDigest, Window};
 use thiserror::Error;
 
 use crate::clock::Clock;
@@ -117,6 +120,9 @@ pub enum Withheld {
     /// The release has been through the ledger before.
     #[error("this release is {0} in the ledger, and nothing is drawn twice")]
     Before(&'static str),
+    /// The noise thread has ended.
+    #[error("the exports are being stopped, so nothing was drawn")]
+    Stopping,
     /// The enforcement log does not take the charge.
     #[error("cannot record the charge in the enforcement log, so nothing was drawn")]
     Unrecorded(#[source] CannotRecord),
@@ -144,7 +150,7 @@ impl Withheld {
             Self::Claim(_) | Self::Unpaid(_) => WithheldFor::Unpaid,
             Self::Before(_) => WithheldFor::Before,
             Self::Unrecorded(_) => WithheldFor::Unrecorded,
-            Self::Undrawn(_) | Self::Uncommitted(_) => WithheldFor::Lost,
+            Self::Undrawn(_) | Self::Uncommitted(_) | Self::Stopping => WithheldFor::Lost,
             Self::Unpublished(_) => WithheldFor::Unpublished,
         }
     }
@@ -178,8 +184,8 @@ pub enum CannotStart {
     Panicked,
 }
 
-/// What one event adds to an export.
-#[derive(Clone, Copy, Debug)]
+/// What one event adds to an export. Has no `Debug`: it names a unit.
+#[derive(Clone, Copy)]
 pub struct Row<'a> {
     /// The privacy unit.
     pub unit: &'a [u8],
@@ -231,8 +237,8 @@ impl ExportLine {
         }
         let ledger = Ledger::open(&settings.ledger).map_err(CannotStart::Ledger)?;
         let now = clock.now();
-        let ring_since = ring::since(&settings.output, settings.ring.as_ref(), now).map_err(CannotStart::Ring)?;
-        let around = Surroundings { ring: settings.ring.clone().map(Arc::new), ring_since, sheds: Arc::default() };
+        let ring_age = ring::age(&settings.output, settings.ring.as_ref(), now).map_err(CannotStart::Ring)?;
+        let around = Surroundings { ring: settings.ring.clone().map(Arc::new), ring_age, sheds: Arc::default() };
         let generation = Generation::open(plans, policy, &around, now).map_err(CannotStart::Windows)?;
         let generation = ArcSwap::from_pointee(generation);
         let shared = Arc::new(Shared { clock, generation, around, draining: Mutex::default() });
@@ -285,6 +291,26 @@ impl ExportLine {
     #[must_use]
     pub fn drain(&self) -> Vec<Outcome> {
         self.end_early(Early::Drain)
+    }
+
+    /// Releases an exact table that was brought for a window: bounds were kept by
+    /// whoever brings it. Waits for the noise thread; gives the receipt's bytes,
+    /// those that are published where the window was released before.
+    ///
+    /// # Errors
+    /// Why there is no receipt. What was charged stays charged.
+    pub fn post(
+        &self,
+        query: Arc<Query>,
+        policy: PolicyDigest,
+        window: Window,
+        cells: Exact<Cells>,
+    ) -> Result<Vec<u8>, Withheld> {
+        let circumstances = Circumstances::whole(window);
+        let closed = Box::new(ClosedWindow { query, window, policy, circumstances, cells });
+        let (reply, result) = sync_channel(1);
+        let asked = self.commands.send(Command::Post(closed, reply));
+        asked.ok().and_then(|()| result.recv().ok()).unwrap_or(Err(Withheld::Stopping))
     }
 
     fn end_early(&self, early: Early) -> Vec<Outcome> {

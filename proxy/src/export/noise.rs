@@ -11,14 +11,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use privet_dp::ledger::{Ledger, Unsent};
+use privet_dp::ledger::{Ledger, Shard, Unsent};
 use privet_dp::query::Query;
 use privet_dp::receipt::{Facts, Receipt};
-use privet_dp::window::Window;
+use privet_dp::window::{ClosedWindow, Window};
 
 use super::evidence::DpEvidence;
 use super::observe::{Early, Waiting};
-use super::publish::publish;
+use super::publish::{publish, read_published};
 use super::spend::{PaidWindow, spend};
 use super::{CannotPublish, Outcome, Published, Settings, Shared, Withheld};
 use crate::metrics::Metrics;
@@ -37,6 +37,7 @@ const SLOT_PER_CELL: Duration = Duration::from_micros(100);
 
 pub(super) enum Command {
     End(Early, SyncSender<Vec<Outcome>>),
+    Post(Box<ClosedWindow>, SyncSender<Result<Vec<u8>, Withheld>>),
     Stop,
 }
 
@@ -83,6 +84,11 @@ impl Releaser {
                     // Whoever asked may have gone; the receipts are out all the same.
                     reply.send(outcomes).ok();
                 }
+                Ok(Command::Post(closed, reply)) => {
+                    let result = self.post(*closed);
+                    // Whoever posted may have gone; the receipt is out all the same.
+                    reply.send(result).ok();
+                }
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
                     self.release_all(None);
@@ -92,6 +98,26 @@ impl Releaser {
                 self.publish_outbox();
             }
         }
+    }
+
+    /// Releases a table that was brought. Its name does not depend on when the
+    /// process started, so that bringing it again gives what is published.
+    fn post(&mut self, closed: ClosedWindow) -> Result<Vec<u8>, Withheld> {
+        let (taken_at, cells) = (Instant::now(), cells(&closed.query));
+        let (export, window) = (closed.query.name.clone(), closed.window);
+        let paid = spend(&self.ledger, &*self.evidence, closed, Shard::POSTED);
+        let unsent = match paid {
+            Ok(paid) => draw(&self.ledger, paid),
+            Err(Withheld::Before(state)) => {
+                let again = read_published(&self.output, &export, window, Shard::POSTED);
+                return again.ok_or(Withheld::Before(state));
+            }
+            Err(withheld) => Err(withheld),
+        };
+        let slot = SLOT + SLOT_PER_CELL * u32::try_from(cells).unwrap_or(u32::MAX);
+        std::thread::sleep(slot.saturating_sub(taken_at.elapsed()));
+        let bytes = unsent.as_ref().map_or_else(|_| Vec::new(), |unsent| unsent.receipt.clone());
+        self.release(Drawn { export, window, unsent }).result.map(|_| bytes)
     }
 
     /// Releases every window that is due, and those that are ended early.
@@ -133,7 +159,8 @@ impl Releaser {
     fn pay_and_draw(&self, waiting: Waiting) -> Drawn {
         let (export, window) = (waiting.query.name.clone(), waiting.window);
         let unsent = waiting.into_counts().and_then(|closed| {
-            let paid = spend(&self.ledger, &*self.evidence, closed)?;
+            let shard = Shard { incarnation: self.ledger.incarnation(), part: closed.circumstances.part };
+            let paid = spend(&self.ledger, &*self.evidence, closed, shard)?;
             draw(&self.ledger, paid)
         });
         Drawn { export, window, unsent }

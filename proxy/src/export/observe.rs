@@ -21,6 +21,7 @@ use privet_dp::schedule::{Late, Mark, Schedule};
 use privet_dp::window::{ClosedWindow, OpenWindow, PolicyDigest, Window};
 
 use super::plan::Plan;
+use super::ring::RingAge;
 use super::{PolicyChange, Row, Withheld};
 
 /// How many closed windows of one export may wait.
@@ -31,8 +32,8 @@ const WAITING_MAX: usize = 4;
 pub(super) struct Surroundings {
     /// The shards of this fleet, where it has any.
     pub(super) ring: Option<Arc<Ring>>,
-    /// Since when this pod has counted by it.
-    pub(super) ring_since: Timestamp,
+    /// How old it is.
+    pub(super) ring_age: RingAge,
     /// How often load was shed. Requests add to it; windows compare.
     pub(super) sheds: Arc<AtomicU64>,
 }
@@ -51,14 +52,18 @@ enum Ended {
     /// All of it, so that a withdrawal still takes its unit out; counting ended then.
     Whole(Box<OpenWindow>, Timestamp),
     /// Its counts, or why there are none.
-    Counts(Result<ClosedWindow, Withheld>),
+    Counts(Box<Result<ClosedWindow, Withheld>>),
 }
 
 impl Ended {
+    fn withheld(why: Withheld) -> Self {
+        Self::Counts(Box::new(Err(why)))
+    }
+
     fn into_counts(self) -> Result<ClosedWindow, Withheld> {
         match self {
             Self::Whole(open, until) => open.close(until).ok_or(Withheld::TooManyUnits),
-            Self::Counts(counts) => counts,
+            Self::Counts(counts) => *counts,
         }
     }
 }
@@ -192,7 +197,8 @@ impl Slot {
         let query = Arc::clone(&plan.query);
         let shares = query.fleet == Fleet::UserSharded;
         let ring = around.ring.clone().filter(|_| shares);
-        let retired = shares && ring.is_none();
+        // Tables that are posted are no windows to count in.
+        let retired = plan.contract.is_none() || (shares && ring.is_none());
         let around = Surroundings { ring: ring.clone(), ..around.clone() };
         let state = SlotState {
             query,
@@ -293,7 +299,8 @@ impl SlotState {
     fn open(&mut self, now: Timestamp) -> Result<(), NoRandomness> {
         let window = self.schedule().tiling().window_at(now.as_second());
         let part = self.last.filter(|(last, _)| *last == window).map_or(0, |(_, parts)| parts);
-        if part >= self.schedule().releases_max() {
+        let in_turmoil = self.around.ring.is_some() && self.around.ring_age.changed_twice_in(window);
+        if part >= self.schedule().releases_max() || in_turmoil {
             self.opens_at = Some(window.end());
             return Ok(());
         }
@@ -308,7 +315,7 @@ impl SlotState {
             self.last = self.last.filter(|(last, _)| *last == window);
         }
         let mut opened = opened?.shared_by(self.around.ring.as_ref().map(|ring| ring.place()));
-        if self.around.ring.is_some() && window.start() < self.around.ring_since {
+        if self.around.ring.is_some() && self.around.ring_age.changed_in(window) {
             opened.mark(Mark::RingChanged);
         }
         self.last = Some((window, part + 1));
@@ -377,10 +384,10 @@ impl SlotState {
         let Counting { window: open, .. } = counting;
         let (window, marks) = (open.window(), open.marks());
         let ended = match self.schedule().withheld_for(marks) {
-            Some(mark) => Ended::Counts(Err(Withheld::Marked(mark))),
-            None if self.waiting.len() >= WAITING_MAX => Ended::Counts(Err(Withheld::Backlog)),
+            Some(mark) => Ended::withheld(Withheld::Marked(mark)),
+            None if self.waiting.len() >= WAITING_MAX => Ended::withheld(Withheld::Backlog),
             None if whole => Ended::Whole(Box::new(open), until),
-            None => Ended::Counts(open.close(until).ok_or(Withheld::TooManyUnits)),
+            None => Ended::Counts(Box::new(open.close(until).ok_or(Withheld::TooManyUnits))),
         };
         if matches!(ended, Ended::Whole(..)) {
             self.finish_waiting();
@@ -393,8 +400,8 @@ impl SlotState {
 
     fn finish_waiting(&mut self) {
         for waiting in &mut self.waiting {
-            let ended = std::mem::replace(&mut waiting.ended, Ended::Counts(Err(Withheld::Backlog)));
-            waiting.ended = Ended::Counts(ended.into_counts());
+            let ended = std::mem::replace(&mut waiting.ended, Ended::withheld(Withheld::Backlog));
+            waiting.ended = Ended::Counts(Box::new(ended.into_counts()));
         }
     }
 }
@@ -425,7 +432,11 @@ mod tests {
     fn slot(late: &str) -> Slot {
         let window = "window: {length: 1h, time: originalTimestamp, allowed_lateness: 20m, late: LATE, publish_marked: [restart]}";
         let plan = planned("window: {length: 1h}", &window.replace("LATE", late));
-        let around = Surroundings { ring: None, ring_since: Timestamp::UNIX_EPOCH, sheds: Arc::default() };
+        let around = Surroundings {
+            ring: None,
+            ring_age: RingAge { since: Timestamp::UNIX_EPOCH, before: Timestamp::UNIX_EPOCH },
+            sheds: Arc::default(),
+        };
         Slot::new(&plan, [7; 32], &around)
     }
 

@@ -8,8 +8,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use privet_dp::digest::Digest;
-use privet_dp::ledger::{Ledger, LedgerError, Unsent};
+use privet_dp::ledger::{Ledger, LedgerError, Shard, Unsent};
 use privet_dp::receipt::Receipt;
 use privet_dp::window::Window;
 use thiserror::Error;
@@ -86,9 +87,17 @@ fn write(output: &Path, receipt: &Receipt, bytes: &[u8]) -> io::Result<PathBuf> 
     Ok(whole)
 }
 
+/// What is published of a window, if it still lies there.
+pub(super) fn read_published(output: &Path, export: &str, window: Window, shard: Shard) -> Option<Vec<u8>> {
+    fs::read(output.join(export).join(named(window.start(), &shard.to_string()))).ok()
+}
+
+fn file_name(receipt: &Receipt) -> String {
+    named(receipt.window.start, &receipt.privacy.fleet.shard)
+}
+
 /// The window's first second, then the ledger's incarnation and the window's
 /// part: `2026-11-21T20-00-00Z.1-0.json`.
-fn file_name(receipt: &Receipt) -> String {
-    let start = receipt.window.start.to_string().replace(':', "-");
-    format!("{start}.{}.json", receipt.privacy.fleet.shard.replace('/', "-"))
+fn named(start: Timestamp, shard: &str) -> String {
+    format!("{}.{}.json", start.to_string().replace(':', "-"), shard.replace('/', "-"))
 }

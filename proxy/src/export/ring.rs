@@ -2,7 +2,7 @@
 //! is noticed, however often it restarts then.
 //!
 //! Promise: a ring that was not written down counts as new. The file holds the
-//! ring's digest and a time; it lies beside the receipts, and is as old as they may be.
+//! ring's digest and two times; it lies beside the receipts, and is as old as they may be.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -10,31 +10,61 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use privet_dp::fleet::Ring;
+use privet_dp::window::Window;
 
 const FILE: &str = ".ring";
 
-/// Since when this pod has counted by this ring: `now`, if it did not before. Remembers it.
+/// How old this pod's ring is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RingAge {
+    /// Since when it has counted by it.
+    pub(super) since: Timestamp,
+    /// Since when it had counted by the one before.
+    pub(super) before: Timestamp,
+}
+
+impl RingAge {
+    /// Whether the ring changed within this window.
+    pub(super) fn changed_in(self, window: Window) -> bool {
+        window.start() < self.since
+    }
+
+    /// Whether it changed more than once, so that more than two shards may have
+    /// counted one unit.
+    pub(super) fn changed_twice_in(self, window: Window) -> bool {
+        window.start() < self.before
+    }
+}
+
+/// How old this ring is at this pod; a new one begins `now`. Remembers it.
+///
+/// Without a memory the ring before is as new: how many there were in this
+/// window, nobody knows.
 ///
 /// # Errors
 /// A file that cannot be read or written.
-pub(super) fn since(output: &Path, ring: Option<&Ring>, now: Timestamp) -> io::Result<Timestamp> {
-    let Some(ring) = ring else { return Ok(now) };
+pub(super) fn age(output: &Path, ring: Option<&Ring>, now: Timestamp) -> io::Result<RingAge> {
+    let Some(ring) = ring else { return Ok(RingAge { since: now, before: now }) };
     let digest = ring.digest().to_string();
-    if let Some((_, since)) = remembered(output)?.filter(|(known, _)| *known == digest) {
-        return Ok(since);
-    }
-    remember(output, &format!("{digest} {now}\n"))?;
-    Ok(now)
+    let before = match remembered(output)? {
+        Some((known, age)) if known == digest => return Ok(age),
+        Some((_, age)) => age.since,
+        None => now,
+    };
+    remember(output, &format!("{digest} {now} {before}\n"))?;
+    Ok(RingAge { since: now, before })
 }
 
-/// The ring that was written down, and since when; `None` if there is nothing that can be read so.
-fn remembered(output: &Path) -> io::Result<Option<(String, Timestamp)>> {
+/// The ring that was written down, and its age; `None` if there is nothing that can be read so.
+fn remembered(output: &Path) -> io::Result<Option<(String, RingAge)>> {
     let written = match fs::read_to_string(output.join(FILE)) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => return Ok(None),
         written => written?,
     };
-    let parts = written.trim_end().split_once(' ');
-    Ok(parts.and_then(|(digest, since)| Some((digest.to_owned(), since.parse().ok()?))))
+    let mut words = written.split_whitespace();
+    let mut next = || words.next();
+    let parsed = || Some((next()?.to_owned(), RingAge { since: next()?.parse().ok()?, before: next()?.parse().ok()? }));
+    Ok({ parsed }())
 }
 
 /// The file appears whole, and survives a power loss.
@@ -56,11 +86,14 @@ mod tests {
         let output = tempfile::tempdir().unwrap();
         let ring = |epoch| Ring::new(epoch, vec!["a".to_owned(), "b".to_owned()], "a").unwrap();
         let asked = |epoch, secs| {
-            let now = Timestamp::from_second(secs).unwrap();
-            since(output.path(), Some(&ring(epoch)), now).unwrap().as_second()
+            let age = age(output.path(), Some(&ring(epoch)), Timestamp::from_second(secs).unwrap()).unwrap();
+            (age.since.as_second(), age.before.as_second())
         };
-        assert_eq!([asked(1, 10), asked(1, 20), asked(2, 30), asked(2, 40), asked(1, 50)], [10, 10, 30, 30, 50]);
-        fs::write(output.path().join(FILE), [0xff]).unwrap();
-        assert_eq!(asked(1, 60), 60);
+        let ages = [asked(1, 10), asked(1, 20), asked(2, 30), asked(2, 40), asked(1, 50)];
+        assert_eq!(ages, [(10, 10), (10, 10), (30, 10), (30, 10), (50, 30)]);
+        for damaged in [b"\xff".as_slice(), b"", b"sha256:00 noon"] {
+            fs::write(output.path().join(FILE), damaged).unwrap();
+            assert_eq!(asked(1, 60), (60, 60));
+        }
     }
 }

@@ -15,8 +15,12 @@ pub(super) struct PaidWindow {
 }
 
 /// Charges the budget for a closed window and records the charge.
-pub(super) fn spend(ledger: &Ledger, evidence: &dyn DpEvidence, closed: ClosedWindow) -> Result<PaidWindow, Withheld> {
-    let shard = Shard { incarnation: ledger.incarnation(), part: closed.circumstances.part };
+pub(super) fn spend(
+    ledger: &Ledger,
+    evidence: &dyn DpEvidence,
+    closed: ClosedWindow,
+    shard: Shard,
+) -> Result<PaidWindow, Withheld> {
     let claim = Claim::of(&closed.query, &closed.policy, closed.window, shard).map_err(Withheld::Claim)?;
     let (paid, charged) = match ledger.spend(&claim).map_err(Withheld::Unpaid)? {
         Spent::Paid(paid, charged) => (paid, charged),

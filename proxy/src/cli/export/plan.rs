@@ -1,12 +1,14 @@
 //! What an export will cost and how exact it will be, before it runs.
 
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 
+use privet_dp::accountant::pld;
 use privet_dp::accuracy::{Misses, half_width, score_gap};
 use privet_dp::aggregate::Aggregate;
 use privet_dp::fleet::Topology;
 use privet_dp::ledger::charge;
-use privet_dp::loss::{Delta, Loss};
+use privet_dp::loss::{Delta, Loss, PICO};
 use privet_dp::mechanism::{Part, Stage};
 use privet_dp::query::Query;
 use privet_dp::window::Span;
@@ -74,9 +76,44 @@ fn cost_of(query: &Query, span: Span) -> Option<Loss> {
     budget.cost_of_horizon(charge(query)?, &query.schedule)
 }
 
-fn spans(query: &Query) -> impl Iterator<Item = (&'static str, Option<Loss>)> + '_ {
-    let one = std::iter::once(("a release", charge(query)));
-    one.chain(SPANS.into_iter().map(|(name, secs)| (name, Span::from_secs(secs).and_then(|span| cost_of(query, span)))))
+/// What a person loses in a span of time.
+struct Cost {
+    span: &'static str,
+    /// How many releases begin in it.
+    releases: u64,
+    loss: Option<Loss>,
+}
+
+fn spans(query: &Query) -> impl Iterator<Item = Cost> + '_ {
+    let one = Cost { span: "a release", releases: 1, loss: charge(query) };
+    let longer = SPANS.into_iter().filter_map(|(span, secs)| {
+        let length = Span::from_secs(secs)?;
+        Some(Cost { span, releases: query.schedule.releases_in(length), loss: cost_of(query, length) })
+    });
+    std::iter::once(one).chain(longer)
+}
+
+impl Cost {
+    fn line(&self, query: &Query) -> [String; 4] {
+        let Some(loss) = self.loss else {
+            return [self.span, "beyond counting", "", ""].map(str::to_owned);
+        };
+        let (epsilon, delta) = epsilon(loss);
+        let exact = self.by_distribution(query).unwrap_or_else(|| "-".to_owned());
+        [self.span.to_owned(), loss.to_string(), format!("{epsilon} at {delta}"), exact]
+    }
+
+    /// The epsilon of the same releases at the same delta, by the distribution
+    /// of the loss: smaller, and what the budget does not count by. None where
+    /// a person holds several identifiers, and for choices by Gumbel noise.
+    fn by_distribution(&self, query: &Query) -> Option<String> {
+        let times = query.guarantee().multiplier.get().checked_mul(self.releases)?;
+        let single = query.ids_per_person.get() == 1;
+        let losses = pld::of_releases(query, NonZeroU64::new(times).filter(|_| single)?).ok()?;
+        let pico = self.loss?.delta_pico() + Delta::REPORTED.pico();
+        let epsilon = losses.epsilon_at(pico as f64 / PICO as f64)?;
+        Some(format!("{:.4}", (epsilon * 1e4).ceil() / 1e4))
+    }
 }
 
 fn tell(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
@@ -90,8 +127,8 @@ fn tell(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
         query.unit,
         query.schedule.tiling()
     )?;
-    let lines: Vec<[String; 3]> = spans(query).map(|(span, loss)| cost_line(span, loss)).collect();
-    table::print(out, ["a person loses in", "loss", "epsilon at delta"], &lines)?;
+    let lines: Vec<[String; 4]> = spans(query).map(|cost| cost.line(query)).collect();
+    table::print(out, ["a person loses in", "loss", "epsilon at delta", "by its distribution"], &lines)?;
     let budget = format!("budget of {}: {}", query.budget.horizon, query.budget.limit);
     writeln!(out, "  {budget}, of which {} are planned", query.schedule.releases_in(query.budget.horizon))?;
     writeln!(out, "  {}: {}", topology(query), query.guarantee().text())?;
@@ -99,12 +136,6 @@ fn tell(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
         writeln!(out, "  {}", reach(query, stage))?;
     }
     writeln!(out)
-}
-
-fn cost_line(span: &str, loss: Option<Loss>) -> [String; 3] {
-    let Some(loss) = loss else { return [span.to_owned(), "beyond counting".to_owned(), String::new()] };
-    let (epsilon, delta) = epsilon(loss);
-    [span.to_owned(), loss.to_string(), format!("{epsilon} at {delta}")]
 }
 
 /// A loss as an epsilon, and the delta that it holds at.
@@ -148,10 +179,11 @@ fn gap(query: &Query, stage: &Stage) -> String {
 
 fn costed(plan: &Plan) -> Value {
     let query = &plan.query;
-    let costs = spans(query).map(|(span, loss)| {
+    let costs = spans(query).map(|cost| {
+        let (loss, exact) = (cost.loss, cost.by_distribution(query));
         let epsilon = loss.map(epsilon);
         json!({
-            "span": span, "measure": query.budget.limit.measure().symbol(),
+            "span": cost.span, "releases": cost.releases, "epsilon_by_distribution": exact, "measure": query.budget.limit.measure().symbol(),
             "nano": loss.map(Loss::nano), "delta_pico": loss.map(Loss::delta_pico),
             "epsilon": epsilon.as_ref().map(|(epsilon, _)| epsilon), "delta": epsilon.as_ref().map(|(_, delta)| delta),
         })

@@ -275,15 +275,47 @@ fn a_start_with_another_ring_marks_the_window_however_often_it_starts() {
 }
 
 #[test]
+fn a_window_in_which_the_ring_changed_twice_is_not_counted() {
+    let mut bench = Bench::of(&sharded(&["restart", "drained", "ring_changed"]), NOON);
+    for (at, epoch) in [(NOON, 41), (NOON + 60, 42), (NOON + 120, 43)] {
+        bench.clock.set(at);
+        bench.ring = Some(ring(epoch, "a"));
+        drop(bench.start());
+    }
+    let line = bench.start();
+    units(&line, 0..100, 1, None);
+    assert!(line.flush_now().is_empty(), "three shards may have counted a unit");
+    bench.clock.set(NOON + 3600);
+    units(&line, 0..100, 1, None);
+    bench.clock.set(NOON + 7200);
+    let published = receipt(&bench.wait_for(1)[0]);
+    assert_eq!((published.window.start.as_second(), published.window.marks.is_empty()), (NOON + 3600, true));
+}
+
+#[test]
+fn a_pod_without_a_memory_of_its_ring_begins_with_the_next_window() {
+    let mut bench = Bench::of(&sharded(&["restart", "drained", "ring_changed"]), NOON + 1);
+    bench.ring = Some(ring(41, "a"));
+    let line = bench.start();
+    assert!(line.flush_now().is_empty());
+    bench.clock.set(NOON + 3600);
+    units(&line, 0..100, 1, None);
+    bench.clock.set(NOON + 7200);
+    let published = receipt(&bench.wait_for(1)[0]);
+    assert_eq!((published.window.start.as_second(), published.window.marks.is_empty()), (NOON + 3600, true));
+}
+
+#[test]
 fn a_window_through_a_ring_change_is_charged_for_both_owners() {
-    let mut bench = Bench::of(&sharded(&["ring_changed"]), NOON);
+    let mut bench = Bench::of(&sharded(&["restart", "ring_changed"]), NOON);
     bench.ring = Some(ring(41, "a"));
     drop(bench.start());
     bench.ring = Some(ring(42, "a"));
-    // Started in the second that the window began in, so only the ring is another.
+    bench.clock.set(NOON + 60);
     let line = bench.start();
     bench.clock.set(NOON + 3600);
     let published = receipt(&bench.wait_for(1)[0]);
+    assert!(published.window.marks.contains(Mark::RingChanged));
     assert_eq!(published.privacy.this_release.loss().unwrap().nano(), 120_000_000_000);
     assert_eq!(verify(&[published.to_bytes()]).map(|report| report.receipts), Ok(1));
     drop(line);

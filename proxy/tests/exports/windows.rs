@@ -1,0 +1,123 @@
+//! Windows of exports through the whole sidecar: what a stop publishes, what shedding withholds,
+//! and that whoever refuses is counted no more.
+
+use privet_dp::schedule::Mark;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::running::{LISTED, Running};
+
+/// At epsilon 60 the scale is 0.1 and a draw beyond 6 has a probability below 1e-25.
+fn near(value: i64, exact: i64) -> bool {
+    (value - exact).abs() <= 6
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_that_is_stopped_publishes_the_part_that_it_counted() {
+    let privet = Running::with(LISTED, "").await;
+    for user in 0..20 {
+        assert_eq!(privet.search(&format!("user-{user}"), true).await, 200);
+    }
+    let (receipts, withheld) = privet.stop("drained").await;
+    assert_eq!((receipts.len(), withheld), (1, 0));
+    let [receipt] = receipts.as_slice() else { panic!("one receipt") };
+    assert!(near(receipt.values[0].value, 20), "{:?}", receipt.values);
+    // Whether it was opened late depends on when this test runs; that it was closed early does not.
+    assert!(receipt.window.marks.contains(Mark::Drained));
+    assert!(receipt.window.observed_until < receipt.window.end);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_that_is_stopped_discards_what_may_not_be_published_so() {
+    let privet = Running::with("{length: 1d, publish_marked: [restart]}", "").await;
+    assert_eq!(privet.search("user-1", true).await, 200);
+    let (receipts, withheld) = privet.stop("drained").await;
+    assert_eq!((receipts.len(), withheld), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_refuses_is_taken_out_of_the_open_window() {
+    let privet = Running::with(LISTED, "").await;
+    for user in 0..40 {
+        assert_eq!(privet.search(&format!("user-{user}"), true).await, 200);
+    }
+    for user in 0..30 {
+        assert_eq!(privet.search(&format!("user-{user}"), false).await, 200);
+    }
+    let (receipts, _) = privet.stop("drained").await;
+    assert!(near(receipts[0].values[0].value, 10), "{:?}", receipts[0].values);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_in_which_a_source_was_refused_for_its_rate_is_withheld() {
+    let privet = Running::with(LISTED, "limits: {rate_per_source: {per_second: 1, burst: 2}}\n").await;
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(privet.search("user-1", true).await);
+    }
+    assert_eq!(statuses[..2], [200, 200]);
+    assert!(statuses.contains(&429), "{statuses:?}");
+    let (receipts, withheld) = privet.stop("shed").await;
+    assert_eq!((receipts.len(), withheld), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_in_which_bodies_found_no_room_is_withheld() {
+    let limits = "limits: {body_bytes_max: 1024, in_flight_bytes_max: 1024, decoded_bytes_max: 1024}\n";
+    let privet = Running::with(LISTED, limits).await;
+    let mut other = TcpStream::connect(privet.address).await.unwrap();
+    let head = "POST /v1/track HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n";
+    other.write_all(format!("{head}{}", " ".repeat(990)).as_bytes()).await.unwrap();
+    let mut status = 200;
+    for _ in 0..100 {
+        status = privet.search("user-1", true).await;
+        if status != 200 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!([429, 503].contains(&status), "{status}");
+    drop(other);
+    let (receipts, withheld) = privet.stop("shed").await;
+    assert_eq!((receipts.len(), withheld), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_in_which_connections_waited_is_withheld() {
+    let privet = Running::with(LISTED, "limits: {connections_max: 2}\n").await;
+    let held = [TcpStream::connect(privet.address).await.unwrap(), TcpStream::connect(privet.address).await.unwrap()];
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    drop(held);
+    assert_eq!(privet.search("user-1", true).await, 200);
+    let (receipts, withheld) = privet.stop("shed").await;
+    assert_eq!((receipts.len(), withheld), (0, 1));
+}
+
+const SHARDED: &str = "{length: 1d, publish_marked: [restart, drained, ring_changed]}\nfleet: {topology: user_sharded}";
+
+async fn readyz(privet: &Running) -> String {
+    let mut stream = TcpStream::connect(privet.admin).await.unwrap();
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sharded_export_without_a_ring_is_off_and_the_sidecar_runs() {
+    let privet = Running::with(SHARDED, "").await;
+    let ready = readyz(&privet).await;
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    assert!(ready.contains("off: searches-by-section: its fleet is user_sharded"), "{ready}");
+    assert_eq!(privet.search("user-1", true).await, 200);
+    assert_eq!(privet.stop("drained").await, (vec![], 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sharded_export_with_a_ring_is_on() {
+    let ring = "exports: {directory: exports, ring: {epoch: 41, shards: [a, b], own: b}}\n";
+    let privet = Running::configured(SHARDED, ring).await;
+    assert!(!readyz(&privet).await.contains("user_sharded"));
+    // What a pod had before, it does not know at its first start, so it begins with the next window.
+    assert_eq!(privet.stop("drained").await, (vec![], 0));
+}
