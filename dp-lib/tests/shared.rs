@@ -252,6 +252,15 @@ fn what_is_unreachable_says_so_without_a_value() {
     assert!(told.contains("see that PostgreSQL is up") && !told.contains(PASSWORD), "{told}");
 }
 
+#[test]
+fn a_ledger_does_not_change_where_its_charges_are_and_so_forgets_none() {
+    let ((_server, cable), directory, query) = (database(), tempfile::tempdir().unwrap(), query(40));
+    assert!(release(&join(directory.path(), "a", cable.port).unwrap(), &query, 1, 0).unwrap().is_some());
+    assert!(matches!(Ledger::open(&directory.path().join("a.redb")), Err(LedgerError::ChargesAreShared)));
+    assert!(release(&Ledger::open(&directory.path().join("b.redb")).unwrap(), &query, 1, 0).unwrap().is_some());
+    assert!(matches!(join(directory.path(), "b", cable.port), Err(LedgerError::ChargesAreHere)));
+}
+
 /// Numbers that a seed decides.
 struct Seeded(u64);
 

@@ -116,6 +116,16 @@ pub enum LedgerError {
         /// What this code reads and writes.
         known: i32,
     },
+    /// A file whose charges are in PostgreSQL was opened as a ledger of its own.
+    #[error(
+        "the charges of this budget ledger are in PostgreSQL, and without them its budgets would be spent again: configure the shared ledger, or move the file away and so accept that what was spent counts no more"
+    )]
+    ChargesAreShared,
+    /// A ledger with charges of its own was to become a pod's part in a shared one.
+    #[error(
+        "this budget ledger holds charges that the shared one does not have, and they would be forgotten: keep the embedded ledger until their horizon has passed, or move the file away and so accept that what was spent counts no more"
+    )]
+    ChargesAreHere,
     /// A record does not read back.
     #[error(
         "the budget ledger holds a record that cannot be read: restore it from a copy, or start a new ledger and count the old budget as spent"

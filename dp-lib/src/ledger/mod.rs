@@ -55,7 +55,7 @@ pub use entries::Entry;
 pub use error::{CannotSpend, LedgerError};
 pub use identity::LedgerId;
 use shared::Shared;
-use store::{Charge, Opened, Record, Store};
+use store::{Charge, Charges, Opened, Record, Store};
 
 /// The name of a release: the same inputs, the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -275,13 +275,13 @@ impl Ledger {
     /// As [`Ledger::open`]; a shared ledger that cannot be reached.
     pub fn open_shared(path: &Path, settings: shared::Settings) -> Result<Self, LedgerError> {
         let store = Store::open(path)?;
-        let Opened { forfeited, .. } = store.begin_incarnation()?;
+        let Opened { forfeited, .. } = store.begin_incarnation(Charges::Shared)?;
         let shared = Shared::join(settings)?;
         Ok(Self { id: shared.id(), incarnation: shared.fence(), forfeited, shared: Some(shared), store })
     }
 
     fn recover(store: Store) -> Result<Self, LedgerError> {
-        let Opened { id, incarnation, forfeited } = store.begin_incarnation()?;
+        let Opened { id, incarnation, forfeited } = store.begin_incarnation(Charges::Here)?;
         Ok(Self { store, shared: None, id, incarnation, forfeited })
     }
 
@@ -356,7 +356,7 @@ impl Ledger {
                 unmade.push(claim.clone());
             }
         }
-        if unmade.is_empty() { Ok(0) } else { shared.lease(&unmade) }
+        shared.lease(&unmade)
     }
 
     /// Asks for more time to publish in, where charges are shared.

@@ -64,6 +64,15 @@ pub(super) struct Opened {
     pub(super) forfeited: u64,
 }
 
+/// Where the charges of the releases in a file are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Charges {
+    /// In the same file.
+    Here,
+    /// In a store that pods share.
+    Shared,
+}
+
 /// One step of the ledger: all of it happens, or none.
 pub(super) struct Step {
     transaction: WriteTransaction,
@@ -98,8 +107,9 @@ impl Store {
     }
 
     /// Counts this opening and forfeits every reservation of the ones before.
-    pub(super) fn begin_incarnation(&self) -> Result<Opened, LedgerError> {
+    pub(super) fn begin_incarnation(&self, kind: Charges) -> Result<Opened, LedgerError> {
         let step = self.begin()?;
+        step.be_of(kind)?;
         let (id, incarnation) = (step.id_or(LedgerId::random()?)?, step.count_opening()?);
         let forfeited = step.forfeit_reserved()?;
         step.commit("open the ledger")?;
@@ -140,6 +150,21 @@ fn remove_unfinished(directory: &Path, ledger: &str) -> io::Result<()> {
 impl Step {
     pub(super) fn commit(self, doing: &'static str) -> Result<(), LedgerError> {
         self.transaction.commit().map_err(failed(doing))
+    }
+
+    /// That the charges of this file have always been where they are to be now:
+    /// what was spent elsewhere would be forgotten.
+    fn be_of(&self, kind: Charges) -> Result<(), LedgerError> {
+        let mut meta = self.transaction.open_table(META).map_err(failed("open a table"))?;
+        let is_shared = meta.get("shared").map_err(failed("read"))?.is_some();
+        let charges = self.transaction.open_table(CHARGES).map_err(failed("open a table"))?;
+        let holds_charges = charges.iter().map_err(failed("read the charges"))?.next().is_some();
+        match kind {
+            Charges::Here if is_shared => Err(LedgerError::ChargesAreShared),
+            Charges::Shared if holds_charges => Err(LedgerError::ChargesAreHere),
+            Charges::Here => Ok(()),
+            Charges::Shared => meta.insert("shared", 1).map(drop).map_err(failed("write")),
+        }
     }
 
     /// The ledger's identity: the one it was born with, or this one from now on.

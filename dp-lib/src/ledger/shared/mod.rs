@@ -35,7 +35,8 @@ use crate::window::Span;
 pub use postgres::{Dial, Dialed, Dialing, in_the_clear};
 use postgres::{Granted, Session};
 
-/// The most releases that are paid for in advance at a time.
+/// The most releases that are paid for in advance at a time. While there are as
+/// many, nothing more is leased, and each release is charged when it is made.
 pub const LEASED_MAX: usize = 4_096;
 
 /// How a pod takes part in a shared ledger.
@@ -102,7 +103,12 @@ impl Shared {
     }
 
     pub(super) fn lease(&self, claims: &[Claim]) -> Result<usize, CannotSpend> {
-        self.state().lease(claims)
+        let mut state = self.state();
+        let room = LEASED_MAX.saturating_sub(state.granted.len());
+        match claims.get(..room.min(claims.len())) {
+            None | Some([]) => Ok(0),
+            Some(claims) => state.lease(claims),
+        }
     }
 
     pub(super) fn renew(&self) -> Result<(), LedgerError> {
@@ -152,9 +158,8 @@ impl Shared {
 impl State {
     /// Charges for these releases, as far as they fit, and counts them as leased.
     fn lease(&mut self, claims: &[Claim]) -> Result<usize, CannotSpend> {
-        let room = LEASED_MAX.saturating_sub(self.granted.len());
         let asked_at = Instant::now();
-        let Granted { granted, refused } = self.session.lease(claims.get(..room).unwrap_or(claims))?;
+        let Granted { granted, refused } = self.session.lease(claims)?;
         self.expires = expiry(asked_at, self.lease);
         let paid = granted.len();
         self.granted.extend(granted);
