@@ -37,7 +37,7 @@ use privet_dp::schedule::{Schedule, Tiling};
 use privet_dp::window::{Circumstances, Span};
 use servers::{Cable, Kind, PASSWORD, Server};
 
-const LEASE: Duration = Duration::from_millis(1_500);
+const LEASE: Duration = Duration::from_secs(3);
 const DIRECTORY: &str = "PRIVET_DP_POD_DIRECTORY";
 const PORT: &str = "PRIVET_DP_POD_PORT";
 const FIRST: &str = "PRIVET_DP_POD_FIRST_WINDOW";
@@ -66,7 +66,7 @@ fn query(windows: u64) -> Query {
 fn settings(port: u16, holder: &str) -> Settings {
     let mut config = tokio_postgres::Config::new();
     config.host("127.0.0.1").port(port).user("privet").password(PASSWORD).dbname("postgres");
-    let (holder, patience) = (holder.to_owned(), Duration::from_millis(700));
+    let (holder, patience) = (holder.to_owned(), Duration::from_millis(1_500));
     Settings { dial: in_the_clear(config), holder, lease: LEASE, patience }
 }
 

@@ -26,6 +26,11 @@ fn window(hour: i64) -> Window {
 }
 
 fn claim(query: &Query, hour: i64, incarnation: u64) -> Claim {
+    // As many releases of a window as the budget has room for: how many one may have is a test of its own.
+    Claim { releases_max: u32::MAX, ..declared(query, hour, incarnation) }
+}
+
+fn declared(query: &Query, hour: i64, incarnation: u64) -> Claim {
     Claim::of(query, &POLICY, window(hour), Shard { incarnation, part: 0 }).unwrap()
 }
 
@@ -362,6 +367,15 @@ fn check(disk: &Disk, query: &Query, witnessed: &Witnessed, after: u64) {
 }
 
 #[test]
+fn a_window_has_no_more_releases_than_its_schedule_plans_for() {
+    let (ledger, query) = (in_memory(), query("searches", 2, 3));
+    paid(&ledger, &declared(&query, 0, 1));
+    let refused = ledger.spend(&declared(&query, 0, 2)).unwrap_err();
+    assert!(matches!(refused, CannotSpend::AllReleased { releases_max: 1, .. }), "{refused}");
+    paid(&ledger, &declared(&query, 1, 2));
+}
+
+#[test]
 fn a_ledger_keeps_its_identity_and_shows_its_charges() {
     let directory = tempfile::tempdir().unwrap();
     let (path, query) = (directory.path().join("ledger.redb"), query("searches", 2, 3));
@@ -369,7 +383,7 @@ fn a_ledger_keeps_its_identity_and_shows_its_charges() {
     let id = ledger.id();
     let (payment, charged) = paid(&ledger, &claim(&query, 0, 1));
     let release = commit(&ledger, &query, 0, payment, charged).unwrap().release;
-    drop(paid(&ledger, &claim(&query, 1, 1)));
+    let _ = paid(&ledger, &claim(&query, 1, 1));
     drop(ledger);
     let ledger = Ledger::open(&path).unwrap();
     assert_eq!(ledger.id(), id);
