@@ -543,7 +543,6 @@ fn not_all_released(claim: &Claim, charges: &[Charge]) -> Result<(), CannotSpend
 
 /// Whether the claim fits, and what is spent with it.
 fn room(claim: &Claim, charges: &[Charge]) -> Result<Charged, CannotSpend> {
-    not_all_released(claim, charges)?;
     let (budget, start_secs) = (claim.budget, claim.window.start_secs());
     let mismatch = || CannotSpend::Measures {
         budget_name: claim.budget_name.clone(),
@@ -559,6 +558,7 @@ fn room(claim: &Claim, charges: &[Charge]) -> Result<Charged, CannotSpend> {
         let budget_name = claim.budget_name.clone();
         return Err(CannotSpend::OverBudget { budget_name, spent: before, asked, budget, fits_from_secs });
     }
+    not_all_released(claim, charges)?;
     Ok(Charged { charge: claim.charge, before, spent, budget })
 }
 
