@@ -76,6 +76,56 @@ pub enum LedgerError {
     /// The directory entry of a new ledger could not be made durable.
     #[error("cannot make the new budget ledger durable")]
     Directory(#[source] std::io::Error),
+    /// A new ledger needs an identity, and an identity needs random bytes.
+    #[error("the operating system gives no random bytes for the new budget ledger's identity")]
+    NoRandomness,
+    /// No event loop for the connection.
+    #[error("cannot set up connections to the shared budget ledger")]
+    Runtime(#[source] std::io::Error),
+    /// PostgreSQL could not be reached, or did not answer in time. Whether it
+    /// did what was asked is not known; what it may have charged stays charged.
+    #[error(
+        "cannot {doing} in the shared budget ledger ({what}): nothing is released that is not paid for; see that PostgreSQL is up and reachable from this pod"
+    )]
+    Unreachable {
+        /// What was being done.
+        doing: &'static str,
+        /// What happened, without a value: a kind of failure or a SQLSTATE.
+        what: String,
+    },
+    /// The time is over until which this pod may publish without asking.
+    #[error(
+        "this pod's lease of the shared budget has expired and could not be renewed: the release is held until PostgreSQL can be reached"
+    )]
+    LeaseExpired,
+    /// Another process opened the shared ledger as the same holder.
+    #[error(
+        "a later process holds the shared budget as `{holder}`: this one may neither spend nor publish any more; give every pod a holder name of its own"
+    )]
+    Fenced {
+        /// The holder's name.
+        holder: String,
+    },
+    /// The tables of the shared ledger are of another version of privet.
+    #[error(
+        "the tables of the shared budget ledger have version {found}, and this privet knows version {known}: run the same version in every pod"
+    )]
+    Version {
+        /// What is there.
+        found: i32,
+        /// What this code reads and writes.
+        known: i32,
+    },
+    /// A file whose charges are in PostgreSQL was opened as a ledger of its own.
+    #[error(
+        "the charges of this budget ledger are in PostgreSQL, and without them its budgets would be spent again: configure the shared ledger, or move the file away and so accept that what was spent counts no more"
+    )]
+    ChargesAreShared,
+    /// A ledger with charges of its own was to become a pod's part in a shared one.
+    #[error(
+        "this budget ledger holds charges that the shared one does not have, and they would be forgotten: keep the embedded ledger until their horizon has passed, or move the file away and so accept that what was spent counts no more"
+    )]
+    ChargesAreHere,
     /// A record does not read back.
     #[error(
         "the budget ledger holds a record that cannot be read: restore it from a copy, or start a new ledger and count the old budget as spent"

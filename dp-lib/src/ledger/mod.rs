@@ -29,7 +29,11 @@
 //! }
 //! ```
 
+mod durability;
+mod entries;
 mod error;
+mod identity;
+pub mod shared;
 mod store;
 
 use std::fmt;
@@ -46,8 +50,12 @@ use crate::mechanism::Noised;
 use crate::query::Query;
 use crate::receipt::Receipt;
 use crate::window::{PolicyDigest, Window};
+pub use durability::{Durability, NotDurable};
+pub use entries::Entry;
 pub use error::{CannotSpend, LedgerError};
-use store::{Charge, Record, Store};
+pub use identity::LedgerId;
+use shared::Shared;
+use store::{Charge, Charges, Opened, Record, Store};
 
 /// The name of a release: the same inputs, the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -238,9 +246,13 @@ pub struct Unsent {
     pub receipt: Vec<u8>,
 }
 
-/// The ledger, in a file of its own. One process has it open at a time.
+/// The ledger: a file of its own for the walk of releases, and the charges
+/// either in that file too or, where several pods share a budget, in PostgreSQL.
+/// One process has the file open at a time.
 pub struct Ledger {
     store: Store,
+    shared: Option<Shared>,
+    id: LedgerId,
     incarnation: u64,
     forfeited: u64,
 }
@@ -255,9 +267,28 @@ impl Ledger {
         Self::recover(Store::open(path)?)
     }
 
+    /// Opens the file of a pod whose charges are in a shared ledger, and joins
+    /// that. Not to be called, nor any method after it, where an async runtime
+    /// runs: it waits for PostgreSQL.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`]; a shared ledger that cannot be reached.
+    pub fn open_shared(path: &Path, settings: shared::Settings) -> Result<Self, LedgerError> {
+        let store = Store::open(path)?;
+        let Opened { forfeited, .. } = store.begin_incarnation(Charges::Shared)?;
+        let shared = Shared::join(settings)?;
+        Ok(Self { id: shared.id(), incarnation: shared.fence(), forfeited, shared: Some(shared), store })
+    }
+
     fn recover(store: Store) -> Result<Self, LedgerError> {
-        let (incarnation, forfeited) = store.begin_incarnation()?;
-        Ok(Self { store, incarnation, forfeited })
+        let Opened { id, incarnation, forfeited } = store.begin_incarnation(Charges::Here)?;
+        Ok(Self { store, shared: None, id, incarnation, forfeited })
+    }
+
+    /// Which ledger this is: the same at every opening, another in every new file.
+    #[must_use]
+    pub const fn id(&self) -> LedgerId {
+        self.id
     }
 
     /// How often this ledger has been opened, this time included.
@@ -278,24 +309,104 @@ impl Ledger {
     /// A budget without room, or a ledger that cannot be written. Nothing may
     /// be drawn then.
     pub fn spend(&self, claim: &Claim) -> Result<Spent, CannotSpend> {
-        let transaction = self.store.begin()?;
-        if let Some(record) = transaction.record(claim.release)? {
+        if let Some(state) = self.state(claim.release)? {
+            return Ok(Spent::Already(state));
+        }
+        match &self.shared {
+            None => self.spend_here(claim),
+            Some(shared) => match shared.charge(claim)? {
+                Some(charged) => self.reserve(self.store.begin()?, claim, charged),
+                None => Ok(Spent::Already(ReleaseState::Forfeited)),
+            },
+        }
+    }
+
+    /// Charges the budget in this file, in the step that reserves the release.
+    fn spend_here(&self, claim: &Claim) -> Result<Spent, CannotSpend> {
+        let step = self.store.begin()?;
+        let charges = step.charges(&claim.budget_name, claim.window.start_secs(), claim.budget.horizon)?;
+        let charged = room(claim, &charges)?;
+        step.put_charge(&claim.budget_name, claim.window.start_secs(), claim.release, claim.charge)?;
+        self.reserve(step, claim, charged)
+    }
+
+    /// Writes down that a charged release may be drawn: the only maker of [`Paid`].
+    fn reserve(&self, step: store::Step, claim: &Claim, charged: Charged) -> Result<Spent, CannotSpend> {
+        if let Some(record) = step.record(claim.release)? {
             return Ok(Spent::Already(record.state));
         }
-        let charges = transaction.charges(&claim.budget_name, claim.window.start_secs(), claim.budget.horizon)?;
-        not_all_released(claim, &charges)?;
-        let charged = room(claim, &charges)?;
-        transaction.put_charge(&claim.budget_name, claim.window.start_secs(), claim.release, claim.charge)?;
-        transaction.put_record(
-            claim.release,
-            &Record {
-                state: ReleaseState::Reserved,
-                budget: claim.budget_name.clone(),
-                window_start: claim.window.start_secs(),
-            },
-        )?;
-        transaction.commit("reserve a release")?;
+        let (budget, window_start) = (claim.budget_name.clone(), claim.window.start_secs());
+        step.put_record(claim.release, &Record { state: ReleaseState::Reserved, budget, window_start })?;
+        step.commit("reserve a release")?;
         Ok(Spent::Paid(Paid { release: claim.release, covers: claim.per_unit }, charged))
+    }
+
+    /// Pays in advance for releases to come, so that they can be made while the
+    /// shared ledger cannot be reached. Returns how many are paid for; none where
+    /// the charges are in the file, which is always reachable.
+    ///
+    /// # Errors
+    /// The first claim that does not fit; those before it are paid for. What is
+    /// never released stays charged, unless [`Ledger::hand_back`] returns it.
+    pub fn lease(&self, claims: &[Claim]) -> Result<usize, CannotSpend> {
+        let Some(shared) = &self.shared else { return Ok(0) };
+        let mut unmade = Vec::with_capacity(claims.len());
+        for claim in claims {
+            if self.state(claim.release)?.is_none() {
+                unmade.push(claim.clone());
+            }
+        }
+        shared.lease(&unmade)
+    }
+
+    /// Asks for more time to publish in, where charges are shared.
+    ///
+    /// # Errors
+    /// A shared ledger that cannot be reached, or that a successor has taken over.
+    pub fn renew(&self) -> Result<(), LedgerError> {
+        self.shared.as_ref().map_or(Ok(()), Shared::renew)
+    }
+
+    /// Whether committed bytes may leave now: to be asked immediately before
+    /// every attempt. What the kernel has been given cannot be held back any more.
+    ///
+    /// # Errors
+    /// A lease that expired and cannot be renewed: the bytes have to wait.
+    pub fn may_publish(&self) -> Result<(), LedgerError> {
+        self.shared.as_ref().map_or(Ok(()), Shared::may_publish)
+    }
+
+    /// Ends a pod's part in a shared ledger cleanly: leases that no release was
+    /// reserved from are returned, and what was published is told.
+    ///
+    /// # Errors
+    /// A shared ledger that cannot be reached: the leases stay burnt.
+    pub fn hand_back(self) -> Result<(), LedgerError> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        self.settle()?;
+        shared.leave(|release| Ok(self.state(release)?.is_some()))
+    }
+
+    /// Tells the shared ledger how far its releases have come. Told twice is told
+    /// once; not told changes no budget.
+    ///
+    /// # Errors
+    /// A ledger that cannot be reached or read.
+    pub fn settle(&self) -> Result<(), LedgerError> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        shared.settle(|release| self.state(release))
+    }
+
+    /// Every charge and what became of it, by budget and time. As many as there
+    /// were releases.
+    ///
+    /// # Errors
+    /// A ledger that cannot be reached or read.
+    pub fn entries(&self) -> Result<Vec<Entry>, LedgerError> {
+        match &self.shared {
+            None => self.store.begin()?.entries(),
+            Some(shared) => shared.entries(),
+        }
     }
 
     /// The digest of the last receipt of a query, for the next one to name.
@@ -404,7 +515,10 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::spend`], but never for a budget without room.
     pub fn spent(&self, budget_name: &str, at_secs: i64, budget: Budget) -> Result<Sum, CannotSpend> {
-        let charges = self.store.begin()?.charges(budget_name, at_secs, budget.horizon)?;
+        let charges = match &self.shared {
+            None => self.store.begin()?.charges(budget_name, at_secs, budget.horizon)?,
+            Some(shared) => shared.charges(budget_name, at_secs, budget.horizon)?,
+        };
         Ok(spent_around(&in_measure(budget_name, &charges, at_secs, budget)?, at_secs, budget.horizon))
     }
 }
@@ -423,10 +537,11 @@ impl ReleaseState {
 }
 
 /// A window has so many releases as its budget was planned for, however often
-/// the process restarts within it or its policy changes.
+/// the process restarts within it or its policy changes; of a shared budget,
+/// each holder has so many, which the fleet's multiplier pays for.
 fn not_all_released(claim: &Claim, charges: &[Charge]) -> Result<(), CannotSpend> {
     let start_secs = claim.window.start_secs();
-    let releases = charges.iter().filter(|charge| charge.start_secs == start_secs).count();
+    let releases = charges.iter().filter(|charge| charge.own && charge.start_secs == start_secs).count();
     if releases >= claim.releases_max as usize {
         let budget_name = claim.budget_name.clone();
         return Err(CannotSpend::AllReleased { budget_name, releases_max: claim.releases_max });
@@ -451,6 +566,7 @@ fn room(claim: &Claim, charges: &[Charge]) -> Result<Charged, CannotSpend> {
         let budget_name = claim.budget_name.clone();
         return Err(CannotSpend::OverBudget { budget_name, spent: before, asked, budget, fits_from_secs });
     }
+    not_all_released(claim, charges)?;
     Ok(Charged { charge: claim.charge, before, spent, budget })
 }
 

@@ -4,13 +4,14 @@
 //! commit: redb then syncs twice, and a torn commit cannot be taken for a whole
 //! one even by somebody who chose the torn bytes.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 use redb::{Builder, Database, Durability, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use super::{LedgerError, ReleaseId, ReleaseState, Unsent};
+use super::{Entry, LedgerError, LedgerId, ReleaseId, ReleaseState, Unsent};
 use crate::digest::Digest;
 use crate::loss::{Loss, Measure};
 use crate::window::Span;
@@ -20,6 +21,9 @@ const RELEASES: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("release
 const CHARGES: TableDefinition<ChargeKey<'_>, ChargeRow> = TableDefinition::new("charges");
 const OUTBOX: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("outbox");
 const CHAINS: TableDefinition<&str, [u8; 32]> = TableDefinition::new("chains");
+
+/// How the name of a ledger ends that is not whole yet.
+const UNFINISHED: &str = ".unfinished";
 
 /// Budget, first second of the window, release.
 type ChargeKey<'a> = (&'a str, i64, [u8; 32]);
@@ -42,12 +46,31 @@ pub(super) struct Record {
 /// One charge of a budget.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Charge {
+    pub(super) release: ReleaseId,
     pub(super) start_secs: i64,
     pub(super) loss: Loss,
+    /// Whether it was made by this holder of the budget; one in a file always was.
+    pub(super) own: bool,
 }
 
 pub(super) struct Store {
     database: Database,
+}
+
+/// What a ledger file is found to be when it is opened.
+pub(super) struct Opened {
+    pub(super) id: LedgerId,
+    pub(super) incarnation: u64,
+    pub(super) forfeited: u64,
+}
+
+/// Where the charges of the releases in a file are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Charges {
+    /// In the same file.
+    Here,
+    /// In a store that pods share.
+    Shared,
 }
 
 /// One step of the ledger: all of it happens, or none.
@@ -62,13 +85,10 @@ fn failed<E: Into<redb::Error>>(doing: &'static str) -> impl Fn(E) -> LedgerErro
 
 impl Store {
     pub(super) fn open(path: &Path) -> Result<Self, LedgerError> {
-        let is_new = !path.exists();
-        let database = Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(failed("open the file"))?;
-        if is_new {
-            // Without this a power loss may take the file's name, and the whole budget's past with it.
-            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(directory).and_then(|directory| directory.sync_all()).map_err(LedgerError::Directory)?;
+        if !path.exists() {
+            begin(path)?;
         }
+        let database = Builder::new().set_cache_size(CACHE_BYTES).open(path).map_err(failed("open the file"))?;
         Ok(Self { database })
     }
 
@@ -87,18 +107,81 @@ impl Store {
     }
 
     /// Counts this opening and forfeits every reservation of the ones before.
-    pub(super) fn begin_incarnation(&self) -> Result<(u64, u64), LedgerError> {
+    pub(super) fn begin_incarnation(&self, kind: Charges) -> Result<Opened, LedgerError> {
         let step = self.begin()?;
-        let incarnation = step.count_opening()?;
+        step.be_of(kind)?;
+        let (id, incarnation) = (step.id_or(LedgerId::random()?)?, step.count_opening()?);
         let forfeited = step.forfeit_reserved()?;
         step.commit("open the ledger")?;
-        Ok((incarnation, forfeited))
+        Ok(Opened { id, incarnation, forfeited })
     }
+}
+
+/// Makes a new ledger beside its place, and links it there when it is whole: a
+/// file that its maker died over opens never again, and must not be taken for a
+/// ledger. Linking replaces nothing, so of two makers one wins and both open its file.
+fn begin(path: &Path) -> Result<(), LedgerError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    remove_unfinished(directory, &name).map_err(LedgerError::Directory)?;
+    let unfinished = directory.join(format!("{name}.{}{UNFINISHED}", LedgerId::random()?));
+    drop(Builder::new().create(&unfinished).map_err(failed("make the file"))?);
+    match fs::hard_link(&unfinished, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(LedgerError::Directory(error)),
+        _ => fs::remove_file(&unfinished).map_err(LedgerError::Directory)?,
+    }
+    // Without this a power loss may take the file's name, and the whole budget's past with it.
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(LedgerError::Directory)
+}
+
+/// What earlier processes died over. Somebody who is at it still fails to link it, and may try again.
+fn remove_unfinished(directory: &Path, ledger: &str) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let rest = name.to_str().and_then(|name| name.strip_prefix(ledger));
+        if rest.is_some_and(|rest| rest.starts_with('.') && rest.ends_with(UNFINISHED)) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 impl Step {
     pub(super) fn commit(self, doing: &'static str) -> Result<(), LedgerError> {
         self.transaction.commit().map_err(failed(doing))
+    }
+
+    /// That the charges of this file have always been where they are to be now:
+    /// what was spent elsewhere would be forgotten.
+    fn be_of(&self, kind: Charges) -> Result<(), LedgerError> {
+        let mut meta = self.transaction.open_table(META).map_err(failed("open a table"))?;
+        let is_shared = meta.get("shared").map_err(failed("read"))?.is_some();
+        let charges = self.transaction.open_table(CHARGES).map_err(failed("open a table"))?;
+        let holds_charges = charges.iter().map_err(failed("read the charges"))?.next().is_some();
+        match kind {
+            Charges::Here if is_shared => Err(LedgerError::ChargesAreShared),
+            Charges::Shared if holds_charges => Err(LedgerError::ChargesAreHere),
+            Charges::Here => Ok(()),
+            Charges::Shared => meta.insert("shared", 1).map(drop).map_err(failed("write")),
+        }
+    }
+
+    /// The ledger's identity: the one it was born with, or this one from now on.
+    fn id_or(&self, new: LedgerId) -> Result<LedgerId, LedgerError> {
+        let mut meta = self.transaction.open_table(META).map_err(failed("open a table"))?;
+        let halves = {
+            let half =
+                |name: &str| Ok::<_, LedgerError>(meta.get(name).map_err(failed("read"))?.map(|half| half.value()));
+            half("id_high")?.zip(half("id_low")?)
+        };
+        if let Some((high, low)) = halves {
+            return Ok(LedgerId::from_halves(high, low));
+        }
+        let (high, low) = new.halves();
+        meta.insert("id_high", high).map_err(failed("write"))?;
+        meta.insert("id_low", low).map_err(failed("write"))?;
+        Ok(new)
     }
 
     fn count_opening(&self) -> Result<u64, LedgerError> {
@@ -151,12 +234,21 @@ impl Step {
             charges.range((budget, first, [0; 32])..=(budget, last, [0xff; 32])).map_err(failed("read the charges"))?;
         rows.map(|row| {
             let (key, charge) = row.map_err(failed("read the charges"))?;
-            let (measure, nano, delta_pico) = charge.value();
-            let loss = measure_of(measure)
-                .and_then(|measure| Loss::from_nano(measure, nano).ok())
-                .ok_or(LedgerError::Damaged)?
-                .with_delta(delta_pico);
-            Ok(Charge { start_secs: key.value().1, loss })
+            read_charge(key.value(), charge.value())
+        })
+        .collect()
+    }
+
+    /// Every charge, by budget and window.
+    pub(super) fn entries(&self) -> Result<Vec<Entry>, LedgerError> {
+        let charges = self.transaction.open_table(CHARGES).map_err(failed("open a table"))?;
+        let rows = charges.iter().map_err(failed("read the charges"))?;
+        rows.map(|row| {
+            let (key, charge) = row.map_err(failed("read the charges"))?;
+            let Charge { release, start_secs, loss, .. } = read_charge(key.value(), charge.value())?;
+            let state = self.record(release)?.ok_or(LedgerError::Damaged)?.state.name();
+            let budget_name = key.value().0.to_owned();
+            Ok(Entry { budget_name, start_secs, release, charge: loss, state, holder: None })
         })
         .collect()
     }
@@ -216,11 +308,24 @@ impl Step {
     }
 }
 
+fn read_charge(key: (&str, i64, [u8; 32]), charge: (u8, u64, u64)) -> Result<Charge, LedgerError> {
+    let (_, start_secs, release) = key;
+    let (measure, nano, delta_pico) = charge;
+    let loss = read_loss(measure, nano, delta_pico)?;
+    Ok(Charge { release: ReleaseId(Digest(release)), start_secs, loss, own: true })
+}
+
+/// A loss as it is stored: its measure's code, billionths, trillionths of delta.
+pub(super) fn read_loss(measure: u8, nano: u64, delta_pico: u64) -> Result<Loss, LedgerError> {
+    let measure = measure_of(measure).ok_or(LedgerError::Damaged)?;
+    Ok(Loss::from_nano(measure, nano).map_err(|_| LedgerError::Damaged)?.with_delta(delta_pico))
+}
+
 fn read_record(bytes: &[u8]) -> Result<Record, LedgerError> {
     serde_json::from_slice(bytes).map_err(|_| LedgerError::Damaged)
 }
 
-const fn code_of(measure: Measure) -> u8 {
+pub(super) const fn code_of(measure: Measure) -> u8 {
     match measure {
         Measure::Pure => 0,
         Measure::Zcdp => 1,

@@ -26,6 +26,11 @@ fn window(hour: i64) -> Window {
 }
 
 fn claim(query: &Query, hour: i64, incarnation: u64) -> Claim {
+    // As many releases of a window as the budget has room for: how many one may have is a test of its own.
+    Claim { releases_max: u32::MAX, ..declared(query, hour, incarnation) }
+}
+
+fn declared(query: &Query, hour: i64, incarnation: u64) -> Claim {
     Claim::of(query, &POLICY, window(hour), Shard { incarnation, part: 0 }).unwrap()
 }
 
@@ -359,4 +364,31 @@ fn check(disk: &Disk, query: &Query, witnessed: &Witnessed, after: u64) {
     assert!(spent >= published, "write {after}: {spent} spent, {published} published");
     assert!(spent <= 300_000_000, "write {after}: charged twice");
     assert_eq!(ledger.unsent().unwrap(), [], "write {after}: committed and never sent");
+}
+
+#[test]
+fn a_window_has_no_more_releases_than_its_schedule_plans_for() {
+    let (ledger, query) = (in_memory(), query("searches", 2, 3));
+    paid(&ledger, &declared(&query, 0, 1));
+    let refused = ledger.spend(&declared(&query, 0, 2)).unwrap_err();
+    assert!(matches!(refused, CannotSpend::AllReleased { releases_max: 1, .. }), "{refused}");
+    paid(&ledger, &declared(&query, 1, 2));
+}
+
+#[test]
+fn a_ledger_keeps_its_identity_and_shows_its_charges() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, query) = (directory.path().join("ledger.redb"), query("searches", 2, 3));
+    let ledger = Ledger::open(&path).unwrap();
+    let id = ledger.id();
+    let (payment, charged) = paid(&ledger, &claim(&query, 0, 1));
+    let release = commit(&ledger, &query, 0, payment, charged).unwrap().release;
+    let _ = paid(&ledger, &claim(&query, 1, 1));
+    drop(ledger);
+    let ledger = Ledger::open(&path).unwrap();
+    assert_eq!(ledger.id(), id);
+    assert_ne!(in_memory().id(), id);
+    let entries = ledger.entries().unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.state).collect::<Vec<_>>(), ["committed", "forfeited"]);
+    assert_eq!((entries[0].release, entries[0].start_secs, entries[0].charge.nano()), (release, NOON, 100_000_000));
 }
