@@ -83,6 +83,20 @@ label! {
 }
 
 label! {
+    /// What came of posting a receipt to its receiver.
+    PostOutcome as "outcome" {
+        /// The receiver has it.
+        Taken = "taken",
+        /// The receiver will not take it as it is.
+        Refused = "refused",
+        /// The receiver cannot take it now.
+        Later = "later",
+        /// There was no answer.
+        Unanswered = "unanswered",
+    }
+}
+
+label! {
     /// Why a window of an export was not published, or not yet.
     WithheldFor as "reason" {
         /// More privacy units came than it may hold.
@@ -394,6 +408,8 @@ pub struct Metrics {
     pub bundles_refused: Counters<BundleRefused>,
     /// Windows of exports that were not published, by reason: why is there no receipt?
     pub export_windows_withheld: Counters<WithheldFor>,
+    /// Attempts to post a receipt, by what came of them: does the receiver have our receipts?
+    pub export_posts: Counters<PostOutcome>,
     /// Events, by what the policy in shadow would do with them: is it what we meant?
     pub shadow_events: Counters<ShadowEffect>,
     /// 1 while requests are served: is this pod ready?
@@ -562,6 +578,11 @@ impl Metrics {
                 "privet_export_windows_withheld_total",
                 Unit::Count,
                 "windows of exports that were not published: why is there no receipt?",
+            ),
+            export_posts: declare.counters(
+                "privet_export_posts_total",
+                Unit::Count,
+                "attempts to post a receipt, by what came of them: does the receiver have our receipts?",
             ),
             shadow_events: declare.counters(
                 "privet_shadow_events_total",

@@ -110,6 +110,7 @@ impl Sidecar {
             ledger: config.exports.directory.join("ledger.redb"),
             output: config.exports.directory.clone(),
             ring: config.exports.ring.clone(),
+            publish: config.exports.publish.clone(),
             metrics: Some(Arc::clone(&foundation.metrics)),
         };
         foundation.background.spawn(watch_log(

@@ -114,6 +114,17 @@ impl SigningKey {
     }
 }
 
+impl SigningKey {
+    /// Signs the base of an HTTP message signature (RFC 9421). It begins with a quote, and what a
+    /// bundle's signature is over does not, so neither stands for the other.
+    #[must_use]
+    pub fn sign_request(&self, base: &str) -> [u8; 64] {
+        let mut signature = [0; 64];
+        signature.copy_from_slice(self.pair.sign(base.as_bytes()).as_ref());
+        signature
+    }
+}
+
 /// The public half, and nothing of the other.
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -390,6 +390,14 @@ impl Ledger {
         self.store.begin()?.outbox()
     }
 
+    /// The bytes of one release that was committed and not acknowledged.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub fn committed(&self, release: ReleaseId) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.store.begin()?.outbox_of(release)
+    }
+
     /// The largest sum that a budget has spent in a horizon around this time,
     /// in the limit's measure.
     ///

@@ -185,6 +185,12 @@ impl Step {
         .collect()
     }
 
+    pub(super) fn outbox_of(&self, release: ReleaseId) -> Result<Option<Vec<u8>>, LedgerError> {
+        let outbox = self.transaction.open_table(OUTBOX).map_err(failed("open a table"))?;
+        let receipt = outbox.get(release.0.0).map_err(failed("read the outbox"))?;
+        Ok(receipt.map(|receipt| receipt.value().to_vec()))
+    }
+
     pub(super) fn put_outbox(&self, release: ReleaseId, receipt: &[u8]) -> Result<(), LedgerError> {
         let mut outbox = self.transaction.open_table(OUTBOX).map_err(failed("open a table"))?;
         outbox.insert(release.0.0, receipt).map_err(failed("write the outbox"))?;

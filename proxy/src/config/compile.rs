@@ -14,8 +14,7 @@ use privet_policy::yaml::{self, Node};
 
 use super::read::{Members, Reader, code};
 use super::{
-    ADMIN_DEFAULT, Config, Drain, Durability, Exports, Identity, Limits, Listener, Log, METRICS_DEFAULT, Rate, Tls,
-    Upstream,
+    ADMIN_DEFAULT, Config, Drain, Durability, Identity, Limits, Listener, Log, METRICS_DEFAULT, Rate, Tls, Upstream,
 };
 use crate::request::ListenerFacts;
 
@@ -342,22 +341,6 @@ impl Reader<'_> {
                 Durability::Sync
             }
         }
-    }
-
-    /// Where published aggregates are kept, the ring of shards, and who may post tables.
-    fn exports(&mut self, node: Option<&Node>) -> Option<Exports> {
-        let Some(node) = node else {
-            return Some(Exports { directory: self.base.join("exports"), ring: None, token_file: None });
-        };
-        let members = self.members(node, &["directory", "ring", "token_file"])?;
-        let directory = self.need(members, "directory").and_then(|node| self.file(node));
-        let ring = members.get("ring").map(|node| self.ring(node));
-        let token_file = members.get("token_file").map(|node| self.file(node));
-        Some(Exports {
-            directory: directory?,
-            ring: ring.map_or(Some(None), |ring| ring.map(Some))?,
-            token_file: token_file.map_or(Some(None), |file| file.map(Some))?,
-        })
     }
 
     pub(super) fn upstream(&mut self, node: Option<&Node>) -> Upstream {

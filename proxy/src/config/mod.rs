@@ -7,6 +7,7 @@
 
 mod compile;
 mod consent;
+mod exports;
 mod read;
 mod ring;
 mod rollout;
@@ -18,12 +19,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use privet_audit_log::signing::SignerKey;
-use privet_dp::fleet::Ring;
 use privet_policy::diagnostic::{Diagnostic, SourceFile};
 
 use crate::request::ListenerFacts;
 
 pub use consent::{Consent, Embedded, Remote, Store};
+pub use exports::{Exports, Publish, Receiver};
 
 /// What the sidecar was told, checked and complete.
 #[derive(Clone, Debug)]
@@ -46,7 +47,7 @@ pub struct Config {
     pub consent: Consent,
     /// The enforcement log.
     pub log: Log,
-    /// Aggregates with noise, and who shares in them.
+    /// Where published aggregates are kept, and where else they go.
     pub exports: Exports,
     /// How collectors are spoken to.
     pub upstream: Upstream,
@@ -54,17 +55,6 @@ pub struct Config {
     pub limits: Limits,
     /// How the sidecar stops.
     pub drain: Drain,
-}
-
-/// Aggregates with noise.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exports {
-    /// Where receipts are published and the budget ledger is kept.
-    pub directory: PathBuf,
-    /// The shards of this fleet, where exports share units among them.
-    pub ring: Option<Ring>,
-    /// Whose bearer token posts tables. Without one they are taken on a loopback address alone.
-    pub token_file: Option<PathBuf>,
 }
 
 /// Who has to sign a policy bundle before it is put in force.

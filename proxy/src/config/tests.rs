@@ -33,7 +33,7 @@ fn every_mistake_is_told_as_it_was_agreed() {
         assert_eq!(said, std::fs::read_to_string(&expected).unwrap(), "{name}");
         compared += 1;
     }
-    assert_eq!(compared, 19);
+    assert_eq!(compared, 20);
 }
 
 #[test]
@@ -73,6 +73,13 @@ fn everything_that_is_written_arrives() {
     assert_eq!(remote.tls.as_ref().unwrap().ca.as_deref(), Some(Path::new("/etc/privet/tls/consent.crt")));
     assert_eq!((config.consent.timeout, config.consent.fresh), (Duration::from_millis(50), Duration::from_secs(30)));
     assert_eq!(config.consent.token_file.as_deref(), Some(Path::new("/etc/privet/consent/token")));
+    let receiver = config.exports.publish.http.unwrap();
+    assert!(config.exports.publish.parquet);
+    assert_eq!(receiver.url, "https://receipts.example.org/v1/receipts");
+    assert_eq!(receiver.token_file.as_deref(), Some(Path::new("/etc/privet/exports/token")));
+    assert_eq!(receiver.signing_key_file, Path::new("/etc/privet/exports/signing.key"));
+    assert_eq!(receiver.timeout, Duration::from_secs(20));
+    assert_eq!(receiver.tls.ca.as_deref(), Some(Path::new("/etc/privet/tls/receipts.crt")));
     assert_eq!(config.log.durability, Durability::Lease(5000.try_into().unwrap()));
     assert_eq!(config.log.anchor_dir, Path::new("/var/lib/privet-anchor"));
     assert_eq!(config.upstream.identity.unwrap().key, Path::new("/etc/privet/tls/client.key"));
@@ -118,6 +125,28 @@ fn a_store_s_address_may_be_short_and_loopback_needs_no_tls() {
     ] {
         assert!(with(wrong).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn receipts_cross_the_network_encrypted_and_carry_no_password() {
+    let with = |url: &str| {
+        let text = std::fs::read_to_string(folder().join("minimal.yaml")).unwrap();
+        let http = format!("{{url: '{url}', signing_key_file: key}}");
+        let text = format!("{text}\nexports: {{directory: out, publish: {{http: {http}}}}}\n");
+        Config::parse("minimal.yaml", &text, Path::new("/")).map(|config| config.exports.publish.http.unwrap().url)
+    };
+    for right in
+        ["https://a.example/", "https://a.example:8443/in?tenant=1", "http://127.0.0.1:9/", "http://[::1]:9/in"]
+    {
+        assert_eq!(with(right).unwrap(), right);
+    }
+    for wrong in
+        ["http://a.example/", "http://10.0.0.1/", "ftp://a.example/", "a.example", "/in", "https://a.example/#x"]
+    {
+        assert!(with(wrong).is_err(), "{wrong}");
+    }
+    let said = with("https://marla:swordfish@a.example/").unwrap_err().to_string();
+    assert!(!said.contains("swordfish"), "{said}");
 }
 
 #[test]

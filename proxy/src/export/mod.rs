@@ -15,8 +15,9 @@
 //! after a permitting verdict for the export's purpose, and not otherwise.
 //!
 //! Threads: requests call [`ExportLine::observe`], which takes one short lock
-//! per export; one thread of its own closes windows, pays, draws and publishes,
-//! so that the time a draw takes is in nobody's answer.
+//! per export; one thread of its own closes windows, pays, draws and writes
+//! receipts, so that the time a draw takes is in nobody's answer; another sends
+//! them to a receiver, so that a slow one shifts no release.
 
 pub(crate) mod event_time;
 pub mod evidence;
@@ -48,12 +49,14 @@ use privet_dp::window::{Circumstances, ClosedWindow, PolicyDigest, Window};
 use thiserror::Error;
 
 use crate::clock::Clock;
+use crate::config::Publish;
 use crate::metrics::{Metrics, WithheldFor};
 pub use evidence::{CannotRecord, ChargeEvidence, DpEvidence, ReleaseEvidence};
 use noise::{Command, Releaser};
 use observe::{Draining, Early, Generation, Surroundings};
 pub use plan::Plan;
-pub use publish::CannotPublish;
+use publish::Publisher;
+pub use publish::{CannotOpen, CannotPrepare, CannotPublish};
 
 /// Where the line keeps what it must not lose, and puts what it publishes.
 #[derive(Clone)]
@@ -65,6 +68,8 @@ pub struct Settings {
     /// The shards of this fleet, which the platform knows; exports that share
     /// units among shards are off without it.
     pub ring: Option<Ring>,
+    /// Where receipts go beside their files.
+    pub publish: Publish,
     /// Where windows that are withheld are counted.
     pub metrics: Option<Arc<Metrics>>,
 }
@@ -176,6 +181,9 @@ pub enum CannotStart {
     /// No window key.
     #[error("cannot open the first windows")]
     Windows(#[source] NoRandomness),
+    /// The places that receipts go to.
+    #[error("cannot publish receipts")]
+    Publish(#[source] CannotPrepare),
     /// No thread.
     #[error("cannot start the noise thread")]
     Thread(#[source] std::io::Error),
@@ -231,18 +239,21 @@ impl ExportLine {
         clock: Arc<dyn Clock>,
         evidence: Arc<dyn DpEvidence>,
     ) -> Result<Self, CannotStart> {
-        std::fs::create_dir_all(&settings.output).map_err(CannotStart::Output)?;
+        publish::make_output(&settings.output).map_err(CannotStart::Output)?;
         if !settings.ledger.exists() && publish::any_receipts(&settings.output).map_err(CannotStart::Output)? {
             return Err(CannotStart::LedgerGone);
         }
-        let ledger = Ledger::open(&settings.ledger).map_err(CannotStart::Ledger)?;
+        let ledger = Arc::new(Ledger::open(&settings.ledger).map_err(CannotStart::Ledger)?);
         let now = clock.now();
         let ring_age = ring::age(&settings.output, settings.ring.as_ref(), now).map_err(CannotStart::Ring)?;
         let around = Surroundings { ring: settings.ring.clone().map(Arc::new), ring_age, sheds: Arc::default() };
         let generation = Generation::open(plans, policy, &around, now).map_err(CannotStart::Windows)?;
         let generation = ArcSwap::from_pointee(generation);
         let shared = Arc::new(Shared { clock, generation, around, draining: Mutex::default() });
-        let mut releaser = Releaser::new(Arc::clone(&shared), ledger, settings, evidence);
+        let clock = Arc::clone(&shared.clock);
+        let publisher = Publisher::new(Arc::clone(&ledger), Arc::clone(&evidence), settings, clock)
+            .map_err(CannotStart::Publish)?;
+        let mut releaser = Releaser::new(Arc::clone(&shared), ledger, publisher, settings, evidence);
         releaser.resume();
         let (commands, received) = sync_channel(4);
         let thread = Builder::new()

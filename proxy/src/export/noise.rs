@@ -6,7 +6,6 @@
 //! depends on the number of declared keys alone. A release that fails is
 //! withheld; the thread goes on.
 
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,7 +17,7 @@ use privet_dp::window::{ClosedWindow, Window};
 
 use super::evidence::DpEvidence;
 use super::observe::{Early, Waiting};
-use super::publish::{publish, read_published};
+use super::publish::{Publisher, in_chain_order};
 use super::spend::{PaidWindow, spend};
 use super::{CannotPublish, Outcome, Published, Settings, Shared, Withheld};
 use crate::metrics::Metrics;
@@ -50,8 +49,8 @@ struct Drawn {
 
 pub(super) struct Releaser {
     shared: Arc<Shared>,
-    ledger: Ledger,
-    output: PathBuf,
+    ledger: Arc<Ledger>,
+    publisher: Publisher,
     metrics: Option<Arc<Metrics>>,
     evidence: Arc<dyn DpEvidence>,
     /// When to try the outbox again, by the monotonic clock; `None` when it is empty.
@@ -59,9 +58,14 @@ pub(super) struct Releaser {
 }
 
 impl Releaser {
-    pub(super) fn new(shared: Arc<Shared>, ledger: Ledger, settings: &Settings, evidence: Arc<dyn DpEvidence>) -> Self {
-        let (output, metrics) = (settings.output.clone(), settings.metrics.clone());
-        Self { shared, ledger, output, metrics, evidence, retry_at: None }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        ledger: Arc<Ledger>,
+        publisher: Publisher,
+        settings: &Settings,
+        evidence: Arc<dyn DpEvidence>,
+    ) -> Self {
+        Self { shared, ledger, publisher, metrics: settings.metrics.clone(), evidence, retry_at: None }
     }
 
     /// Publishes what an earlier process committed and did not acknowledge:
@@ -109,7 +113,7 @@ impl Releaser {
         let unsent = match paid {
             Ok(paid) => draw(&self.ledger, paid),
             Err(Withheld::Before(state)) => {
-                let again = read_published(&self.output, &export, window, Shard::POSTED);
+                let again = self.publisher.published(&export, window, Shard::POSTED);
                 return again.ok_or(Withheld::Before(state));
             }
             Err(withheld) => Err(withheld),
@@ -182,14 +186,15 @@ impl Releaser {
     }
 
     fn publish(&mut self, unsent: &Unsent) -> Result<Published, CannotPublish> {
-        publish(&self.ledger, &*self.evidence, &self.output, unsent)
+        self.publisher
+            .publish(unsent)
             .inspect_err(|_| self.retry_at = Some(self.shared.clock.monotonic() + RETRY_AFTER))
     }
 
     fn publish_outbox(&mut self) {
         self.retry_at = None;
         match self.ledger.unsent() {
-            Ok(unsent) => unsent.iter().for_each(|unsent| self.publish_again(unsent)),
+            Ok(unsent) => in_chain_order(unsent).iter().for_each(|unsent| self.publish_again(unsent)),
             Err(error) => {
                 self.retry_at = Some(self.shared.clock.monotonic() + RETRY_AFTER);
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot read the outbox");
@@ -198,6 +203,9 @@ impl Releaser {
     }
 
     fn publish_again(&mut self, unsent: &Unsent) {
+        if self.publisher.is_being_sent(unsent.release) {
+            return;
+        }
         match self.publish(unsent) {
             Ok(_) => tracing::info!(release = %unsent.release, "published again, byte for byte"),
             Err(error) => {

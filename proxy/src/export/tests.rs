@@ -10,6 +10,7 @@ use privet_policy::span::{Span, Spanned};
 
 use super::*;
 
+mod publish;
 mod schedule;
 
 const NOON: i64 = 1_795_262_400;
@@ -110,6 +111,7 @@ struct Bench {
     log: Arc<Log>,
     plans: Vec<Plan>,
     ring: Option<Ring>,
+    publish: Publish,
     metrics: Arc<Metrics>,
 }
 
@@ -122,7 +124,15 @@ impl Bench {
         let plans = plan::plan(std::slice::from_ref(export)).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let metrics = Arc::new(Metrics::new());
-        Self { directory, clock: HandClock::at(secs), log: Arc::default(), plans, ring: None, metrics }
+        Self {
+            directory,
+            clock: HandClock::at(secs),
+            log: Arc::default(),
+            plans,
+            ring: None,
+            publish: Publish::default(),
+            metrics,
+        }
     }
 
     fn settings(&self) -> Settings {
@@ -130,6 +140,7 @@ impl Bench {
             ledger: self.directory.path().join("ledger.redb"),
             output: self.directory.path().join("exports"),
             ring: self.ring.clone(),
+            publish: self.publish.clone(),
             metrics: Some(Arc::clone(&self.metrics)),
         }
     }

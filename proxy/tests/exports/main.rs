@@ -1,6 +1,7 @@
 //! Exports through the whole sidecar: from requests, and posted tables, to published receipts.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod leaks;
 mod measures;
 mod posted;
 mod running;

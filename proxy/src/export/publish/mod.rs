@@ -1,0 +1,162 @@
+//! Publish: committed bytes go out, as often as it takes, always the same.
+//!
+//! Promise: the receipt's files are durable and the enforcement log has its
+//! digest before it is sent anywhere; the release is acknowledged in the ledger
+//! when its files are written and the receiver, where there is one, took it.
+//! Until then its bytes stay in the ledger, which is the queue.
+//!
+//! The files are written at the release's slot, by the thread that drew it.
+//! Sending has a thread of its own, so a slow receiver shifts no slot.
+
+mod file;
+mod post;
+mod send;
+mod signature;
+mod table;
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use privet_dp::digest::Digest;
+use privet_dp::ledger::{Ledger, LedgerError, ReleaseId, Shard, Unsent};
+use privet_dp::receipt::Receipt;
+use privet_dp::window::Window;
+use thiserror::Error;
+
+use super::evidence::{CannotRecord, DpEvidence, ReleaseEvidence};
+use super::{Published, Settings};
+use crate::clock::Clock;
+pub use post::CannotOpen;
+use post::Post;
+use send::Sender;
+
+/// Why a committed receipt is not out yet.
+#[derive(Debug, Error)]
+pub enum CannotPublish {
+    /// The ledger holds bytes that are no receipt.
+    #[error("the committed bytes are no receipt")]
+    NotAReceipt,
+    /// A file could not be written.
+    #[error("cannot write the receipt's files")]
+    File(#[source] io::Error),
+    /// The enforcement log does not take the digest.
+    #[error("cannot record the release in the enforcement log")]
+    Unrecorded(#[source] CannotRecord),
+    /// The ledger cannot be written.
+    #[error("cannot acknowledge the release")]
+    Unacknowledged(#[source] LedgerError),
+    /// Too many wait for the receiver; this one waits in the ledger.
+    #[error("too many receipts wait for the receiver, so this one is not handed over yet")]
+    Waiting,
+}
+
+/// Why receipts cannot be published at all.
+#[derive(Debug, Error)]
+pub enum CannotPrepare {
+    /// The receiver's settings do not work.
+    #[error("cannot use `exports.publish.http`")]
+    Receiver(#[source] CannotOpen),
+    /// No thread.
+    #[error("cannot start the thread that sends receipts")]
+    Thread(#[source] io::Error),
+}
+
+/// Every place that receipts go to.
+pub(super) struct Publisher {
+    ledger: Arc<Ledger>,
+    evidence: Arc<dyn DpEvidence>,
+    output: PathBuf,
+    parquet: bool,
+    sender: Option<Sender>,
+}
+
+impl Publisher {
+    /// Reads the receiver's key and starts the thread that sends, where there is a receiver.
+    pub(super) fn new(
+        ledger: Arc<Ledger>,
+        evidence: Arc<dyn DpEvidence>,
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, CannotPrepare> {
+        let sender = match &settings.publish.http {
+            None => None,
+            Some(receiver) => {
+                let post = Post::open(receiver, clock).map_err(CannotPrepare::Receiver)?;
+                let sender = Sender::start(post, Arc::clone(&ledger), settings.metrics.clone());
+                Some(sender.map_err(CannotPrepare::Thread)?)
+            }
+        };
+        let (output, parquet) = (settings.output.clone(), settings.publish.parquet);
+        Ok(Self { ledger, evidence, output, parquet, sender })
+    }
+
+    /// Writes the files, records the release, and hands it over to be sent; it is
+    /// acknowledged here where there is no receiver.
+    pub(super) fn publish(&self, unsent: &Unsent) -> Result<Published, CannotPublish> {
+        let receipt = Receipt::from_bytes(&unsent.receipt).map_err(|_| CannotPublish::NotAReceipt)?;
+        let window = Window::between(receipt.window.start, receipt.window.end).ok_or(CannotPublish::NotAReceipt)?;
+        let path = file::write(&self.output, self.parquet, &receipt, &unsent.receipt).map_err(CannotPublish::File)?;
+        if self.sender.as_ref().is_some_and(Sender::is_full) {
+            return Err(CannotPublish::Waiting);
+        }
+        let receipt_sha256 = Digest::of(&unsent.receipt);
+        let export = receipt.query;
+        self.evidence
+            .release(&ReleaseEvidence { release: unsent.release, export: export.clone(), window, receipt_sha256 })
+            .map_err(CannotPublish::Unrecorded)?;
+        match &self.sender {
+            Some(sender) => sender.send(export, unsent.release),
+            None => self.ledger.acknowledge(unsent.release).map_err(CannotPublish::Unacknowledged)?,
+        }
+        Ok(Published { path, receipt_sha256 })
+    }
+
+    /// What is published of a window, if it still lies there.
+    pub(super) fn published(&self, export: &str, window: Window, shard: Shard) -> Option<Vec<u8>> {
+        file::read(&self.output, export, window, shard)
+    }
+
+    /// Whether a release is out but for the receiver, which is tried again by itself.
+    pub(super) fn is_being_sent(&self, release: ReleaseId) -> bool {
+        self.sender.as_ref().is_some_and(|sender| sender.holds(release))
+    }
+}
+
+/// What is unsent, each receipt after the one that it names as the one before it.
+pub(super) fn in_chain_order(unsent: Vec<Unsent>) -> Vec<Unsent> {
+    let here: HashSet<Digest> = unsent.iter().map(|unsent| Digest::of(&unsent.receipt)).collect();
+    let (mut ordered, mut later) = (Vec::with_capacity(unsent.len()), HashMap::new());
+    for unsent in unsent {
+        let before = Receipt::from_bytes(&unsent.receipt).ok().map(|receipt| receipt.prev_receipt);
+        match before.filter(|before| here.contains(before)) {
+            Some(before) => drop(later.insert(before, unsent)),
+            None => ordered.push(unsent),
+        }
+    }
+    let mut at = 0;
+    while let Some(unsent) = ordered.get(at) {
+        // A receipt names the export it is of, so no two have one digest and no two follow one.
+        ordered.extend(later.remove(&Digest::of(&unsent.receipt)));
+        at += 1;
+    }
+    ordered
+}
+
+/// Makes the directory that receipts are kept in, readable by its owner alone.
+pub(super) fn make_output(output: &Path) -> io::Result<()> {
+    file::make_directory(output)
+}
+
+/// Whether the directory holds a receipt of any export.
+pub(super) fn any_receipts(output: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(output)? {
+        let path = entry?.path();
+        if path.is_dir() && fs::read_dir(path)?.next().is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
