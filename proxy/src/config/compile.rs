@@ -15,7 +15,7 @@ use privet_policy::yaml::{self, Node};
 use super::read::{Members, Reader, code};
 use super::{
     ADMIN_DEFAULT, Config, Drain, Durability, Exports, Identity, Limits, Listener, Log, METRICS_DEFAULT, Rate, Tls,
-    Upstream,
+    Upstream, Volume,
 };
 use crate::request::ListenerFacts;
 
@@ -347,17 +347,36 @@ impl Reader<'_> {
     /// Where published aggregates are kept, the ring of shards, and who may post tables.
     fn exports(&mut self, node: Option<&Node>) -> Option<Exports> {
         let Some(node) = node else {
-            return Some(Exports { directory: self.base.join("exports"), ring: None, token_file: None });
+            let directory = self.base.join("exports");
+            return Some(Exports { directory, volume: Volume::Unsaid, ring: None, token_file: None });
         };
-        let members = self.members(node, &["directory", "ring", "token_file"])?;
+        let members = self.members(node, &["directory", "volume", "ring", "token_file"])?;
         let directory = self.need(members, "directory").and_then(|node| self.file(node));
+        let volume = members.get("volume").map_or(Some(Volume::Unsaid), |node| self.volume(node));
         let ring = members.get("ring").map(|node| self.ring(node));
         let token_file = members.get("token_file").map(|node| self.file(node));
         Some(Exports {
             directory: directory?,
+            volume: volume?,
             ring: ring.map_or(Some(None), |ring| ring.map(Some))?,
             token_file: token_file.map_or(Some(None), |file| file.map(Some))?,
         })
+    }
+
+    fn volume(&mut self, node: &Node) -> Option<Volume> {
+        match node.scalar() {
+            Some("persistent") => Some(Volume::Persistent),
+            Some("pod") => Some(Volume::Pod),
+            _ => {
+                let message = "`volume` is `persistent` or `pod`";
+                self.mistake(
+                    Diagnostic::error(code::VALUE, &node.at, message)
+                        .note("a budget that goes with the pod could be spent again after every restart, so exports are off then")
+                        .help("`persistent` says that this directory is there again after every restart"),
+                );
+                None
+            }
+        }
     }
 
     pub(super) fn upstream(&mut self, node: Option<&Node>) -> Upstream {

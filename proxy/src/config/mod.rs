@@ -61,10 +61,23 @@ pub struct Config {
 pub struct Exports {
     /// Where receipts are published and the budget ledger is kept.
     pub directory: PathBuf,
+    /// What the directory outlives, and the budget with it.
+    pub volume: Volume,
     /// The shards of this fleet, where exports share units among them.
     pub ring: Option<Ring>,
     /// Whose bearer token posts tables. Without one they are taken on a loopback address alone.
     pub token_file: Option<PathBuf>,
+}
+
+/// What a directory outlives, by the word of whoever mounted it: it cannot be told from inside a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Volume {
+    /// It is there again after every restart.
+    Persistent,
+    /// It goes with the pod.
+    Pod,
+    /// Nobody said.
+    Unsaid,
 }
 
 /// Who has to sign a policy bundle before it is put in force.
