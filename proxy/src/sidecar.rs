@@ -23,7 +23,7 @@ use crate::consent::desk::Desk;
 use crate::consent::{CannotOpen, ConsentStore, Ground};
 use crate::decode::DecodeLimits;
 use crate::export::intake::Intake;
-use crate::export::{self, ExportLine, Plan, PolicyChange};
+use crate::export::{self, ExportLine, Plan, PolicyChange, volume};
 use crate::forward::{Client, Destination, Upstreams};
 use crate::keys::Keyring;
 use crate::line::{Classes, InForce, Line, Parts};
@@ -108,6 +108,7 @@ impl Sidecar {
         }
         let exports = export::Settings {
             ledger: config.exports.directory.join("ledger.redb"),
+            durability: volume::durability(&config.exports),
             output: config.exports.directory.clone(),
             ring: config.exports.ring.clone(),
             publish: config.exports.publish.clone(),

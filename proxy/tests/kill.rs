@@ -107,7 +107,7 @@ fn lay_out(root: &Path, collector: SocketAddr, port: u16) {
          admin: {{address: \"127.0.0.1:0\"}}\nmetrics: {{address: \"127.0.0.1:0\"}}\n\
          policies: policies\nkeyring: keyring\n\
          log: {{directory: log, anchor_dir: anchor, origin: privet.example.org/kill, durability: sync}}\n\
-         exports: {{directory: exports}}\ndrain: {{delay_secs: 0, grace_secs: 5}}\n"
+         exports: {{directory: exports, volume: persistent}}\ndrain: {{delay_secs: 0, grace_secs: 5}}\n"
     );
     fs::write(root.join("privet.yaml"), config).unwrap();
 }

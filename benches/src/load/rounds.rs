@@ -200,7 +200,7 @@ metrics: {{address: \"127.0.0.1:0\"}}
 policies: policies
 keyring: keyring
 log: {{directory: log, anchor_dir: anchor, origin: privet.example/{durability}, durability: {durability}}}
-exports: {{directory: exports}}
+exports: {{directory: exports, volume: persistent}}
 "
     );
     fs::write(&config, text).map_err(while_doing("cannot write a configuration"))?;

@@ -58,6 +58,7 @@ log:
   {{- end }}
 exports:
   directory: /var/lib/privet/exports
+  volume: {{ ternary "persistent" "pod" .Values.exports.persistence.enabled }}
 consent: {{ toJson (default (dict "directory" "/var/lib/privet/consent") .Values.consent.settings) }}
 {{- if or .Values.upstream.caSecretName .Values.upstream.clientSecretName }}
 upstream:

@@ -18,12 +18,25 @@ use super::read::{Members, Reader, code};
 pub struct Exports {
     /// Where the ledger and the receipts are kept.
     pub directory: PathBuf,
+    /// What the directory outlives, and the budget with it.
+    pub volume: Volume,
     /// The shards of this fleet, where exports share units among them.
     pub ring: Option<Ring>,
     /// Where receipts go beside their files.
     pub publish: Publish,
     /// Whose bearer token posts tables. Without one they are taken on a loopback address alone.
     pub token_file: Option<PathBuf>,
+}
+
+/// What a directory outlives, by the word of whoever mounted it: it cannot be told from inside a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Volume {
+    /// It is there again after every restart.
+    Persistent,
+    /// It goes with the pod.
+    Pod,
+    /// Nobody said.
+    Unsaid,
 }
 
 /// Where a receipt goes beside its file, which is always written: it is what a
@@ -58,19 +71,38 @@ impl Reader<'_> {
     pub(super) fn exports(&mut self, node: Option<&Node>) -> Option<Exports> {
         let Some(node) = node else {
             let directory = self.base.join("exports");
-            return Some(Exports { directory, ring: None, publish: Publish::default(), token_file: None });
+            let publish = Publish::default();
+            return Some(Exports { directory, volume: Volume::Unsaid, ring: None, publish, token_file: None });
         };
-        let members = self.members(node, &["directory", "ring", "publish", "token_file"])?;
+        let members = self.members(node, &["directory", "volume", "ring", "publish", "token_file"])?;
         let directory = self.need(members, "directory").and_then(|node| self.file(node));
+        let volume = members.get("volume").map_or(Some(Volume::Unsaid), |node| self.volume(node));
         let ring = members.get("ring").map(|node| self.ring(node));
         let publish = members.get("publish").map_or(Some(Publish::default()), |node| self.publish(node));
         let token_file = members.get("token_file").map(|node| self.file(node));
         Some(Exports {
             directory: directory?,
+            volume: volume?,
             ring: ring.map_or(Some(None), |ring| ring.map(Some))?,
             publish: publish?,
             token_file: token_file.map_or(Some(None), |file| file.map(Some))?,
         })
+    }
+
+    fn volume(&mut self, node: &Node) -> Option<Volume> {
+        match node.scalar() {
+            Some("persistent") => Some(Volume::Persistent),
+            Some("pod") => Some(Volume::Pod),
+            _ => {
+                let message = "`volume` is `persistent` or `pod`";
+                self.mistake(
+                    Diagnostic::error(code::VALUE, &node.at, message)
+                        .note("a budget that goes with the pod could be spent again after every restart, so exports are off then")
+                        .help("`persistent` says that this directory is there again after every restart"),
+                );
+                None
+            }
+        }
     }
 
     fn publish(&mut self, node: &Node) -> Option<Publish> {

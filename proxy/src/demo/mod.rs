@@ -93,7 +93,7 @@ fn configuration(events: u16, admin: u16, metrics: u16) -> String {
          policies: policies\n\
          keyring: keyring\n\
          log: {{directory: log, anchor_dir: anchor, origin: privet.example.org/demo, durability: sync}}\n\
-         exports: {{directory: exports}}\n\
+         exports: {{directory: exports, volume: persistent}}\n\
          drain: {{delay_secs: 0, grace_secs: 5}}\n"
     )
 }

@@ -29,6 +29,7 @@ pub mod posted;
 mod publish;
 mod ring;
 mod spend;
+pub(crate) mod volume;
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -41,7 +42,7 @@ use privet_dp::NoRandomness;
 use privet_dp::digest::Digest;
 use privet_dp::exact::Exact;
 use privet_dp::fleet::Ring;
-use privet_dp::ledger::{CannotSpend, Ledger, LedgerError, LossOverflow};
+use privet_dp::ledger::{CannotSpend, Durability, Ledger, LedgerError, LossOverflow, NotDurable};
 use privet_dp::mechanism::{CannotDraw, Cells};
 use privet_dp::query::{Query, RowKey};
 use privet_dp::schedule::Mark;
@@ -61,8 +62,10 @@ pub use publish::{CannotOpen, CannotPrepare, CannotPublish};
 /// Where the line keeps what it must not lose, and puts what it publishes.
 #[derive(Clone)]
 pub struct Settings {
-    /// The budget ledger's file. Its directory has to outlive the pod if budgets shall.
+    /// The budget ledger's file.
     pub ledger: PathBuf,
+    /// What that file outlives.
+    pub durability: Durability,
     /// The directory that receipts are published into, one directory per export.
     pub output: PathBuf,
     /// The shards of this fleet, which the platform knows; exports that share
@@ -169,6 +172,11 @@ pub enum CannotStart {
         "receipts are published here, but their budget ledger is gone: restore it, or move the receipts away and so accept that their loss counts no more"
     )]
     LedgerGone,
+    /// A budget would be forgotten, and so spent again.
+    #[error(
+        "the budget ledger may go with this pod: if `exports.directory` is on a persistent volume, write `exports.volume: persistent`"
+    )]
+    NotDurable(#[source] NotDurable),
     /// The ledger is damaged, open elsewhere or not writable.
     #[error("cannot open the budget ledger")]
     Ledger(#[source] LedgerError),
@@ -239,6 +247,11 @@ impl ExportLine {
         clock: Arc<dyn Clock>,
         evidence: Arc<dyn DpEvidence>,
     ) -> Result<Self, CannotStart> {
+        let horizons = plans.iter().map(|plan| plan.query.budget.horizon);
+        horizons
+            .map(|horizon| settings.durability.carries(horizon))
+            .collect::<Result<(), _>>()
+            .map_err(CannotStart::NotDurable)?;
         publish::make_output(&settings.output).map_err(CannotStart::Output)?;
         if !settings.ledger.exists() && publish::any_receipts(&settings.output).map_err(CannotStart::Output)? {
             return Err(CannotStart::LedgerGone);

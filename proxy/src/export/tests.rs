@@ -139,6 +139,7 @@ impl Bench {
     fn settings(&self) -> Settings {
         Settings {
             ledger: self.directory.path().join("ledger.redb"),
+            durability: Durability::Volume,
             output: self.directory.path().join("exports"),
             ring: self.ring.clone(),
             publish: self.publish.clone(),
@@ -396,4 +397,14 @@ fn no_unpublished_key_or_unit_reaches_the_disk() {
         assert!(!bytes.windows(16).any(|window| window == b"canary-unit-7c1f"), "{}", entry.display());
     }
     assert!(searched > 1000);
+}
+
+#[test]
+fn a_ledger_that_goes_with_the_pod_starts_no_export() {
+    let bench = Bench::of(&export("1h"), NOON);
+    let settings = Settings { durability: Durability::PodLife, ..bench.settings() };
+    let log: Arc<dyn DpEvidence> = Arc::clone(&bench.log) as _;
+    let started = ExportLine::start(&bench.plans, POLICY, &settings, Arc::clone(&bench.clock) as _, log);
+    assert!(matches!(started, Err(CannotStart::NotDurable(_))));
+    assert!(!settings.ledger.exists() && !settings.output.exists(), "nothing is begun that would be forgotten");
 }

@@ -75,7 +75,7 @@ async fn private_keys_of_enough_people_are_published_and_nothing_tells_of_the_ot
          count: {noise: discrete_laplace, epsilon: \"200\", delta: \"1e-9\"}\n\
          budget: {horizon: 1d, epsilon: \"1000\", delta: \"1e-8\"}",
     );
-    let privet = Running::under(&policy, "exports: {directory: exports}\n").await;
+    let privet = Running::under(&policy, "exports: {directory: exports, volume: persistent}\n").await;
     for user in 0..12 {
         search(&privet, &format!("user-{user}"), "chess", "games", "1").await;
     }
@@ -112,7 +112,7 @@ async fn values_are_clamped_and_events_without_one_do_not_count() {
          mean: {of: properties.seconds, clamp: [0, 60], decimals: 1, noise: discrete_laplace, epsilon: \"900000\"}\n\
          budget: {horizon: 1d, epsilon: \"900000\"}",
     );
-    let privet = Running::under(&policy, "exports: {directory: exports}\n").await;
+    let privet = Running::under(&policy, "exports: {directory: exports, volume: persistent}\n").await;
     for (user, section, seconds) in [
         ("user-1", "apps", "12.55"),
         ("user-1", "apps", "1e9"),

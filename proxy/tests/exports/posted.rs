@@ -17,7 +17,7 @@ fn posted(measure: &str) -> String {
 
 async fn running() -> Running {
     let policy = posted("count: {noise: discrete_laplace, epsilon: \"60\"}");
-    Running::under(&policy, "exports: {directory: exports}\n").await
+    Running::under(&policy, "exports: {directory: exports, volume: persistent}\n").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +83,7 @@ async fn a_token_is_asked_for_where_one_is_configured() {
     let token = directory.path().join("token");
     std::fs::write(&token, "a-token-of-the-test-0123456789\n").unwrap();
     let policy = posted("count: {noise: discrete_laplace, epsilon: \"60\"}");
-    let configured = format!("exports: {{directory: exports, token_file: {}}}\n", token.display());
+    let configured = format!("exports: {{directory: exports, volume: persistent, token_file: {}}}\n", token.display());
     let privet = Running::under(&policy, &configured).await;
     let json = "content-type: application/json";
     assert_eq!(post(privet.admin, WINDOW, json, "[]").await.0, 401);

@@ -53,7 +53,7 @@ pub struct Running {
 impl Running {
     /// The design's policies, with so little noise that what was counted shows, and this `window:`.
     pub async fn with(window: &str, limits: &str) -> Self {
-        Self::configured(window, &format!("exports: {{directory: exports}}\n{limits}")).await
+        Self::configured(window, &format!("exports: {{directory: exports, volume: persistent}}\n{limits}")).await
     }
 
     pub async fn configured(window: &str, more: &str) -> Self {

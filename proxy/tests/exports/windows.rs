@@ -115,7 +115,7 @@ async fn a_sharded_export_without_a_ring_is_off_and_the_sidecar_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sharded_export_with_a_ring_is_on() {
-    let ring = "exports: {directory: exports, ring: {epoch: 41, shards: [a, b], own: b}}\n";
+    let ring = "exports: {directory: exports, volume: persistent, ring: {epoch: 41, shards: [a, b], own: b}}\n";
     let privet = Running::configured(SHARDED, ring).await;
     assert!(!readyz(&privet).await.contains("user_sharded"));
     // What a pod had before, it does not know at its first start, so it begins with the next window.

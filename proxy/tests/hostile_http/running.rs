@@ -56,7 +56,7 @@ admin: {address: \"127.0.0.1:0\"}
 metrics: {address: \"127.0.0.1:0\"}
 policies: policies
 log: {directory: log, anchor_dir: anchor, origin: privet.example.org/test, durability: sync}
-exports: {directory: exports}
+exports: {directory: exports, volume: persistent}
 limits: {header_timeout_secs: 1, body_timeout_secs: 1, idle_timeout_secs: 1}
 drain: {delay_secs: 0, grace_secs: 5}
 ";

@@ -1,0 +1,110 @@
+//! Whether the directory of the budget ledger outlives the pod.
+//!
+//! Promise: nobody's silence makes a budget that a restart would renew. An
+//! `emptyDir` lies on the node's disk and looks like any other directory, so in
+//! Kubernetes only the operator's word counts. Elsewhere silence is believed,
+//! unless the directory is in memory or in the layers of a container.
+//!
+//! Not here: where a ledger is that no pod owns.
+
+use std::path::{Path, PathBuf};
+
+use privet_dp::ledger::Durability;
+
+use crate::config::{Exports, Volume};
+
+/// Kubernetes sets it in every container.
+const IN_KUBERNETES: &str = "KUBERNETES_SERVICE_HOST";
+
+/// File systems that end with a container or with the machine's uptime.
+const FLEETING: [&str; 3] = ["tmpfs", "ramfs", "overlay"];
+
+/// What the exports' directory outlives.
+pub(crate) fn durability(exports: &Exports) -> Durability {
+    match exports.volume {
+        Volume::Persistent => Durability::Volume,
+        Volume::Pod => Durability::PodLife,
+        Volume::Unsaid => {
+            // Systems without this file have no such containers either.
+            let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+            unsaid(std::env::var_os(IN_KUBERNETES).is_some(), &mounts, &existing(&exports.directory))
+        }
+    }
+}
+
+fn unsaid(in_kubernetes: bool, mounts: &str, directory: &Path) -> Durability {
+    let fleeting = file_system(mounts, directory).is_some_and(|kind| FLEETING.contains(&kind));
+    if in_kubernetes || fleeting { Durability::PodLife } else { Durability::Volume }
+}
+
+/// The directory, or what is there of the way to it, without links.
+fn existing(directory: &Path) -> PathBuf {
+    directory.ancestors().find_map(|ancestor| ancestor.canonicalize().ok()).unwrap_or_default()
+}
+
+/// The kind of file system that a directory is in, by proc(5)'s `mountinfo`: the
+/// mount nearest to it, and of two at one place the later.
+fn file_system<'a>(mounts: &'a str, directory: &Path) -> Option<&'a str> {
+    let mounts = mounts.lines().filter_map(|line| {
+        let (mount, file_system) = line.split_once(" - ")?;
+        Some((PathBuf::from(unescaped(mount.split(' ').nth(4)?)), file_system.split(' ').next()?))
+    });
+    let around = mounts.filter(|(place, _)| directory.starts_with(place));
+    around.max_by_key(|(place, _)| place.components().count()).map(|(_, kind)| kind)
+}
+
+/// A path as it is, from `mountinfo`, which writes four characters in octal.
+fn unescaped(written: &str) -> String {
+    [(r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", r"\")]
+        .into_iter()
+        .fold(written.to_owned(), |path, (octal, character)| path.replace(octal, character))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTS: &str = r"22 1 0:20 / / rw,relatime - overlay overlay rw,lowerdir=/a
+30 22 254:1 / /var/lib/privet rw,relatime shared:2 - ext4 /dev/vda1 rw
+31 30 0:30 / /var/lib/privet/memory rw - tmpfs tmpfs rw
+32 22 254:2 / /the\040disk rw - xfs /dev/vdb rw
+33 32 0:31 / /the\040disk rw - ramfs none rw
+";
+
+    fn found(directory: &str) -> Option<&str> {
+        file_system(MOUNTS, Path::new(directory))
+    }
+
+    #[test]
+    fn the_nearest_mount_says_what_the_file_system_is() {
+        assert_eq!(found("/srv/exports"), Some("overlay"));
+        assert_eq!(found("/var/lib/privet/exports"), Some("ext4"));
+        assert_eq!(found("/var/lib/privet2"), Some("overlay"), "a name that begins alike is another name");
+        assert_eq!(found("/var/lib/privet/memory/exports"), Some("tmpfs"));
+        assert_eq!(found("/the disk/exports"), Some("ramfs"), "what was mounted later is on top");
+        assert_eq!(file_system("", Path::new("/srv")), None);
+    }
+
+    #[test]
+    fn silence_is_believed_outside_of_pods_and_on_disks_alone() {
+        let (disk, layers) = (Path::new("/var/lib/privet/exports"), Path::new("/srv/exports"));
+        assert_eq!(unsaid(false, MOUNTS, disk), Durability::Volume);
+        assert_eq!(unsaid(true, MOUNTS, disk), Durability::PodLife);
+        assert_eq!(unsaid(false, MOUNTS, layers), Durability::PodLife);
+    }
+
+    #[test]
+    fn the_operators_word_counts() {
+        let said = |volume| {
+            durability(&Exports {
+                directory: PathBuf::from("/proc"),
+                volume,
+                ring: None,
+                publish: Default::default(),
+                token_file: None,
+            })
+        };
+        assert_eq!(said(Volume::Persistent), Durability::Volume);
+        assert_eq!(said(Volume::Pod), Durability::PodLife);
+    }
+}
