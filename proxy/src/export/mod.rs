@@ -247,10 +247,9 @@ impl ExportLine {
         clock: Arc<dyn Clock>,
         evidence: Arc<dyn DpEvidence>,
     ) -> Result<Self, CannotStart> {
-        let horizons = plans.iter().map(|plan| plan.query.budget.horizon);
-        horizons
-            .map(|horizon| settings.durability.carries(horizon))
-            .collect::<Result<(), _>>()
+        plans
+            .iter()
+            .try_for_each(|plan| settings.durability.carries(plan.query.budget.horizon))
             .map_err(CannotStart::NotDurable)?;
         publish::make_output(&settings.output).map_err(CannotStart::Output)?;
         if !settings.ledger.exists() && publish::any_receipts(&settings.output).map_err(CannotStart::Output)? {
