@@ -14,7 +14,6 @@ mod support;
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Instant;
 
 use privet_dp::accountant::Budget;
 use privet_dp::accuracy::{Misses, half_width};
@@ -184,7 +183,8 @@ fn the_long_audit() {
             "| count by discrete_gaussian, rho {rho} | delta {exact:.5} at epsilon {epsilon} | {delta:.5} | {:.3} |",
             delta / exact
         );
-        assert!(exact >= 1e-3 && delta <= exact && delta >= 0.9 * exact, "{delta} {exact}");
+        // What sampling takes off a difference of two probabilities at this false alarm.
+        assert!(exact >= 1e-3 && delta <= exact && delta >= 0.8 * exact, "{delta} {exact}");
     }
 }
 
@@ -210,10 +210,17 @@ fn the_long_coverage() {
     }
 }
 
+/// What this thread has had of a processor, in milliseconds.
+fn processor_ms() -> f64 {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    told.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e6
+}
+
 #[test]
+#[cfg(target_os = "linux")]
 #[ignore = "long: tools/dp-audit runs it"]
 fn the_cost_of_ten_thousand_keys() {
-    println!("| cost of a release of 10,000 keys | milliseconds |");
+    println!("| cost of a release of 10,000 keys | milliseconds of processor time |");
     for (noise, written, private) in [
         (Noise::DiscreteLaplace, "0.1", false),
         (Noise::DiscreteGaussian, "0.005", false),
@@ -242,9 +249,9 @@ fn the_cost_of_ten_thousand_keys() {
                 shard,
             );
             let Spent::Paid(paid, _) = path.ledger.spend(&claim.unwrap()).unwrap() else { panic!("reserved before") };
-            let started = Instant::now();
+            let started = processor_ms();
             path.query.mechanism.release(paid, closed.cells).unwrap();
-            least = least.min(started.elapsed().as_secs_f64() * 1e3);
+            least = least.min(processor_ms() - started);
         }
         println!("| {} {} | {least:.1} |", noise.name(), if private { "private keys" } else { "declared keys" });
         assert!(least <= 100.0, "{least}");

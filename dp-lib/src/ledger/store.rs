@@ -4,6 +4,7 @@
 //! commit: redb then syncs twice, and a torn commit cannot be taken for a whole
 //! one even by somebody who chose the torn bytes.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -85,7 +86,11 @@ fn failed<E: Into<redb::Error>>(doing: &'static str) -> impl Fn(E) -> LedgerErro
 
 impl Store {
     pub(super) fn open(path: &Path) -> Result<Self, LedgerError> {
-        if !path.exists() {
+        if path.exists() {
+            // Its maker may have died over taking the other name away.
+            let (directory, name) = place(path);
+            remove_unfinished(directory, &name).map_err(LedgerError::Directory)?;
+        } else {
             begin(path)?;
         }
         let database = Builder::new().set_cache_size(CACHE_BYTES).open(path).map_err(failed("open the file"))?;
@@ -121,8 +126,7 @@ impl Store {
 /// file that its maker died over opens never again, and must not be taken for a
 /// ledger. Linking replaces nothing, so of two makers one wins and both open its file.
 fn begin(path: &Path) -> Result<(), LedgerError> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (directory, name) = place(path);
     remove_unfinished(directory, &name).map_err(LedgerError::Directory)?;
     let unfinished = directory.join(format!("{name}.{}{UNFINISHED}", LedgerId::random()?));
     drop(Builder::new().create(&unfinished).map_err(failed("make the file"))?);
@@ -132,6 +136,12 @@ fn begin(path: &Path) -> Result<(), LedgerError> {
     }
     // Without this a power loss may take the file's name, and the whole budget's past with it.
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(LedgerError::Directory)
+}
+
+/// A ledger's directory, and its name there.
+fn place(path: &Path) -> (&Path, Cow<'_, str>) {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    (directory, path.file_name().unwrap_or_default().to_string_lossy())
 }
 
 /// What earlier processes died over. Somebody who is at it still fails to link it, and may try again.
