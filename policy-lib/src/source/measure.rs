@@ -52,8 +52,8 @@ impl Measure {
             clamp: reader.optional_texts(node, "clamp"),
             edges: reader.optional_texts(node, edges),
             at: reader.optional_texts(node, "at"),
-            decimals: whole(node, "decimals", reader),
-            k: whole(node, "k", reader),
+            decimals: reader.optional_whole(node, "decimals"),
+            k: reader.optional_whole(node, "k"),
             noise: reader.optional_text(node, "noise"),
             epsilon: reader.optional_text(node, "epsilon"),
             rho: reader.optional_text(node, "rho"),
@@ -102,14 +102,4 @@ fn private(node: &Node, reader: &mut Reader) -> Option<Private> {
 fn member<'a>(node: &'a Node, name: &str) -> Option<(&'a Spanned<String>, &'a Node)> {
     let Value::Map(members) = &node.value else { return None };
     members.iter().find(|(key, _)| key.value == name).map(|(key, node)| (key, node))
-}
-
-/// A member that is a whole number, zero included, if it is there.
-pub(super) fn whole(node: &Node, name: &str, reader: &mut Reader) -> Option<Spanned<u64>> {
-    let member = node.get(name)?;
-    let number = member.scalar().and_then(|text| text.parse().ok());
-    if number.is_none() {
-        reader.wrong_type(member, "a whole number");
-    }
-    number.map(|number| Spanned::new(number, member.at.clone()))
 }

@@ -133,6 +133,17 @@ impl Reader {
         }
     }
 
+    /// A member that is a whole number, zero included, if it is there; its
+    /// bounds are somebody else's to know.
+    pub fn optional_whole(&mut self, node: &Node, name: &str) -> Option<Spanned<u64>> {
+        let member = node.get(name)?;
+        let number = member.scalar().and_then(|text| text.parse().ok());
+        if number.is_none() {
+            self.wrong_type(member, "a whole number");
+        }
+        number.map(|number| Spanned::new(number, member.at.clone()))
+    }
+
     /// A field path.
     pub fn path(&mut self, written: &Spanned<String>) -> Option<Spanned<Path>> {
         match Path::from_str(&written.value) {

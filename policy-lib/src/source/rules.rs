@@ -1,7 +1,7 @@
 //! `kind: Purpose`, `Destination`, `Rule` and `Export` as they were written.
 
 use super::keys::Keys;
-use super::measure::{KeySource, read_keys, whole};
+use super::measure::{KeySource, read_keys};
 use super::{Reader, keys, name_of};
 use crate::diagnostic::Diagnostic;
 use crate::export::{Bounds, Fleet, Measure, Window};
@@ -512,7 +512,7 @@ impl ExportSource {
             budget_delta: reader.optional_text(budget, "delta"),
             ids_per_person: reader.optional_count(document, "ids_per_person"),
             log_readers: reader.optional_text(document, "log_readers"),
-            canaries: whole(document, "canaries", reader),
+            canaries: reader.optional_whole(document, "canaries"),
             nonnegative: reader.flag(document, "nonnegative"),
         })
     }

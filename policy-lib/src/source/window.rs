@@ -3,7 +3,6 @@
 use super::keys;
 use super::read::Reader;
 use crate::export::{Fleet, Window};
-use crate::span::Spanned;
 use crate::yaml::Node;
 
 impl Window {
@@ -21,7 +20,7 @@ impl Window {
             late: reader.optional_text(node, "late"),
             publish_after: reader.optional_text(node, "publish_after"),
             publish_marked: reader.optional_texts(node, "publish_marked"),
-            splits_max: whole(node, "splits_max", reader),
+            splits_max: reader.optional_whole(node, "splits_max"),
         })
     }
 }
@@ -31,16 +30,6 @@ impl Fleet {
         let node = document.get("fleet")?;
         reader.allow(node, &keys::FLEET);
         let topology = reader.required_text(node, "topology")?;
-        Some(Self { topology, ledgers: whole(node, "ledgers", reader) })
+        Some(Self { topology, ledgers: reader.optional_whole(node, "ledgers") })
     }
-}
-
-/// A member that is a whole number, if it is there; its bounds are `privet-dp`'s.
-fn whole(node: &Node, name: &str, reader: &mut Reader) -> Option<Spanned<u64>> {
-    let member = node.get(name)?;
-    let number = member.scalar().and_then(|text| text.parse().ok());
-    if number.is_none() {
-        reader.wrong_type(member, "a whole number");
-    }
-    number.map(|number| Spanned::new(number, member.at.clone()))
 }
