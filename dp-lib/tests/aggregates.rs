@@ -14,7 +14,7 @@ use privet_dp::aggregate::{Aggregate, Clamp, Edges, PerMille, Quantiles};
 use privet_dp::bound::{Admission, ContributionBounds};
 use privet_dp::exact::Exact;
 use privet_dp::fleet::Fleet;
-use privet_dp::ledger::{Claim, Ledger, Shard, Spent};
+use privet_dp::ledger::{Claim, Ledger, Spent};
 use privet_dp::loss::{Loss, Measure};
 use privet_dp::mechanism::{Cells, Mechanism, Noise, Noised, Of, Spec};
 use privet_dp::query::{Column, KeyTable, Keys, PrivateColumn, PrivateKeys, Query, RowKey};
@@ -103,7 +103,7 @@ fn receipt(query: Query) -> Receipt {
     let mut open = OpenWindow::open(Arc::clone(&query), window, POLICY, window.start(), 0).unwrap();
     observe(&mut open, matches!(query.keys, Keys::Declared(_)));
     let closed = open.close(window.end()).unwrap();
-    let shard = Shard { incarnation: ledger.incarnation(), part: 0 };
+    let shard = ledger.shard(0);
     let claim = Claim::of(&query, &POLICY, window, shard).unwrap();
     let Spent::Paid(paid, charged) = ledger.spend(&claim).unwrap() else { panic!("reserved before") };
     let noised = query.mechanism.release(paid, closed.cells).unwrap();
@@ -221,7 +221,7 @@ fn released(mechanism: &Mechanism, keys: Keys, cells: Cells) -> Noised {
         nonnegative: false,
     };
     let window = query.schedule.tiling().window_at(0);
-    let claim = Claim::of(&query, &POLICY, window, Shard { incarnation: 1, part: 0 }).unwrap();
+    let claim = Claim::of(&query, &POLICY, window, ledger.shard(0)).unwrap();
     let Spent::Paid(paid, _) = ledger.spend(&claim).unwrap() else { panic!("reserved before") };
     mechanism.release(paid, Exact::new(cells)).unwrap()
 }

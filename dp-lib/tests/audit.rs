@@ -20,7 +20,7 @@ use privet_dp::accuracy::{Misses, half_width};
 use privet_dp::aggregate::Aggregate;
 use privet_dp::bound::{Admission, ContributionBounds};
 use privet_dp::fleet::Fleet;
-use privet_dp::ledger::{Claim, Ledger, Shard, Spent};
+use privet_dp::ledger::{Claim, Ledger, Spent};
 use privet_dp::loss::{Loss, Measure};
 use privet_dp::mechanism::{Mechanism, Noise, Spec};
 use privet_dp::query::{Column, KeyTable, Keys, PrivateColumn, PrivateKeys, Query, RowKey};
@@ -91,7 +91,7 @@ impl Path {
             (0..2).for_each(|_| open.observe(unit.as_bytes(), place, 0, &POLICY));
         }
         let closed = open.close(window.end()).unwrap();
-        let shard = Shard { incarnation: self.ledger.incarnation(), part: 0 };
+        let shard = self.ledger.shard(0);
         let claim = Claim::of(&self.query, &POLICY, window, shard).unwrap();
         let Spent::Paid(paid, charged) = self.ledger.spend(&claim).unwrap() else { panic!("reserved before") };
         let noised = self.query.mechanism.release(paid, closed.cells).unwrap();
@@ -241,7 +241,7 @@ fn the_cost_of_ten_thousand_keys() {
                 open.observe(name.as_bytes(), place, 0, &POLICY);
             }
             let closed = open.close(window.end()).unwrap();
-            let shard = Shard { incarnation: 1, part: round };
+            let shard = path.ledger.shard(round);
             let claim = Claim::of(
                 &path.query,
                 &[round as u8; 32],

@@ -30,7 +30,7 @@ use privet_dp::bound::Admission;
 use privet_dp::digest::Digest;
 use privet_dp::exact::Exact;
 use privet_dp::fleet::Fleet;
-use privet_dp::ledger::{CannotSpend, Claim, Ledger, ReleaseId, ReleaseState, Shard, Spent, budget_name};
+use privet_dp::ledger::{CannotSpend, Claim, Ledger, ReleaseId, ReleaseState, Spent, budget_name};
 use privet_dp::loss::{Loss, Measure};
 use privet_dp::mechanism::{Cells, Noise};
 use privet_dp::query::{KeyTable, Keys, Query};
@@ -88,7 +88,7 @@ fn publish_what_waits(ledger: &Ledger, directory: &Path) {
 /// process gives it. Whether it was the budget that refused.
 fn release(ledger: &Ledger, query: &Query, directory: &Path, second: i64) -> bool {
     let window = query.schedule.tiling().window_at(second);
-    let shard = Shard { incarnation: 1, part: 0 };
+    let shard = ledger.posted();
     let claim = Claim::of(query, &[0; 32], window, shard).unwrap();
     let (paid, charged) = match ledger.spend(&claim) {
         Ok(Spent::Paid(paid, charged)) => (paid, charged),
@@ -249,7 +249,7 @@ fn forfeited_between(ledger: &Ledger, published: &Published) -> u64 {
     let last = published.starts.keys().next_back().copied().unwrap_or(0);
     let state = |second| {
         let window = query().schedule.tiling().window_at(second);
-        ledger.state(ReleaseId::of(&[0; 32], "killed", window, Shard { incarnation: 1, part: 0 })).unwrap()
+        ledger.state(ReleaseId::of(&[0; 32], "killed", window, ledger.posted())).unwrap()
     };
     (0..last).filter(|second| state(*second) == Some(ReleaseState::Forfeited)).count() as u64
 }

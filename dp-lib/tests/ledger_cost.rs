@@ -10,7 +10,7 @@ use privet_dp::accountant::Budget;
 use privet_dp::bound::Admission;
 use privet_dp::exact::Exact;
 use privet_dp::fleet::Fleet;
-use privet_dp::ledger::{Claim, Ledger, Shard, Spent};
+use privet_dp::ledger::{Claim, Ledger, Spent};
 use privet_dp::loss::{Loss, Measure};
 use privet_dp::mechanism::{Cells, Noise};
 use privet_dp::query::{KeyTable, Keys, Query};
@@ -42,7 +42,7 @@ fn query() -> Query {
 /// Pays for and commits one hour. The time in the ledger, both steps together.
 fn release(ledger: &Ledger, query: &Query, hour: i64) -> Duration {
     let window = query.schedule.tiling().window_at(hour * 3600);
-    let shard = Shard { incarnation: 1, part: 0 };
+    let shard = ledger.posted();
     let claim = Claim::of(query, &[0; 32], window, shard).unwrap();
     let begun = Instant::now();
     let Spent::Paid(paid, charged) = ledger.spend(&claim).unwrap() else { panic!("reserved before") };

@@ -28,7 +28,7 @@ use privet_dp::digest::Digest;
 use privet_dp::exact::Exact;
 use privet_dp::fleet::Fleet;
 use privet_dp::ledger::shared::{Settings, in_the_clear};
-use privet_dp::ledger::{CannotSpend, Claim, Ledger, LedgerError, ReleaseId, Shard, Spent, budget_name};
+use privet_dp::ledger::{CannotSpend, Claim, Ledger, LedgerError, ReleaseId, Spent, budget_name};
 use privet_dp::loss::{Loss, Measure};
 use privet_dp::mechanism::{Cells, Noise};
 use privet_dp::query::{KeyTable, Keys, Query};
@@ -41,7 +41,6 @@ const LEASE: Duration = Duration::from_secs(3);
 const DIRECTORY: &str = "PRIVET_DP_POD_DIRECTORY";
 const PORT: &str = "PRIVET_DP_POD_PORT";
 const FIRST: &str = "PRIVET_DP_POD_FIRST_WINDOW";
-const SHARD: Shard = Shard { incarnation: 1, part: 0 };
 
 /// A query of windows of a second, of which the budget holds so many.
 fn query(windows: u64) -> Query {
@@ -87,17 +86,18 @@ fn join(directory: &Path, holder: &str, port: u16) -> Result<Ledger, LedgerError
 }
 
 /// The claim of a pod's window: its name is the same in every life of the pod.
-fn claim(query: &Query, pod: u8, second: i64) -> Claim {
-    Claim::of(query, &[pod; 32], query.schedule.tiling().window_at(second), SHARD).unwrap()
+fn claim(ledger: &Ledger, query: &Query, pod: u8, second: i64) -> Claim {
+    Claim::of(query, &[pod; 32], query.schedule.tiling().window_at(second), ledger.posted()).unwrap()
 }
 
 /// Draws and commits a release if it can be paid for. `None` if it was before.
 fn release(ledger: &Ledger, query: &Query, pod: u8, second: i64) -> Result<Option<(ReleaseId, Vec<u8>)>, CannotSpend> {
-    let Spent::Paid(paid, charged) = ledger.spend(&claim(query, pod, second))? else { return Ok(None) };
+    let Spent::Paid(paid, charged) = ledger.spend(&claim(ledger, query, pod, second))? else { return Ok(None) };
     let noised = query.mechanism.release(paid, Exact::new(Cells::declared(1, vec![100]))).unwrap();
     let window = query.schedule.tiling().window_at(second);
     let (circumstances, prev_receipt) = (Circumstances::whole(window), ledger.chain_head(&query.name)?);
-    let facts = Facts { query, policy: &[pod; 32], window, circumstances, shard: SHARD, charged, prev_receipt };
+    let facts =
+        Facts { query, policy: &[pod; 32], window, circumstances, shard: ledger.posted(), charged, prev_receipt };
     let receipt = Receipt::new(facts, &noised);
     let unsent = ledger.commit(noised, &receipt)?;
     Ok(Some((unsent.release, unsent.receipt)))
@@ -174,7 +174,11 @@ fn pods_at_once_spend_a_budget_to_its_end_and_no_further() {
     assert_eq!(granted, 40);
     let auditor = join(directory.path(), "auditor", cable.port).unwrap();
     assert_eq!(check_books(&auditor, &query, &HashSet::new()), 40);
-    assert_eq!(join(directory.path(), "pod-0", cable.port).unwrap().id(), auditor.id(), "the budget has the identity");
+    assert_eq!(
+        join(directory.path(), "pod-0", cable.port).unwrap().books().charges,
+        auditor.books().charges,
+        "the budget has the identity"
+    );
 }
 
 #[test]
@@ -182,7 +186,7 @@ fn a_window_has_as_many_releases_of_one_holder_as_declared() {
     let ((_server, cable), directory, query) = (database(), tempfile::tempdir().unwrap(), query(40));
     let (one, two) =
         (join(directory.path(), "a", cable.port).unwrap(), join(directory.path(), "b", cable.port).unwrap());
-    let asked = |ledger: &Ledger, policy| ledger.spend(&claim(&query, policy, 0));
+    let asked = |ledger: &Ledger, policy| ledger.spend(&claim(ledger, &query, policy, 0));
     assert!(matches!(asked(&one, 1), Ok(Spent::Paid(..))));
     assert!(matches!(asked(&one, 2), Err(CannotSpend::AllReleased { releases_max: 1, .. })));
     assert!(matches!(asked(&two, 3), Ok(Spent::Paid(..))));
@@ -192,7 +196,7 @@ fn a_window_has_as_many_releases_of_one_holder_as_declared() {
 fn a_partition_is_outlived_by_the_lease_and_no_longer_and_what_is_unused_comes_back() {
     let ((_server, cable), directory, query) = (database(), tempfile::tempdir().unwrap(), query(40));
     let ledger = join(directory.path(), "a", cable.port).unwrap();
-    let ahead: Vec<Claim> = (0..6).map(|second| claim(&query, 1, second)).collect();
+    let ahead: Vec<Claim> = (0..6).map(|second| claim(&ledger, &query, 1, second)).collect();
     assert_eq!(ledger.lease(&ahead).unwrap(), 6);
     cable.cut(true);
     for second in 0..3 {
@@ -223,11 +227,11 @@ fn a_successor_fences_and_forfeits_when_the_lease_is_over_and_another_pod_never_
     fs::create_dir(&first_life).unwrap();
     fs::create_dir(&other).unwrap();
     let old = join(&first_life, "a", cable.port).unwrap();
-    assert!(matches!(old.spend(&claim(&query, 1, 0)), Ok(Spent::Paid(..))));
+    assert!(matches!(old.spend(&claim(&old, &query, 1, 0)), Ok(Spent::Paid(..))));
     // The pod's file is lost, and the old process still runs.
     let new = join(&other, "a", cable.port).unwrap();
     assert!(new.incarnation() > old.incarnation());
-    let fenced = old.spend(&claim(&query, 1, 1)).unwrap_err();
+    let fenced = old.spend(&claim(&old, &query, 1, 1)).unwrap_err();
     assert!(matches!(fenced, CannotSpend::Ledger(LedgerError::Fenced { .. })), "{fenced}");
     let state = |ledger: &Ledger| ledger.entries().unwrap()[0].state;
     let neighbour = join(&other, "b", cable.port).unwrap();
@@ -240,7 +244,7 @@ fn a_successor_fences_and_forfeits_when_the_lease_is_over_and_another_pod_never_
     assert_eq!(state(&new), "leased", "not the neighbour's to forfeit");
     new.settle().unwrap();
     assert_eq!(state(&new), "forfeited");
-    assert!(matches!(new.spend(&claim(&query, 1, 0)), Ok(Spent::Already(_))), "nothing is drawn for it again");
+    assert!(matches!(new.spend(&claim(&new, &query, 1, 0)), Ok(Spent::Already(_))), "nothing is drawn for it again");
 }
 
 #[test]
@@ -298,7 +302,7 @@ fn send_again(ledger: &Ledger, directory: &Path, holder: &str) {
 /// One window. `false` when there is no budget any more.
 fn step(ledger: &Ledger, directory: &Path, pod: u8, query: &Query, second: i64) -> bool {
     let holder = format!("pod-{pod}");
-    let ahead: Vec<Claim> = (second..second + 4).map(|second| claim(query, pod, second)).collect();
+    let ahead: Vec<Claim> = (second..second + 4).map(|second| claim(ledger, query, pod, second)).collect();
     // Whether this succeeds is the budget's and the network's matter; the release asks again.
     ledger.lease(&ahead).ok();
     match release(ledger, query, pod, second) {

@@ -53,7 +53,7 @@ use crate::window::{PolicyDigest, Window};
 pub use durability::{Durability, NotDurable};
 pub use entries::Entry;
 pub use error::{CannotSpend, LedgerError};
-pub use identity::LedgerId;
+pub use identity::{BookStore, Books, LedgerId};
 use shared::Shared;
 use store::{Charge, Charges, Opened, Record, Store};
 
@@ -68,12 +68,14 @@ impl ReleaseId {
     pub fn of(policy: &PolicyDigest, query: &str, window: Window, shard: Shard) -> Self {
         let (start, end) = (window.start_secs().to_be_bytes(), window.end().as_second().to_be_bytes());
         Self(Digest::of_fields(&[
-            b"privet-dp release v1",
+            b"privet-dp release v2",
             policy,
             query.as_bytes(),
             &start,
             &end,
-            shard.to_string().as_bytes(),
+            shard.books.charges.to_string().as_bytes(),
+            &shard.incarnation.to_be_bytes(),
+            &shard.part.to_be_bytes(),
         ]))
     }
 
@@ -94,21 +96,12 @@ impl fmt::Display for ReleaseId {
 /// opened, and the how-manieth part where a window is closed early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
+    /// The ledger that pays for it.
+    pub books: Books,
     /// How often the ledger had been opened.
     pub incarnation: u64,
     /// The part of the window.
     pub part: u32,
-}
-
-impl Shard {
-    /// The one part of a table that somebody brings whole, whenever that is.
-    pub const POSTED: Self = Self { incarnation: 0, part: 0 };
-}
-
-impl fmt::Display for Shard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.incarnation, self.part)
-    }
 }
 
 /// What a release asks the ledger for.
@@ -252,7 +245,7 @@ pub struct Unsent {
 pub struct Ledger {
     store: Store,
     shared: Option<Shared>,
-    id: LedgerId,
+    books: Books,
     incarnation: u64,
     forfeited: u64,
 }
@@ -275,20 +268,34 @@ impl Ledger {
     /// As [`Ledger::open`]; a shared ledger that cannot be reached.
     pub fn open_shared(path: &Path, settings: shared::Settings) -> Result<Self, LedgerError> {
         let store = Store::open(path)?;
-        let Opened { forfeited, .. } = store.begin_incarnation(Charges::Shared)?;
+        let Opened { id, forfeited, .. } = store.begin_incarnation(Charges::Shared)?;
         let shared = Shared::join(settings)?;
-        Ok(Self { id: shared.id(), incarnation: shared.fence(), forfeited, shared: Some(shared), store })
+        let books = Books { charges: shared.id(), chain: id, store: BookStore::Postgresql };
+        Ok(Self { books, incarnation: shared.fence(), forfeited, shared: Some(shared), store })
     }
 
     fn recover(store: Store) -> Result<Self, LedgerError> {
         let Opened { id, incarnation, forfeited } = store.begin_incarnation(Charges::Here)?;
-        Ok(Self { store, shared: None, id, incarnation, forfeited })
+        let books = Books { charges: id, chain: id, store: BookStore::File };
+        Ok(Self { store, shared: None, books, incarnation, forfeited })
     }
 
-    /// Which ledger this is: the same at every opening, another in every new file.
+    /// Which ledger this is: the same at every opening, another in every new one.
     #[must_use]
-    pub const fn id(&self) -> LedgerId {
-        self.id
+    pub const fn books(&self) -> Books {
+        self.books
+    }
+
+    /// This pod's part of a window, since this opening.
+    #[must_use]
+    pub const fn shard(&self, part: u32) -> Shard {
+        Shard { books: self.books, incarnation: self.incarnation, part }
+    }
+
+    /// The one part of a table that somebody brings whole, whenever that is.
+    #[must_use]
+    pub const fn posted(&self) -> Shard {
+        Shard { books: self.books, incarnation: 0, part: 0 }
     }
 
     /// How often this ledger has been opened, this time included.

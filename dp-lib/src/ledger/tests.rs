@@ -31,7 +31,13 @@ fn claim(query: &Query, hour: i64, incarnation: u64) -> Claim {
 }
 
 fn declared(query: &Query, hour: i64, incarnation: u64) -> Claim {
-    Claim::of(query, &POLICY, window(hour), Shard { incarnation, part: 0 }).unwrap()
+    Claim::of(query, &POLICY, window(hour), shard(incarnation)).unwrap()
+}
+
+/// Of one ledger, which these tests open under any name.
+fn shard(incarnation: u64) -> Shard {
+    let id = LedgerId::from_halves(0, 1);
+    Shard { books: Books { charges: id, chain: id, store: BookStore::File }, incarnation, part: 0 }
 }
 
 fn paid(ledger: &Ledger, claim: &Claim) -> (Paid, Charged) {
@@ -43,12 +49,11 @@ fn paid(ledger: &Ledger, claim: &Claim) -> (Paid, Charged) {
 
 /// Draws and commits a release whose reservation was just paid.
 fn commit(ledger: &Ledger, query: &Query, hour: i64, paid: Paid, charged: Charged) -> Result<Unsent, LedgerError> {
-    let shard = Shard { incarnation: ledger.incarnation(), part: 0 };
     let noised = query.mechanism.release(paid, Exact::new(Cells::declared(1, vec![10, 20, 30]))).unwrap();
     let circumstances = Circumstances::whole(window(hour));
     let prev_receipt = ledger.chain_head(&query.name)?;
     let receipt = Receipt::new(
-        Facts { query, policy: &POLICY, window: window(hour), circumstances, shard, charged, prev_receipt },
+        Facts { query, policy: &POLICY, window: window(hour), circumstances, shard: shard(1), charged, prev_receipt },
         &noised,
     );
     ledger.commit(noised, &receipt)
@@ -99,7 +104,7 @@ fn a_new_policy_does_not_renew_the_budget() {
     let (ledger, mut query) = (in_memory(), query("searches", 2, 3));
     query.budget.limit = Loss::from_decimal(Measure::Pure, "0.1").unwrap();
     paid(&ledger, &claim(&query, 0, 1));
-    let changed = Claim::of(&query, &[8; 32], window(1), Shard { incarnation: 1, part: 0 }).unwrap();
+    let changed = Claim::of(&query, &[8; 32], window(1), shard(1)).unwrap();
     assert!(matches!(ledger.spend(&changed), Err(CannotSpend::OverBudget { .. })));
 }
 
@@ -149,7 +154,7 @@ fn a_receipt_of_another_release_is_not_committed() {
         policy: &POLICY,
         window: window(1),
         circumstances,
-        shard: Shard { incarnation: 1, part: 0 },
+        shard: shard(1),
         charged,
         prev_receipt: Digest::ZERO,
     };
@@ -312,7 +317,7 @@ fn run(disk: &Disk, query: &Query, witnessed: &mut Witnessed) -> Result<(), Cann
             policy: &POLICY,
             window: window(hour),
             circumstances,
-            shard: Shard { incarnation: 1, part: 0 },
+            shard: shard(1),
             charged,
             prev_receipt: ledger.chain_head(&query.name)?,
         };
@@ -380,15 +385,26 @@ fn a_ledger_keeps_its_identity_and_shows_its_charges() {
     let directory = tempfile::tempdir().unwrap();
     let (path, query) = (directory.path().join("ledger.redb"), query("searches", 2, 3));
     let ledger = Ledger::open(&path).unwrap();
-    let id = ledger.id();
+    let id = ledger.books();
     let (payment, charged) = paid(&ledger, &claim(&query, 0, 1));
     let release = commit(&ledger, &query, 0, payment, charged).unwrap().release;
     let _ = paid(&ledger, &claim(&query, 1, 1));
     drop(ledger);
     let ledger = Ledger::open(&path).unwrap();
-    assert_eq!(ledger.id(), id);
-    assert_ne!(in_memory().id(), id);
+    assert_eq!(ledger.books(), id);
+    assert_ne!(in_memory().books(), id);
     let entries = ledger.entries().unwrap();
     assert_eq!(entries.iter().map(|entry| entry.state).collect::<Vec<_>>(), ["committed", "forfeited"]);
     assert_eq!((entries[0].release, entries[0].start_secs, entries[0].charge.nano()), (release, NOON, 100_000_000));
+}
+
+#[test]
+fn two_pods_name_the_release_of_one_window_differently_and_one_pod_never_does() {
+    let (one, two, query) = (in_memory(), in_memory(), query("searches", 2, 3));
+    let named = |shard| Claim::of(&query, &POLICY, window(0), shard).unwrap().release();
+    assert_eq!(one.incarnation(), two.incarnation());
+    assert_ne!(named(one.shard(0)), named(two.shard(0)), "a receiver that goes by the name would take one of them");
+    assert_ne!(named(one.posted()), named(two.posted()));
+    assert_ne!(named(one.shard(0)), named(one.shard(1)));
+    assert_eq!(named(one.shard(0)), named(one.shard(0)));
 }

@@ -35,7 +35,7 @@ fn receipt_of(query: Query, mark: Option<Mark>, ring: Option<&Ring>) -> Receipt 
     let mut open = open.shared_by(ring.map(Ring::place));
     mark.into_iter().for_each(|mark| open.mark(mark));
     let closed = open.close(window.end()).unwrap();
-    let shard = Shard { incarnation: 1, part: 0 };
+    let shard = ledger.shard(0);
     let Spent::Paid(paid, charged) = ledger.spend(&Claim::of(&query, &POLICY, window, shard).unwrap()).unwrap() else {
         panic!("reserved before")
     };

@@ -8,6 +8,7 @@
 //!
 //! Not here: true values, noise, seeds, or how many events were left out.
 
+mod crowd;
 mod table;
 mod verify;
 
@@ -20,12 +21,13 @@ use crate::aggregate::{Aggregate, Clamp, Edges, PerMille, Quantiles};
 use crate::calendar::Zone;
 use crate::digest::Digest;
 use crate::fleet::{Composition, RingPlace, Topology};
-use crate::ledger::{Charged, ReleaseId, Shard};
+use crate::ledger::{BookStore, Books, Charged, LedgerId, ReleaseId, Shard};
 use crate::loss::{Delta, Loss, Measure, decimal_of};
 use crate::mechanism::{Canary, Noise, Noised, OPENDP_VERSION, Part, RNG, Stage, Threshold};
 use crate::query::Query;
 use crate::schedule::{EventTime, Marks, Tiling};
 use crate::window::{Circumstances, PolicyDigest, Span, Window};
+pub use crowd::{Crowd, verify_fleet};
 pub use verify::{ChainReport, Finding, verify};
 
 /// The receipt of one release; the published values are in it.
@@ -34,8 +36,10 @@ pub use verify::{ChainReport, Finding, verify};
 pub struct Receipt {
     /// 2.
     pub receipt_version: u32,
-    /// The release's name, from policy, query, window and shard.
+    /// The release's name, from policy, query, window and ledger.
     pub release_id: ReleaseId,
+    /// What paid for it, and which part of the window it is.
+    pub ledger: LedgerReceipt,
     /// The digest of the receipt before it in this query's chain; zeros for the first.
     pub prev_receipt: Digest,
     /// The export's name.
@@ -63,6 +67,23 @@ pub struct Receipt {
     pub payload_sha256: Digest,
     /// Who drew the noise.
     pub engine: Engine,
+}
+
+/// The ledger that a release was paid from. Two pods never have one file, nor one
+/// opening of a shared ledger, so no two releases have one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerReceipt {
+    /// The ledger that was charged.
+    pub id: LedgerId,
+    /// The pod's file, which this receipt's chain is in: the same, unless pods share the charges.
+    pub chain: LedgerId,
+    /// What keeps the charges.
+    pub store: BookStore,
+    /// How often the ledger had been opened; 0 for a table that was posted.
+    pub opening: u64,
+    /// The how-manieth part of the window, from 0.
+    pub part: u32,
 }
 
 /// When a window was and how much of it was counted.
@@ -253,8 +274,6 @@ pub struct Fleet {
     pub guarantee: String,
     /// The ring and this shard's place in it; `null` in a fleet that does not share units.
     pub ring: Option<RingPlace>,
-    /// This pod's incarnation and the window's part.
-    pub shard: String,
 }
 
 /// What was measured: the numbers that its sensitivity follows from.
@@ -414,6 +433,7 @@ impl Receipt {
         Self {
             receipt_version: 2,
             release_id: noised.release(),
+            ledger: LedgerReceipt::new(facts.shard),
             prev_receipt: facts.prev_receipt,
             query: facts.query.name.clone(),
             policy_digest: Digest(*facts.policy),
@@ -450,6 +470,20 @@ impl Receipt {
         let drawn = |row: &&Value| row.of != table::MEAN;
         self.values.iter().filter(drawn).map(|row| row.value).eq(noised.rows().iter().map(|row| row.value))
             && self.canaries.iter().copied().eq(noised.canaries().iter().map(CanaryReceipt::new))
+    }
+}
+
+impl LedgerReceipt {
+    const fn new(shard: Shard) -> Self {
+        let Shard { books: Books { charges, chain, store }, incarnation, part } = shard;
+        Self { id: charges, chain, store, opening: incarnation, part }
+    }
+
+    /// Whose part of the window it is; nothing where a file does not hold its own chain.
+    fn shard(self) -> Option<Shard> {
+        let Self { id: charges, chain, store, opening: incarnation, part } = self;
+        let books = Books { charges, chain, store };
+        (store != BookStore::File || charges == chain).then_some(Shard { books, incarnation, part })
     }
 }
 
@@ -493,7 +527,6 @@ impl Fleet {
             charged_times: guarantee.multiplier.get(),
             guarantee: guarantee.text(),
             ring: facts.circumstances.ring.clone(),
-            shard: facts.shard.to_string(),
         }
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::fleet::Fleet as DeclaredFleet;
 use crate::ledger::{Claim, Ledger, Spent};
 use crate::query::RowKey;
 use crate::query::tests::query;
@@ -22,7 +23,7 @@ fn release(ledger: &Ledger, query: &Arc<Query>, start_secs: i64) -> Vec<u8> {
         open.observe(&unit.to_le_bytes(), RowKey::At(unit as usize % 3), 0, &POLICY);
     }
     let closed = open.close(window.end()).unwrap();
-    let shard = Shard { incarnation: ledger.incarnation(), part: 0 };
+    let shard = ledger.shard(0);
     let claim = Claim::of(query, &POLICY, window, shard).unwrap();
     let Spent::Paid(paid, charged) = ledger.spend(&claim).unwrap() else { panic!("reserved before") };
     let noised = query.mechanism.release(paid, closed.cells).unwrap();
@@ -40,6 +41,10 @@ fn three() -> Vec<Vec<u8>> {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(&directory.path().join("ledger.redb")).unwrap();
     chain(&ledger, &Arc::new(query("searches", 2, 3)), 3)
+}
+
+fn another() -> LedgerId {
+    LedgerId::try_from("0123456789abcdef0123456789abcdef".to_owned()).unwrap()
 }
 
 fn epsilon(nano: u64) -> Loss {
@@ -106,10 +111,13 @@ fn a_receipt_of_gaussian_noise_verifies() {
 #[test]
 fn every_tampering_shows() {
     type Change = fn(&mut Receipt);
-    let changes: [(Change, Wrong); 22] = [
+    let changes: [(Change, Wrong); 25] = [
         (|receipt| receipt.receipt_version = 1, Wrong::Form),
         (|receipt| receipt.policy_digest = Digest::ZERO, Wrong::ReleaseId),
-        (|receipt| receipt.privacy.fleet.shard = "1/1".to_owned(), Wrong::ReleaseId),
+        (|receipt| receipt.ledger.part = 1, Wrong::ReleaseId),
+        (|receipt| receipt.ledger.opening += 1, Wrong::ReleaseId),
+        (|receipt| receipt.ledger.chain = another(), Wrong::OtherLedger),
+        (|receipt| receipt.ledger.id = another(), Wrong::ReleaseId),
         (|receipt| receipt.query = "other".to_owned(), Wrong::ReleaseId),
         (|receipt| receipt.values[0].value += 1, Wrong::Payload),
         (
@@ -171,4 +179,32 @@ fn receipts_that_are_missing_swapped_or_repeated_show() {
     assert_eq!(verify(&spaced).unwrap_err(), [Finding { at: 2, what: Wrong::NotCanonical }]);
     let cut = [&honest[0][..honest[0].len() - 1]];
     assert_eq!(verify(&cut).unwrap_err(), [Finding { at: 0, what: Wrong::Form }]);
+}
+
+#[test]
+fn more_ledgers_than_a_release_was_charged_for_show_where_their_receipts_are_together() {
+    let receipts_of = |ledger: &Ledger, first: i64, query: &Query| -> Vec<Receipt> {
+        let query = Arc::new(query.clone());
+        (first..first + 2)
+            .map(|hour| Receipt::from_bytes(&release(ledger, &query, NOON + hour * 3600)).unwrap())
+            .collect()
+    };
+    let mut query = query("searches", 2, 3);
+    query.fleet = DeclaredFleet::per_pod(2).unwrap();
+    query.budget = Budget { limit: epsilon(1_000_000_000), horizon: Span::parse("4h").unwrap() };
+    let pods: Vec<(tempfile::TempDir, Ledger)> = (0..3)
+        .map(|_| {
+            let directory = tempfile::tempdir().unwrap();
+            let ledger = Ledger::open(&directory.path().join("ledger.redb")).unwrap();
+            (directory, ledger)
+        })
+        .collect();
+    let released = |firsts: [i64; 3]| -> Vec<Receipt> {
+        pods.iter().zip(firsts).flat_map(|((_, ledger), first)| receipts_of(ledger, first, &query)).collect()
+    };
+    // The third comes when the first has been silent for a horizon.
+    assert_eq!(verify_fleet(&released([0, 2, 5])), []);
+    let crowds = verify_fleet(&released([10, 11, 14]));
+    assert_eq!(crowds.iter().map(|crowd| (crowd.ledgers, crowd.charged_times)).collect::<Vec<_>>(), [(3, 2)]);
+    assert_eq!(crowds[0].to_string(), "3 ledgers released within one horizon of 4h, and a release was charged for 2");
 }

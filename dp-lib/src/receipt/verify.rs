@@ -21,7 +21,7 @@ use crate::accuracy::{Misses, half_width};
 use crate::bound::ContributionBounds;
 use crate::digest::Digest;
 use crate::fleet::{Fleet as DeclaredFleet, Topology};
-use crate::ledger::{ReleaseId, Shard, ids_per_person};
+use crate::ledger::{LedgerId, ReleaseId, ids_per_person};
 use crate::loss::Loss;
 use crate::mechanism::{Noise, Part, Scale, Spec, loss_of};
 use crate::schedule::Mark;
@@ -64,7 +64,10 @@ pub enum Wrong {
     /// Two chains are mixed.
     #[error("it belongs to another query than the receipt before it")]
     OtherQuery,
-    /// Policy, query, window and shard give another name.
+    /// The chains of two pods are mixed.
+    #[error("it belongs to another ledger's chain than the receipt before it")]
+    OtherLedger,
+    /// Policy, query, window and ledger give another name.
     #[error("its release id does not follow from what it names")]
     ReleaseId,
     /// One release, published twice.
@@ -126,10 +129,17 @@ pub fn verify<B: AsRef<[u8]>>(receipts: &[B]) -> Result<ChainReport, Vec<Finding
     if chain.findings.is_empty() { Ok(chain.report(receipts.len())) } else { Err(chain.findings) }
 }
 
+/// What the next receipt has to agree with.
+struct Link {
+    digest: Digest,
+    query: String,
+    chain: LedgerId,
+}
+
 #[derive(Default)]
 struct Chain {
     from_the_start: bool,
-    last: Option<(Digest, String)>,
+    last: Option<Link>,
     seen: HashSet<ReleaseId>,
     spends: Vec<Spend>,
     findings: Vec<Finding>,
@@ -140,7 +150,7 @@ impl Chain {
         ChainReport {
             receipts,
             from_the_start: self.from_the_start,
-            head: self.last.map_or(Digest::ZERO, |(head, _)| head),
+            head: self.last.map_or(Digest::ZERO, |last| last.digest),
         }
     }
 
@@ -148,13 +158,13 @@ impl Chain {
         let digest = Digest::of(bytes);
         let Ok(receipt) = Receipt::from_bytes(bytes) else {
             self.findings.push(Finding { at, what: Wrong::Form });
-            self.last = self.last.take().map(|(_, query)| (digest, query));
+            self.last = self.last.take().map(|last| Link { digest, ..last });
             return;
         };
         let mut wrong = alone(&receipt, bytes);
         wrong.extend(self.in_place(&receipt));
         self.findings.extend(wrong.into_iter().map(|what| Finding { at, what }));
-        self.last = Some((digest, receipt.query));
+        self.last = Some(Link { digest, query: receipt.query, chain: receipt.ledger.chain });
     }
 
     /// What a receipt claims about those before it.
@@ -162,9 +172,10 @@ impl Chain {
         let mut wrong = Vec::new();
         match &self.last {
             None => self.from_the_start = receipt.prev_receipt == Digest::ZERO,
-            Some((digest, query)) => {
-                wrong.extend((receipt.prev_receipt != *digest).then_some(Wrong::Chain));
-                wrong.extend((receipt.query != *query).then_some(Wrong::OtherQuery));
+            Some(last) => {
+                wrong.extend((receipt.prev_receipt != last.digest).then_some(Wrong::Chain));
+                wrong.extend((receipt.query != last.query).then_some(Wrong::OtherQuery));
+                wrong.extend((receipt.ledger.chain != last.chain).then_some(Wrong::OtherLedger));
             }
         }
         wrong.extend((!self.seen.insert(receipt.release_id)).then_some(Wrong::Repeated));
@@ -209,8 +220,7 @@ fn alone(receipt: &Receipt, bytes: &[u8]) -> Vec<Wrong> {
 }
 
 fn named(receipt: &Receipt) -> Option<ReleaseId> {
-    let (incarnation, part) = receipt.privacy.fleet.shard.split_once('/')?;
-    let shard = Shard { incarnation: incarnation.parse().ok()?, part: part.parse().ok()? };
+    let shard = receipt.ledger.shard()?;
     let window = Window::between(receipt.window.start, receipt.window.end)?;
     Some(ReleaseId::of(&receipt.policy_digest.0, &receipt.query, window, shard))
 }

@@ -9,7 +9,7 @@ use privet_dp::aggregate::Aggregate;
 use privet_dp::bound::{Admission, ContributionBounds};
 use privet_dp::exact::Exact;
 use privet_dp::fleet::Fleet;
-use privet_dp::ledger::{Claim, Ledger, Shard, Spent};
+use privet_dp::ledger::{Claim, Ledger, Spent};
 use privet_dp::loss::Loss;
 use privet_dp::mechanism::{Cells, Mechanism, Noise, Scale, Spec};
 use privet_dp::query::{KeyTable, Keys, Query};
@@ -55,7 +55,7 @@ pub fn release(mechanism: &Mechanism, counts: Vec<i64>) -> Vec<i64> {
         budget: Budget { limit: mechanism.loss(), horizon: length },
         nonnegative: false,
     };
-    let claim = Claim::of(&query, &[0; 32], Window::at(0, length), Shard { incarnation: 1, part: 0 }).unwrap();
+    let claim = Claim::of(&query, &[0; 32], Window::at(0, length), ledger.shard(0)).unwrap();
     let Spent::Paid(paid, _) = ledger.spend(&claim).unwrap() else { panic!("reserved before") };
     let noised = mechanism.release(paid, Exact::new(Cells::declared(1, counts))).unwrap();
     noised.rows().iter().map(|row| row.value).collect()

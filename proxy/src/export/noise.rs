@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use privet_dp::ledger::{Ledger, Shard, Unsent};
+use privet_dp::ledger::{Ledger, Unsent};
 use privet_dp::query::Query;
 use privet_dp::receipt::{Facts, Receipt};
 use privet_dp::window::{ClosedWindow, Window};
@@ -109,11 +109,12 @@ impl Releaser {
     fn post(&mut self, closed: ClosedWindow) -> Result<Vec<u8>, Withheld> {
         let (taken_at, cells) = (Instant::now(), cells(&closed.query));
         let (export, window) = (closed.query.name.clone(), closed.window);
-        let paid = spend(&self.ledger, &*self.evidence, closed, Shard::POSTED);
+        let shard = self.ledger.posted();
+        let paid = spend(&self.ledger, &*self.evidence, closed, shard);
         let unsent = match paid {
             Ok(paid) => draw(&self.ledger, paid),
             Err(Withheld::Before(state)) => {
-                let again = self.publisher.published(&export, window, Shard::POSTED);
+                let again = self.publisher.published(&export, window, shard);
                 return again.ok_or(Withheld::Before(state));
             }
             Err(withheld) => Err(withheld),
@@ -163,7 +164,7 @@ impl Releaser {
     fn pay_and_draw(&self, waiting: Waiting) -> Drawn {
         let (export, window) = (waiting.query.name.clone(), waiting.window);
         let unsent = waiting.into_counts().and_then(|closed| {
-            let shard = Shard { incarnation: self.ledger.incarnation(), part: closed.circumstances.part };
+            let shard = self.ledger.shard(closed.circumstances.part);
             let paid = spend(&self.ledger, &*self.evidence, closed, shard)?;
             draw(&self.ledger, paid)
         });

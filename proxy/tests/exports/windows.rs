@@ -68,15 +68,16 @@ async fn a_window_in_which_bodies_found_no_room_is_withheld() {
     let mut other = TcpStream::connect(privet.address).await.unwrap();
     let head = "POST /v1/track HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n";
     other.write_all(format!("{head}{}", " ".repeat(990)).as_bytes()).await.unwrap();
-    let mut status = 200;
-    for _ in 0..100 {
-        status = privet.search("user-1", true).await;
-        if status != 200 {
+    let mut statuses = Vec::new();
+    for _ in 0..200 {
+        statuses.push(privet.search("user-1", true).await);
+        // A busy machine may let one time out.
+        if statuses.iter().any(|status| [429, 503].contains(status)) {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    assert!([429, 503].contains(&status), "{status}");
+    assert!(statuses.iter().any(|status| [429, 503].contains(status)), "{statuses:?}");
     drop(other);
     let (receipts, withheld) = privet.stop("shed").await;
     assert_eq!((receipts.len(), withheld), (0, 1));

@@ -1,10 +1,12 @@
 //! Receipts as they lie in files, put back into their chains.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use privet_dp::digest::Digest;
+use privet_dp::ledger::LedgerId;
 use privet_dp::receipt::Receipt;
 
 /// One file.
@@ -43,16 +45,40 @@ fn collect(path: &Path, named: bool, filed: &mut Vec<Filed>) -> Result<(), Strin
     Ok(())
 }
 
-/// The receipts of each query, each after the one that it names; what follows
-/// on nothing that is here comes by its window. What is no receipt is a chain of its own.
-pub(super) fn chains(filed: Vec<Filed>) -> BTreeMap<String, Vec<Filed>> {
-    let mut chains: BTreeMap<String, Vec<Filed>> = BTreeMap::new();
-    for file in filed {
-        let query =
-            file.receipt.as_ref().map_or_else(|| file.path.display().to_string(), |receipt| receipt.query.clone());
-        chains.entry(query).or_default().push(file);
+/// Which chain a receipt is in: of its query, in its pod's ledger. What is no
+/// receipt is a chain of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ChainName {
+    pub(super) query: String,
+    pub(super) ledger: Option<LedgerId>,
+}
+
+impl fmt::Display for ChainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.ledger {
+            Some(ledger) => write!(f, "{} of ledger {}", self.query, ledger.short()),
+            None => f.write_str(&self.query),
+        }
     }
-    chains.into_iter().map(|(query, files)| (query, in_order(files))).collect()
+}
+
+impl ChainName {
+    fn of(filed: &Filed) -> Self {
+        match &filed.receipt {
+            Some(receipt) => Self { query: receipt.query.clone(), ledger: Some(receipt.ledger.chain) },
+            None => Self { query: filed.path.display().to_string(), ledger: None },
+        }
+    }
+}
+
+/// The receipts of each chain, each after the one that it names; what follows
+/// on nothing that is here comes by its window.
+pub(super) fn chains(filed: Vec<Filed>) -> BTreeMap<ChainName, Vec<Filed>> {
+    let mut chains: BTreeMap<ChainName, Vec<Filed>> = BTreeMap::new();
+    for file in filed {
+        chains.entry(ChainName::of(&file)).or_default().push(file);
+    }
+    chains.into_iter().map(|(name, files)| (name, in_order(files))).collect()
 }
 
 fn in_order(mut files: Vec<Filed>) -> Vec<Filed> {

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use privet_dp::receipt::{ChainReport, Finding, Receipt, verify};
+use privet_dp::receipt::{ChainReport, Crowd, Finding, Receipt, verify, verify_fleet};
 use serde_json::{Value, json};
 
-use super::receipts::{self, Filed};
+use super::receipts::{self, ChainName, Filed};
 use crate::cli::{Outcome, cannot};
 
 /// The arguments of `privet export verify`.
@@ -20,9 +20,9 @@ pub struct Args {
     json: bool,
 }
 
-/// One query's receipts and what came of them.
+/// One chain of receipts and what came of them.
 struct Checked {
-    query: String,
+    name: ChainName,
     files: Vec<Filed>,
     result: Result<ChainReport, Vec<Finding>>,
 }
@@ -38,14 +38,16 @@ pub(super) fn run(args: &Args) -> Outcome {
     };
     let checked: Vec<Checked> = receipts::chains(filed)
         .into_iter()
-        .map(|(query, files)| {
+        .map(|(name, files)| {
             let bytes: Vec<&[u8]> = files.iter().map(|file| file.bytes.as_slice()).collect();
             let result = verify(&bytes);
-            Checked { query, files, result }
+            Checked { name, files, result }
         })
         .collect();
-    let clean = checked.iter().all(|chain| chain.result.is_ok());
-    let written = if args.json { tell_machine(&checked) } else { tell(&checked) };
+    let receipts = checked.iter().flat_map(|chain| &chain.files).filter_map(|file| file.receipt.as_ref());
+    let crowded = verify_fleet(receipts);
+    let clean = crowded.is_empty() && checked.iter().all(|chain| chain.result.is_ok());
+    let written = if args.json { tell_machine(&checked, &crowded) } else { tell(&checked, &crowded) };
     match (written, clean) {
         (Err(error), _) => cannot(&format!("cannot write to stdout: {error}")),
         (Ok(()), true) => Outcome::Fine,
@@ -53,13 +55,13 @@ pub(super) fn run(args: &Args) -> Outcome {
     }
 }
 
-fn tell(checked: &[Checked]) -> io::Result<()> {
+fn tell(checked: &[Checked], crowded: &[Crowd]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for chain in checked {
         match &chain.result {
             Ok(report) => tell_report(&mut out, chain, report)?,
             Err(findings) => {
-                writeln!(out, "{}: {} findings in {} receipts", chain.query, findings.len(), chain.files.len())?;
+                writeln!(out, "{}: {} findings in {} receipts", chain.name, findings.len(), chain.files.len())?;
                 for finding in findings {
                     let path = chain.files.get(finding.at).map(|file| file.path.display().to_string());
                     writeln!(out, "  {}: {}", path.unwrap_or_default(), finding.what)?;
@@ -67,11 +69,11 @@ fn tell(checked: &[Checked]) -> io::Result<()> {
             }
         }
     }
-    Ok(())
+    crowded.iter().try_for_each(|crowd| writeln!(out, "{}: {crowd}", crowd.query))
 }
 
 fn tell_report(out: &mut impl Write, chain: &Checked, report: &ChainReport) -> io::Result<()> {
-    writeln!(out, "{}: {} receipts verified, the last is {}", chain.query, report.receipts, report.head)?;
+    writeln!(out, "{}: {} receipts verified, the last is {}", chain.name, report.receipts, report.head)?;
     if let Some(last) = chain.files.last().and_then(|file| file.receipt.as_ref()) {
         writeln!(out, "  proved: every loss follows from noise and bounds; {}", spent(last))?;
     }
@@ -97,23 +99,29 @@ fn spent(receipt: &Receipt) -> String {
     )
 }
 
-fn tell_machine(checked: &[Checked]) -> io::Result<()> {
+fn tell_machine(checked: &[Checked], crowded: &[Crowd]) -> io::Result<()> {
     let chains: Vec<Value> = checked.iter().map(described).collect();
-    writeln!(io::stdout().lock(), "{}", json!({"chains": chains}))
+    let crowded: Vec<Value> =
+        crowded.iter().map(|crowd| json!({"export": crowd.query, "what": crowd.to_string()})).collect();
+    writeln!(io::stdout().lock(), "{}", json!({"chains": chains, "fleet_findings": crowded}))
 }
 
 fn described(chain: &Checked) -> Value {
+    let ledger = chain.name.ledger.map(|ledger| ledger.to_string());
     match &chain.result {
         Ok(report) => json!({
-            "export": chain.query, "receipts": report.receipts, "from_the_start": report.from_the_start,
-            "head": report.head.to_string(), "findings": [],
+            "export": chain.name.query, "ledger": ledger, "receipts": report.receipts,
+            "from_the_start": report.from_the_start, "head": report.head.to_string(), "findings": [],
         }),
         Err(findings) => {
             let findings = findings.iter().map(|finding| {
                 let path = chain.files.get(finding.at).map(|file| file.path.display().to_string());
                 json!({"receipt": path, "what": finding.what.to_string()})
             });
-            json!({"export": chain.query, "receipts": chain.files.len(), "findings": findings.collect::<Vec<_>>()})
+            json!({
+                "export": chain.name.query, "ledger": ledger, "receipts": chain.files.len(),
+                "findings": findings.collect::<Vec<_>>(),
+            })
         }
     }
 }

@@ -9,8 +9,8 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use privet_dp::ledger::Shard;
-use privet_dp::receipt::Receipt;
+use privet_dp::ledger::{LedgerId, Shard};
+use privet_dp::receipt::{LedgerReceipt, Receipt};
 use privet_dp::window::Window;
 
 use super::table;
@@ -22,7 +22,8 @@ use super::table;
 pub(super) fn write(output: &Path, parquet: bool, receipt: &Receipt, bytes: &[u8]) -> io::Result<PathBuf> {
     let directory = output.join(&receipt.query);
     make_directory(&directory)?;
-    let name = base_name(receipt.window.start, &receipt.privacy.fleet.shard);
+    let LedgerReceipt { chain, opening, part, .. } = receipt.ledger;
+    let name = base_name(receipt.window.start, chain, opening, part);
     let whole = put(&directory, &format!("{name}.json"), bytes)?;
     if parquet {
         let rows = table::parquet(receipt).map_err(io::Error::other)?;
@@ -58,12 +59,14 @@ fn put(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
 
 /// What is published of a window, if it still lies there.
 pub(super) fn read(output: &Path, export: &str, window: Window, shard: Shard) -> Option<Vec<u8>> {
-    let name = format!("{}.json", base_name(window.start(), &shard.to_string()));
+    let Shard { books, incarnation, part } = shard;
+    let name = format!("{}.json", base_name(window.start(), books.chain, incarnation, part));
     fs::read(output.join(export).join(name)).ok()
 }
 
-/// The window's first second, then the ledger's incarnation and the window's
-/// part: `2026-11-21T20-00-00Z.1-0`.
-fn base_name(start: Timestamp, shard: &str) -> String {
-    format!("{}.{}", start.to_string().replace(':', "-"), shard.replace('/', "-"))
+/// The window's first second, then the pod's ledger, its opening and the window's
+/// part, so that what many pods publish can lie in one directory:
+/// `2026-11-21T20-00-00Z.5f0c91aa-1-0`.
+fn base_name(start: Timestamp, chain: LedgerId, opening: u64, part: u32) -> String {
+    format!("{}.{}-{opening}-{part}", start.to_string().replace(':', "-"), chain.short())
 }
