@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::accountant::{Budget, Sum};
 use crate::loss::{Loss, Measure, decimal_of};
+use crate::window::Span;
 
 /// Why the ledger gave no [`Paid`].
 #[derive(Debug, Error)]
@@ -25,6 +26,20 @@ pub enum CannotSpend {
         budget: Budget,
         /// When a window of this cost fits again, if nothing else is spent.
         fits_from_secs: Option<i64>,
+    },
+    /// The window begins so long before one that was paid for that no horizon holds both.
+    /// A clock that went back further than that would find its whole budget again.
+    #[error(
+        "of the budget `{budget_name}` a window from {newest} is paid for, and this one begins more than a horizon of {horizon} before it: see that the clock is right",
+        newest = shown(*.newest_secs)
+    )]
+    BeforeHorizon {
+        /// The budget's identity.
+        budget_name: String,
+        /// When the latest window begins that was paid for.
+        newest_secs: i64,
+        /// The budget's horizon.
+        horizon: Span,
     },
     /// The window has had every release that its budget was planned for.
     #[error(
@@ -126,9 +141,24 @@ pub enum LedgerError {
         "this budget ledger holds charges that the shared one does not have, and they would be forgotten: keep the embedded ledger until their horizon has passed, or move the file away and so accept that what was spent counts no more"
     )]
     ChargesAreHere,
+    /// The shared ledger is not in the database any more.
+    #[error(
+        "this pod was charged in a shared budget ledger, and there is none in the database: see that it is the right database and schema; begun again, it would forget what was spent"
+    )]
+    SharedGone,
+    /// The shared ledger in the database is another one than before.
+    #[error(
+        "this pod was charged in another shared budget ledger than the one in the database: what was spent there would be forgotten; configure the same database, or move this pod's ledger file away and so accept that"
+    )]
+    OtherShared,
+    /// The shared ledger does not know a charge that it had made.
+    #[error(
+        "the shared budget ledger does not hold what it charged this pod for: it was put back to an earlier state, and would spend again what was spent since; bring back the charges, or begin a new ledger in every pod"
+    )]
+    SharedForgot,
     /// A record does not read back.
     #[error(
-        "the budget ledger holds a record that cannot be read: restore it from a copy, or start a new ledger and count the old budget as spent"
+        "the budget ledger holds a record that cannot be read: start a new ledger and count the old budget as spent; an older copy would forget what was spent since"
     )]
     Damaged,
     /// A step that the state of the release does not allow.

@@ -64,9 +64,12 @@ pub struct ReleaseId(Digest);
 
 impl ReleaseId {
     /// Names the release of one window of a query, under a policy, by one shard.
+    /// A table that is posted has one name under every policy: who posts it again gets what
+    /// is published, and not another draw.
     #[must_use]
     pub fn of(policy: &PolicyDigest, query: &str, window: Window, shard: Shard) -> Self {
         let (start, end) = (window.start_secs().to_be_bytes(), window.end().as_second().to_be_bytes());
+        let policy: &[u8] = if shard.is_posted() { b"posted" } else { policy };
         Self(Digest::of_fields(&[
             b"privet-dp release v2",
             policy,
@@ -102,6 +105,13 @@ pub struct Shard {
     pub incarnation: u64,
     /// The part of the window.
     pub part: u32,
+}
+
+impl Shard {
+    /// Whether it is a table that somebody brought whole.
+    const fn is_posted(self) -> bool {
+        self.incarnation == 0
+    }
 }
 
 /// What a release asks the ledger for.
@@ -268,8 +278,10 @@ impl Ledger {
     /// As [`Ledger::open`]; a shared ledger that cannot be reached.
     pub fn open_shared(path: &Path, settings: shared::Settings) -> Result<Self, LedgerError> {
         let store = Store::open(path)?;
-        let Opened { id, forfeited, .. } = store.begin_incarnation(Charges::Shared)?;
-        let shared = Shared::join(settings)?;
+        let known = store.shared_with()?;
+        let shared = Shared::join(settings, known)?;
+        shared.knows(&store.newest_of_each_budget()?)?;
+        let Opened { id, forfeited, .. } = store.begin_incarnation(Charges::Shared(shared.id()))?;
         let books = Books { charges: shared.id(), chain: id, store: BookStore::Postgresql };
         Ok(Self { books, incarnation: shared.fence(), forfeited, shared: Some(shared), store })
     }
@@ -332,7 +344,7 @@ impl Ledger {
     fn spend_here(&self, claim: &Claim) -> Result<Spent, CannotSpend> {
         let step = self.store.begin()?;
         let charges = step.charges(&claim.budget_name, claim.window.start_secs(), claim.budget.horizon)?;
-        let charged = room(claim, &charges)?;
+        let charged = room(claim, &charges, step.newest(&claim.budget_name)?)?;
         step.put_charge(&claim.budget_name, claim.window.start_secs(), claim.release, claim.charge)?;
         self.reserve(step, claim, charged)
     }
@@ -556,9 +568,15 @@ fn not_all_released(claim: &Claim, charges: &[Charge]) -> Result<(), CannotSpend
     Ok(())
 }
 
-/// Whether the claim fits, and what is spent with it.
-fn room(claim: &Claim, charges: &[Charge]) -> Result<Charged, CannotSpend> {
+/// Whether the claim fits, and what is spent with it. Of `charges` those matter that
+/// are less than a horizon away; `newest` is when the latest window begins that was ever charged.
+fn room(claim: &Claim, charges: &[Charge], newest: Option<i64>) -> Result<Charged, CannotSpend> {
     let (budget, start_secs) = (claim.budget, claim.window.start_secs());
+    let beyond = |newest: &i64| newest.saturating_sub(start_secs) > budget.horizon.secs_i64();
+    if let Some(newest_secs) = newest.filter(beyond) {
+        let (budget_name, horizon) = (claim.budget_name.clone(), budget.horizon);
+        return Err(CannotSpend::BeforeHorizon { budget_name, newest_secs, horizon });
+    }
     let mismatch = || CannotSpend::Measures {
         budget_name: claim.budget_name.clone(),
         limit: budget.limit.measure(),

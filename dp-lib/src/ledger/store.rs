@@ -5,6 +5,7 @@
 //! one even by somebody who chose the torn bytes.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -22,6 +23,10 @@ const RELEASES: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("release
 const CHARGES: TableDefinition<ChargeKey<'_>, ChargeRow> = TableDefinition::new("charges");
 const OUTBOX: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("outbox");
 const CHAINS: TableDefinition<&str, [u8; 32]> = TableDefinition::new("chains");
+
+/// Under which names of the meta table an identity's halves are: the file's own, and that of the ledger it shares.
+const OWN: [&str; 2] = ["id_high", "id_low"];
+const SHARED: [&str; 2] = ["shared_high", "shared_low"];
 
 /// How the name of a ledger ends that is not whole yet.
 const UNFINISHED: &str = ".unfinished";
@@ -70,8 +75,8 @@ pub(super) struct Opened {
 pub(super) enum Charges {
     /// In the same file.
     Here,
-    /// In a store that pods share.
-    Shared,
+    /// In this ledger, which pods share.
+    Shared(LedgerId),
 }
 
 /// One step of the ledger: all of it happens, or none.
@@ -87,9 +92,10 @@ fn failed<E: Into<redb::Error>>(doing: &'static str) -> impl Fn(E) -> LedgerErro
 impl Store {
     pub(super) fn open(path: &Path) -> Result<Self, LedgerError> {
         if path.exists() {
-            // Its maker may have died over taking the other name away.
+            // Its maker may have died over taking the other name away, or before this name was kept.
             let (directory, name) = place(path);
             remove_unfinished(directory, &name).map_err(LedgerError::Directory)?;
+            keep_names(directory)?;
         } else {
             begin(path)?;
         }
@@ -109,6 +115,34 @@ impl Store {
         transaction.set_durability(Durability::Immediate).map_err(failed("begin a durable step"))?;
         transaction.set_two_phase_commit(true);
         Ok(Step { transaction })
+    }
+
+    /// The shared ledger that the charges of this file's releases are in, if there
+    /// are any yet; they must not be in the file.
+    pub(super) fn shared_with(&self) -> Result<Option<LedgerId>, LedgerError> {
+        let step = self.begin()?;
+        if step.holds_charges()? {
+            return Err(LedgerError::ChargesAreHere);
+        }
+        let meta = step.transaction.open_table(META).map_err(failed("open a table"))?;
+        halves(&meta, SHARED)
+    }
+
+    /// The latest release of each budget that was ever paid for.
+    pub(super) fn newest_of_each_budget(&self) -> Result<Vec<ReleaseId>, LedgerError> {
+        let step = self.begin()?;
+        let releases = step.transaction.open_table(RELEASES).map_err(failed("open a table"))?;
+        let mut newest: BTreeMap<String, (i64, ReleaseId)> = BTreeMap::new();
+        for row in releases.iter().map_err(failed("read"))? {
+            let (release, record) = row.map_err(failed("read"))?;
+            let Record { budget, window_start, .. } = read_record(record.value())?;
+            let found = (window_start, ReleaseId(Digest(release.value())));
+            let latest = newest.entry(budget).or_insert(found);
+            if latest.0 < window_start {
+                *latest = found;
+            }
+        }
+        Ok(newest.into_values().map(|(_, release)| release).collect())
     }
 
     /// Counts this opening and forfeits every reservation of the ones before.
@@ -134,7 +168,11 @@ fn begin(path: &Path) -> Result<(), LedgerError> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(LedgerError::Directory(error)),
         _ => fs::remove_file(&unfinished).map_err(LedgerError::Directory)?,
     }
-    // Without this a power loss may take the file's name, and the whole budget's past with it.
+    keep_names(directory)
+}
+
+/// Without this a power loss may take a file's name, and the whole budget's past with it.
+fn keep_names(directory: &Path) -> Result<(), LedgerError> {
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(LedgerError::Directory)
 }
 
@@ -166,31 +204,29 @@ impl Step {
     /// what was spent elsewhere would be forgotten.
     fn be_of(&self, kind: Charges) -> Result<(), LedgerError> {
         let mut meta = self.transaction.open_table(META).map_err(failed("open a table"))?;
-        let is_shared = meta.get("shared").map_err(failed("read"))?.is_some();
-        let charges = self.transaction.open_table(CHARGES).map_err(failed("open a table"))?;
-        let holds_charges = charges.iter().map_err(failed("read the charges"))?.next().is_some();
+        let shared = halves(&meta, SHARED)?;
+        let holds_charges = self.holds_charges()?;
         match kind {
-            Charges::Here if is_shared => Err(LedgerError::ChargesAreShared),
-            Charges::Shared if holds_charges => Err(LedgerError::ChargesAreHere),
+            Charges::Here if shared.is_some() => Err(LedgerError::ChargesAreShared),
+            Charges::Shared(_) if holds_charges => Err(LedgerError::ChargesAreHere),
+            Charges::Shared(id) if shared.is_some_and(|known| known != id) => Err(LedgerError::OtherShared),
             Charges::Here => Ok(()),
-            Charges::Shared => meta.insert("shared", 1).map(drop).map_err(failed("write")),
+            Charges::Shared(id) => put_halves(&mut meta, SHARED, id),
         }
+    }
+
+    fn holds_charges(&self) -> Result<bool, LedgerError> {
+        let charges = self.transaction.open_table(CHARGES).map_err(failed("open a table"))?;
+        Ok(charges.iter().map_err(failed("read the charges"))?.next().is_some())
     }
 
     /// The ledger's identity: the one it was born with, or this one from now on.
     fn id_or(&self, new: LedgerId) -> Result<LedgerId, LedgerError> {
         let mut meta = self.transaction.open_table(META).map_err(failed("open a table"))?;
-        let halves = {
-            let half =
-                |name: &str| Ok::<_, LedgerError>(meta.get(name).map_err(failed("read"))?.map(|half| half.value()));
-            half("id_high")?.zip(half("id_low")?)
-        };
-        if let Some((high, low)) = halves {
-            return Ok(LedgerId::from_halves(high, low));
+        if let Some(id) = halves(&meta, OWN)? {
+            return Ok(id);
         }
-        let (high, low) = new.halves();
-        meta.insert("id_high", high).map_err(failed("write"))?;
-        meta.insert("id_low", low).map_err(failed("write"))?;
+        put_halves(&mut meta, OWN, new)?;
         Ok(new)
     }
 
@@ -247,6 +283,14 @@ impl Step {
             read_charge(key.value(), charge.value())
         })
         .collect()
+    }
+
+    /// When the latest window begins that a budget was charged for.
+    pub(super) fn newest(&self, budget: &str) -> Result<Option<i64>, LedgerError> {
+        let charges = self.transaction.open_table(CHARGES).map_err(failed("open a table"))?;
+        let all = (budget, i64::MIN, [0; 32])..=(budget, i64::MAX, [0xff; 32]);
+        let last = charges.range(all).map_err(failed("read the charges"))?.next_back();
+        Ok(last.transpose().map_err(failed("read the charges"))?.map(|(key, _)| key.value().1))
     }
 
     /// Every charge, by budget and window.
@@ -316,6 +360,27 @@ impl Step {
         chains.insert(query, head.0).map_err(failed("write the chain"))?;
         Ok(())
     }
+}
+
+/// The identity that stands under two names of the table, where one does.
+fn halves(
+    meta: &impl ReadableTable<&'static str, u64>,
+    [high, low]: [&str; 2],
+) -> Result<Option<LedgerId>, LedgerError> {
+    let half = |name: &str| Ok::<_, LedgerError>(meta.get(name).map_err(failed("read"))?.map(|half| half.value()));
+    Ok(half(high)?.zip(half(low)?).map(|(high, low)| LedgerId::from_halves(high, low)))
+}
+
+fn put_halves(
+    meta: &mut redb::Table<'_, &'static str, u64>,
+    names: [&str; 2],
+    id: LedgerId,
+) -> Result<(), LedgerError> {
+    let (high, low) = id.halves();
+    for (name, half) in names.into_iter().zip([high, low]) {
+        meta.insert(name, half).map_err(failed("write"))?;
+    }
+    Ok(())
 }
 
 fn read_charge(key: (&str, i64, [u8; 32]), charge: (u8, u64, u64)) -> Result<Charge, LedgerError> {

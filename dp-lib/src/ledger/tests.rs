@@ -144,7 +144,6 @@ fn a_reservation_left_behind_is_forfeited_and_stays_paid() {
 fn a_receipt_of_another_release_is_not_committed() {
     let (ledger, query) = (in_memory(), query("searches", 2, 3));
     let (first, charged) = paid(&ledger, &claim(&query, 0, 1));
-    // The receipt names the window of the second hour, the payment is for the first.
     assert!(commit(&ledger, &query, 0, first, charged).is_ok());
     let (second, charged) = paid(&ledger, &claim(&query, 1, 1));
     let noised = query.mechanism.release(second, Exact::new(Cells::declared(1, vec![1, 2, 3]))).unwrap();
@@ -166,7 +165,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Whatever order windows are asked in, no horizon of accepted charges
-    /// passes the limit, and a window is refused only where it would.
+    /// passes the limit, and a window is refused only where it would, or where a
+    /// horizon ends before the last one.
     #[test]
     fn no_horizon_ever_passes_its_limit(hours in prop::collection::vec(0_i64..40, 1..40), horizon in 1_i64..12, limit in 1_u64..8) {
         let (ledger, mut query) = (in_memory(), query("searches", 2, 3));
@@ -174,7 +174,8 @@ proptest! {
         let mut accepted: Vec<i64> = Vec::new();
         let worst = |accepted: &[i64]| (-12..40_i64).map(|first| accepted.iter().filter(|hour| (first..first + horizon).contains(hour)).count() as u64).max().unwrap();
         for (order, hour) in hours.into_iter().enumerate() {
-            let fits = worst(&[accepted.clone(), vec![hour]].concat()) <= limit;
+            let is_near = accepted.iter().max().is_none_or(|newest| newest - hour <= horizon);
+            let fits = is_near && worst(&[accepted.clone(), vec![hour]].concat()) <= limit;
             let spent = ledger.spend(&claim(&query, hour, order as u64));
             prop_assert_eq!(spent.is_ok(), fits);
             if fits {
@@ -407,4 +408,17 @@ fn two_pods_name_the_release_of_one_window_differently_and_one_pod_never_does() 
     assert_ne!(named(one.posted()), named(two.posted()));
     assert_ne!(named(one.shard(0)), named(one.shard(1)));
     assert_eq!(named(one.shard(0)), named(one.shard(0)));
+}
+
+/// A clock that was wrong at boot must not find a budget that nobody has spent from.
+#[test]
+fn a_window_more_than_a_horizon_before_the_last_one_is_refused() {
+    let (ledger, query) = (in_memory(), query("searches", 2, 3));
+    let horizon_hours = i64::try_from(query.budget.horizon.secs()).unwrap() / 3600;
+    paid(&ledger, &claim(&query, 1, 1));
+    let refused = ledger.spend(&claim(&query, -horizon_hours, 1)).unwrap_err();
+    assert!(matches!(refused, CannotSpend::BeforeHorizon { .. }), "{refused}");
+    assert!(refused.to_string().contains("see that the clock is right"), "{refused}");
+    // As long as one horizon holds both, the sum does.
+    paid(&ledger, &claim(&query, 1 - horizon_hours, 1));
 }

@@ -315,7 +315,7 @@ impl Mechanism {
 /// One stage with its share of the loss, rounded down.
 fn stage(spec: &Spec, part: Part, weight: u64, whole: u64) -> Result<Stage, CannotCalibrate> {
     let noise = if part.chooses() { spec.noise.choosing() } else { spec.noise };
-    let sensitivity = part.sensitivity(noise, &spec.aggregate, spec.bounds).ok_or(CannotCalibrate::TooSensitive)?;
+    let sensitivity = part.sensitivity(noise, spec).ok_or(CannotCalibrate::TooSensitive)?;
     let nano = u128::from(spec.loss.nano()) * u128::from(weight) / u128::from(whole);
     let share = Loss::from_nano(noise.measure(), u64::try_from(nano).unwrap_or(u64::MAX))
         .map_err(|_| CannotCalibrate::NoScale)?;

@@ -9,7 +9,7 @@ use std::num::NonZeroU64;
 use serde::{Deserialize, Serialize};
 
 use super::noise::STEP_BITS;
-use super::{CannotCalibrate, Noise, Scale, opendp_backend};
+use super::{CannotCalibrate, Noise, Scale, Spec, opendp_backend};
 use crate::accuracy;
 use crate::aggregate::{Aggregate, PerMille};
 use crate::bound::ContributionBounds;
@@ -61,10 +61,10 @@ impl Part {
     /// choices the sum over all of them of the range by which scores move
     /// (exponential), or of its square (Gumbel). `None` beyond 2^53.
     #[must_use]
-    pub fn sensitivity(self, noise: Noise, aggregate: &Aggregate, bounds: ContributionBounds) -> Option<NonZeroU64> {
-        let rows = self.rows(aggregate, bounds);
+    pub fn sensitivity(self, noise: Noise, spec: &Spec) -> Option<NonZeroU64> {
+        let rows = self.rows(spec);
         let (l1, l2_squared) = (u128::from(rows.rows_l1()), u128::from(rows.rows_l2_squared()));
-        let (sum, squares) = self.moves(aggregate);
+        let (sum, squares) = self.moves(&spec.aggregate);
         let moved = match noise {
             Noise::DiscreteLaplace | Noise::Exponential => l1.checked_mul(sum)?,
             Noise::DiscreteGaussian | Noise::Gumbel => l2_squared.checked_mul(squares)?,
@@ -73,11 +73,13 @@ impl Part {
     }
 
     /// The rows of one unit that bear on this part.
-    fn rows(self, aggregate: &Aggregate, bounds: ContributionBounds) -> ContributionBounds {
-        match (self, aggregate) {
+    fn rows(self, spec: &Spec) -> ContributionBounds {
+        let bounds = spec.bounds;
+        match (self, &spec.aggregate) {
             (Self::Select | Self::Units, _) => bounds.of_units(),
-            // Of the chosen keys a unit has no more than there are.
-            (Self::Count, Aggregate::Top { keys }) => bounds.within_keys(*keys),
+            // Of the keys that a draw chose before, a unit has no more than there are. Private
+            // keys are all counted, and the largest counts are the top.
+            (Self::Count, Aggregate::Top { keys }) if spec.min_units.is_none() => bounds.within_keys(*keys),
             // A choice of keys moves by what one key's score moves.
             (Self::Top, _) => bounds.within_keys(1),
             _ => bounds,
@@ -296,7 +298,12 @@ mod tests {
     }
 
     fn moved(part: Part, noise: Noise, aggregate: &Aggregate, bounds: ContributionBounds) -> u64 {
-        part.sensitivity(noise, aggregate, bounds).unwrap().get()
+        part.sensitivity(noise, &spec(aggregate, bounds, None)).unwrap().get()
+    }
+
+    fn spec(aggregate: &Aggregate, bounds: ContributionBounds, min_units: Option<u32>) -> Spec {
+        let loss = Loss::from_nano(Measure::Pure, 1_000_000_000).unwrap();
+        Spec { min_units, ..Spec::of(aggregate.clone(), bounds, Noise::DiscreteLaplace, loss) }
     }
 
     #[test]
@@ -321,8 +328,11 @@ mod tests {
         ] {
             assert_eq!(moved(part, noise, aggregate, bounds(2, 3)), expected, "{part:?} {noise:?}");
         }
-        // No more keys are counted than are chosen.
-        assert_eq!(moved(Part::Count, DiscreteLaplace, &Aggregate::top(1).unwrap(), bounds(9, 3)), 3);
+        // No more declared keys are counted than are chosen; of private ones all are.
+        let top = Aggregate::top(1).unwrap();
+        assert_eq!(moved(Part::Count, DiscreteLaplace, &top, bounds(9, 3)), 3);
+        let private = Part::Count.sensitivity(DiscreteLaplace, &spec(&top, bounds(9, 3), Some(20)));
+        assert_eq!(private.unwrap().get(), 27);
     }
 
     #[test]

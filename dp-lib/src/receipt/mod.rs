@@ -27,7 +27,7 @@ use crate::mechanism::{Canary, Noise, Noised, OPENDP_VERSION, Part, RNG, Stage, 
 use crate::query::Query;
 use crate::schedule::{EventTime, Marks, Tiling};
 use crate::window::{Circumstances, PolicyDigest, Span, Window};
-pub use crowd::{Crowd, verify_fleet};
+pub use crowd::{Crowd, Crowded, verify_fleet};
 pub use verify::{ChainReport, Finding, verify};
 
 /// The receipt of one release; the published values are in it.

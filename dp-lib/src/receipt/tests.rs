@@ -205,6 +205,6 @@ fn more_ledgers_than_a_release_was_charged_for_show_where_their_receipts_are_tog
     // The third comes when the first has been silent for a horizon.
     assert_eq!(verify_fleet(&released([0, 2, 5])), []);
     let crowds = verify_fleet(&released([10, 11, 14]));
-    assert_eq!(crowds.iter().map(|crowd| (crowd.ledgers, crowd.charged_times)).collect::<Vec<_>>(), [(3, 2)]);
-    assert_eq!(crowds[0].to_string(), "3 ledgers released within one horizon of 4h, and a release was charged for 2");
+    let said: Vec<String> = crowds.iter().map(|crowd| crowd.what.to_string()).collect();
+    assert_eq!(said, ["3 ledgers released within one horizon of 4h, and a release was charged for 2"]);
 }

@@ -141,7 +141,7 @@ struct Chain {
     from_the_start: bool,
     last: Option<Link>,
     seen: HashSet<ReleaseId>,
-    spends: Vec<Spend>,
+    charges: Vec<(i64, Loss)>,
     findings: Vec<Finding>,
 }
 
@@ -187,10 +187,14 @@ impl Chain {
     fn budget(&mut self, receipt: &Receipt) -> Option<()> {
         let horizon = &receipt.privacy.horizon;
         let (spent, limit, span) = (horizon.spent.loss()?, horizon.limit.loss()?, horizon.span()?);
-        let charge = receipt.privacy.this_release.loss()?.in_measure(limit.measure())?;
         let start_secs = receipt.window.start.as_second();
-        self.spends.push(Spend { start_secs, loss: charge });
-        let shown = spent_around(&self.spends, start_secs, span);
+        self.charges.push((start_secs, receipt.privacy.this_release.loss()?));
+        // A budget may have changed its measure since.
+        let near = self.charges.iter().filter(|(start, _)| start.abs_diff(start_secs) < span.secs());
+        let spends: Option<Vec<Spend>> = near
+            .map(|(start_secs, loss)| Some(Spend { start_secs: *start_secs, loss: loss.in_measure(limit.measure())? }))
+            .collect();
+        let shown = spent_around(&spends?, start_secs, span);
         let holds = limit.covers(spent) && shown.is_within(spent);
         holds.then_some(())
     }
@@ -273,10 +277,9 @@ fn loss_is_kept(receipt: &Receipt) -> Option<()> {
     (claimed.measure() == receipt.privacy.measure && sum.is_within(claimed)).then_some(())
 }
 
-/// The stages are those that a mechanism for this aggregate, with this noise
-/// and these keys, would have.
-fn stages_follow(receipt: &Receipt) -> Option<()> {
-    let spec = Spec {
+/// What its mechanism was calibrated for, as it says.
+fn spec(receipt: &Receipt) -> Option<Spec> {
+    Some(Spec {
         aggregate: receipt.aggregate.aggregate()?,
         bounds: bounds(receipt)?,
         noise: receipt
@@ -289,15 +292,20 @@ fn stages_follow(receipt: &Receipt) -> Option<()> {
         min_units: receipt.stages.iter().find_map(|stage| stage.threshold).map(|threshold| threshold.min_units),
         ids_per_person: ids_per_person(receipt.privacy.ids_per_person)?,
         canaries: 0,
-    };
-    let expected = spec.parts().into_iter().map(|(part, _)| part);
+    })
+}
+
+/// The stages are those that a mechanism for this aggregate, with this noise
+/// and these keys, would have.
+fn stages_follow(receipt: &Receipt) -> Option<()> {
+    let expected = spec(receipt)?.parts().into_iter().map(|(part, _)| part);
     receipt.stages.iter().map(|stage| stage.part).eq(expected).then_some(())
 }
 
 fn sensitivities_follow(receipt: &Receipt) -> Option<()> {
-    let (aggregate, bounds) = (receipt.aggregate.aggregate()?, bounds(receipt)?);
+    let spec = spec(receipt)?;
     let follows = |stage: &StageReceipt| {
-        let expected = stage.part.sensitivity(stage.noise, &aggregate, bounds);
+        let expected = stage.part.sensitivity(stage.noise, &spec);
         expected.is_some_and(|moved| stage.sensitivity == Sensitivity::new(stage.noise, moved.get()))
     };
     receipt.stages.iter().all(follows).then_some(())

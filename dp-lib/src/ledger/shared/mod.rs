@@ -69,13 +69,20 @@ struct State {
 
 impl Shared {
     /// Joins: takes a fence, and with it the place of every earlier process of this holder.
-    pub(super) fn join(settings: Settings) -> Result<Self, LedgerError> {
+    /// Only where no ledger is known yet are tables made: one that is gone is not begun again.
+    pub(super) fn join(settings: Settings, known: Option<LedgerId>) -> Result<Self, LedgerError> {
         let Settings { dial, holder, lease, patience } = settings;
         let mut session = Session::new(dial, holder, lease, patience)?;
         let asked_at = Instant::now();
-        let (id, fence) = session.join()?;
+        let (id, fence) = session.join(known)?;
         let expires = expiry(asked_at, lease);
         Ok(Self { id, fence, state: Mutex::new(State { session, lease, expires, granted: HashMap::new() }) })
+    }
+
+    /// That the ledger holds the charges that these releases were paid by: one that was put
+    /// back to an earlier state would spend again what was spent since.
+    pub(super) fn knows(&self, releases: &[ReleaseId]) -> Result<(), LedgerError> {
+        if self.state().session.all_charged(releases)? { Ok(()) } else { Err(LedgerError::SharedForgot) }
     }
 
     pub(super) const fn id(&self) -> LedgerId {

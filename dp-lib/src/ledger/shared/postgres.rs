@@ -85,6 +85,8 @@ WHERE name = $1 AND fence = $2 AND NOT has_left RETURNING fence";
 const BUDGET: &str = "INSERT INTO privet_dp_budgets VALUES ($1) ON CONFLICT DO NOTHING";
 const LOCK_BUDGET: &str = "SELECT name FROM privet_dp_budgets WHERE name = $1 FOR UPDATE";
 const CHARGED: &str = "SELECT fence FROM privet_dp_charges WHERE release = $1";
+const CHARGED_OF: &str = "SELECT count(*) FROM privet_dp_charges WHERE release = ANY($1)";
+const NEWEST: &str = "SELECT max(start_secs) FROM privet_dp_charges WHERE budget = $1";
 const CHARGES: &str = "
 SELECT release, start_secs, measure, nano, delta_pico, holder = $4 FROM privet_dp_charges
 WHERE budget = $1 AND start_secs BETWEEN $2 AND $3";
@@ -165,10 +167,7 @@ impl Session {
         let Self { runtime, dial, client, holder, fence, lease_ms, patience } = self;
         let no_runtime = || LedgerError::Unreachable { doing, what: "this process is stopping".to_owned() };
         let asked = async {
-            let mut session = match client.take().filter(|client| !client.is_closed()) {
-                Some(session) => session,
-                None => connect(dial, *patience).await?,
-            };
+            let mut session = living(client.take(), dial, *patience).await?;
             let answer = {
                 let begun = session.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await;
                 let transaction = begun.map_err(failed(doing))?;
@@ -187,10 +186,18 @@ impl Session {
     }
 
     /// Makes the tables where there are none, and takes the next fence.
-    pub(super) fn join(&mut self) -> Result<(LedgerId, i64), LedgerError> {
-        let (id, fence) = self.step("join", async |step: &Step<'_>| step.join().await)?;
+    pub(super) fn join(&mut self, known: Option<LedgerId>) -> Result<(LedgerId, i64), LedgerError> {
+        let (id, fence) = self.step("join", async |step: &Step<'_>| step.join(known).await)?;
         self.fence = fence;
         Ok((id, fence))
+    }
+
+    /// Whether each of these releases has been charged.
+    pub(super) fn all_charged(&mut self, releases: &[ReleaseId]) -> Result<bool, LedgerError> {
+        if releases.is_empty() {
+            return Ok(true);
+        }
+        self.step("find this pod's charges", async |step: &Step<'_>| step.all_charged(releases).await)
     }
 
     pub(super) fn renew(&mut self) -> Result<(), LedgerError> {
@@ -243,6 +250,15 @@ impl Session {
     }
 }
 
+/// The connection of the last step, if it still answers, or a new one. It was cut
+/// unseen if a firewall or PostgreSQL closed it while nothing was asked.
+async fn living(last: Option<Client>, dial: &Dial, patience: Duration) -> Result<Client, LedgerError> {
+    match last.filter(|client| !client.is_closed()) {
+        Some(client) if client.batch_execute("").await.is_ok() => Ok(client),
+        _ => connect(dial, patience).await,
+    }
+}
+
 /// A new connection, on which nothing waits for long and what is committed is on the disk.
 async fn connect(dial: &Dial, patience: Duration) -> Result<Client, LedgerError> {
     let doing = "connect";
@@ -267,11 +283,14 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    async fn join(&self) -> Result<(LedgerId, i64), LedgerError> {
+    async fn join(&self, known: Option<LedgerId>) -> Result<(LedgerId, i64), LedgerError> {
         let wrong = failed("join");
         self.transaction.batch_execute(MIGRATION_LOCK).await.map_err(&wrong)?;
         let there = self.transaction.query_one(TABLES_ARE_THERE, &[]).await.map_err(&wrong)?;
-        if !there.try_get::<_, bool>(0).unwrap_or(false) {
+        if !get::<bool>(&there, 0)? {
+            if known.is_some() {
+                return Err(LedgerError::SharedGone);
+            }
             self.transaction.batch_execute(TABLES).await.map_err(failed("make the tables privet_dp_*"))?;
             let id = LedgerId::random()?.to_string();
             self.transaction.execute(BORN, &[&VERSION, &id]).await.map_err(&wrong)?;
@@ -281,8 +300,19 @@ impl Step<'_> {
         if found != VERSION {
             return Err(LedgerError::Version { found, known: VERSION });
         }
+        let id = LedgerId::parse(&id).ok_or(LedgerError::Damaged)?;
+        if known.is_some_and(|known| known != id) {
+            return Err(LedgerError::OtherShared);
+        }
         let fence = self.transaction.query_one(JOIN, &[&self.holder, &self.lease_ms]).await.map_err(&wrong)?;
-        Ok((LedgerId::parse(&id).ok_or(LedgerError::Damaged)?, get(&fence, 0)?))
+        Ok((id, get(&fence, 0)?))
+    }
+
+    async fn all_charged(&self, releases: &[ReleaseId]) -> Result<bool, LedgerError> {
+        let names: Vec<&[u8]> = releases.iter().map(|release| release.0.0.as_slice()).collect();
+        let found =
+            self.transaction.query_one(CHARGED_OF, &[&names]).await.map_err(failed("find this pod's charges"))?;
+        Ok(usize::try_from(get::<i64>(&found, 0)?) == Ok(releases.len()))
     }
 
     /// That no successor has this holder's place, until this step ends; and more time.
@@ -325,13 +355,14 @@ impl Step<'_> {
         let mut charges =
             self.charges_around(&claim.budget_name, claim.window.start_secs(), claim.budget.horizon).await?;
         charges.retain(|charge| charge.release != claim.release);
+        let newest = self.newest(&claim.budget_name).await?;
         match before {
             // The answer to this very question was lost.
-            Some(fence) if fence == self.fence => return Ok(Some(room(claim, &charges)?)),
+            Some(fence) if fence == self.fence => return Ok(Some(room(claim, &charges, newest)?)),
             Some(_) => return Ok(None),
             None => {}
         }
-        let charged = room(claim, &charges)?;
+        let charged = room(claim, &charges, newest)?;
         self.put_charge(claim).await?;
         Ok(Some(charged))
     }
@@ -349,6 +380,10 @@ impl Step<'_> {
             .await
             .map_err(failed("charge the budget"))?;
         Ok(())
+    }
+
+    async fn newest(&self, budget: &str) -> Result<Option<i64>, LedgerError> {
+        get(&self.transaction.query_one(NEWEST, &[&budget]).await.map_err(failed("read the charges"))?, 0)
     }
 
     async fn charges_around(&self, budget: &str, at_secs: i64, horizon: Span) -> Result<Vec<Charge>, LedgerError> {

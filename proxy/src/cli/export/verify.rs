@@ -69,7 +69,7 @@ fn tell(checked: &[Checked], crowded: &[Crowd]) -> io::Result<()> {
             }
         }
     }
-    crowded.iter().try_for_each(|crowd| writeln!(out, "{}: {crowd}", crowd.query))
+    crowded.iter().try_for_each(|crowd| writeln!(out, "{}: {}", crowd.query, crowd.what))
 }
 
 fn tell_report(out: &mut impl Write, chain: &Checked, report: &ChainReport) -> io::Result<()> {
@@ -102,7 +102,7 @@ fn spent(receipt: &Receipt) -> String {
 fn tell_machine(checked: &[Checked], crowded: &[Crowd]) -> io::Result<()> {
     let chains: Vec<Value> = checked.iter().map(described).collect();
     let crowded: Vec<Value> =
-        crowded.iter().map(|crowd| json!({"export": crowd.query, "what": crowd.to_string()})).collect();
+        crowded.iter().map(|crowd| json!({"export": crowd.query, "what": crowd.what.to_string()})).collect();
     writeln!(io::stdout().lock(), "{}", json!({"chains": chains, "fleet_findings": crowded}))
 }
 
