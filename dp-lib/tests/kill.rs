@@ -30,7 +30,7 @@ use privet_dp::bound::Admission;
 use privet_dp::digest::Digest;
 use privet_dp::exact::Exact;
 use privet_dp::fleet::Fleet;
-use privet_dp::ledger::{CannotSpend, Claim, Ledger, ReleaseId, ReleaseState, Spent, budget_name};
+use privet_dp::ledger::{CannotSpend, Claim, Ledger, ReleaseId, ReleaseState, Spent, Unsent, budget_name};
 use privet_dp::loss::{Loss, Measure};
 use privet_dp::mechanism::{Cells, Noise};
 use privet_dp::query::{KeyTable, Keys, Query};
@@ -78,7 +78,8 @@ fn publish(directory: &Path, receipt: &[u8]) {
 }
 
 fn publish_what_waits(ledger: &Ledger, directory: &Path) {
-    for unsent in ledger.unsent().unwrap() {
+    for release in ledger.outbox().unwrap() {
+        let unsent = Unsent { release, receipt: ledger.committed(release).unwrap().unwrap() };
         publish(directory, &unsent.receipt);
         ledger.acknowledge(unsent.release).unwrap();
     }

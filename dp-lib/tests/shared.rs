@@ -192,8 +192,10 @@ fn ask(port: u16, statement: &'static str) {
         let mut config = tokio_postgres::Config::new();
         config.host("127.0.0.1").port(port).user("privet").password(PASSWORD).dbname("postgres");
         let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-        tokio::spawn(connection);
-        client.batch_execute(statement).await.unwrap();
+        tokio::select! {
+            asked = client.batch_execute(statement) => asked.unwrap(),
+            _ = connection => panic!("the connection ended"),
+        }
     });
 }
 
@@ -335,10 +337,10 @@ impl Drop for Ends<'_> {
 }
 
 fn send_again(ledger: &Ledger, directory: &Path, holder: &str) {
-    for unsent in ledger.unsent().unwrap() {
+    for release in ledger.outbox().unwrap() {
         if ledger.may_publish().is_ok() {
-            publish(directory, holder, &unsent.receipt);
-            ledger.acknowledge(unsent.release).unwrap();
+            publish(directory, holder, &ledger.committed(release).unwrap().unwrap());
+            ledger.acknowledge(release).unwrap();
         }
     }
 }

@@ -374,13 +374,13 @@ impl Line {
         let policy = &in_force.enforcement.policy;
         let at_ms = raw.received_at.as_millisecond();
         for refusal in decided.decisions.iter().filter_map(|decision| decision.refusal.as_deref()) {
+            self.withdraw_refused(in_force, refusal);
             if !self.refusals.remember(policy, raw.peer, refusal, at_ms) {
                 self.metrics.refusals_not_remembered.increment(1);
-            } else {
-                self.withdraw_refused(in_force, refusal);
-                if let Some(store) = &self.consent {
-                    store.keep(policy, refusal, at_ms);
-                }
+                // Others decided that it is not remembered, and so whether what comes after it counts.
+                self.shed();
+            } else if let Some(store) = &self.consent {
+                store.keep(policy, refusal, at_ms);
             }
         }
     }

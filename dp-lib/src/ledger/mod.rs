@@ -512,11 +512,12 @@ impl Ledger {
         Ok(self.store.begin()?.record(release)?.map(|record| record.state))
     }
 
-    /// Every release that was committed and not acknowledged, to be sent again.
+    /// Every release that was committed and not acknowledged, to be sent again, in
+    /// the order of their commits: that of each query's chain.
     ///
     /// # Errors
     /// A ledger that cannot be read.
-    pub fn unsent(&self) -> Result<Vec<Unsent>, LedgerError> {
+    pub fn outbox(&self) -> Result<Vec<ReleaseId>, LedgerError> {
         self.store.begin()?.outbox()
     }
 

@@ -13,7 +13,7 @@ use std::path::Path;
 use redb::{Builder, Database, Durability, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, LedgerError, LedgerId, ReleaseId, ReleaseState, Unsent};
+use super::{Entry, LedgerError, LedgerId, ReleaseId, ReleaseState};
 use crate::digest::Digest;
 use crate::loss::{Loss, Measure};
 use crate::window::Span;
@@ -22,6 +22,8 @@ const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const RELEASES: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("releases");
 const CHARGES: TableDefinition<ChargeKey<'_>, ChargeRow> = TableDefinition::new("charges");
 const OUTBOX: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("outbox");
+/// The names of what is in the outbox, in the order of their commits.
+const QUEUE: TableDefinition<u64, [u8; 32]> = TableDefinition::new("queue");
 const CHAINS: TableDefinition<&str, [u8; 32]> = TableDefinition::new("chains");
 
 /// Under which names of the meta table an identity's halves are: the file's own, and that of the ledger it shares.
@@ -321,14 +323,10 @@ impl Step {
         Ok(())
     }
 
-    pub(super) fn outbox(&self) -> Result<Vec<Unsent>, LedgerError> {
-        let outbox = self.transaction.open_table(OUTBOX).map_err(failed("open a table"))?;
-        let rows = outbox.iter().map_err(failed("read the outbox"))?;
-        rows.map(|row| {
-            let (release, receipt) = row.map_err(failed("read the outbox"))?;
-            Ok(Unsent { release: ReleaseId(Digest(release.value())), receipt: receipt.value().to_vec() })
-        })
-        .collect()
+    pub(super) fn outbox(&self) -> Result<Vec<ReleaseId>, LedgerError> {
+        let queue = self.transaction.open_table(QUEUE).map_err(failed("open a table"))?;
+        let rows = queue.iter().map_err(failed("read the outbox"))?;
+        rows.map(|row| Ok(ReleaseId(Digest(row.map_err(failed("read the outbox"))?.1.value())))).collect()
     }
 
     pub(super) fn outbox_of(&self, release: ReleaseId) -> Result<Option<Vec<u8>>, LedgerError> {
@@ -340,12 +338,17 @@ impl Step {
     pub(super) fn put_outbox(&self, release: ReleaseId, receipt: &[u8]) -> Result<(), LedgerError> {
         let mut outbox = self.transaction.open_table(OUTBOX).map_err(failed("open a table"))?;
         outbox.insert(release.0.0, receipt).map_err(failed("write the outbox"))?;
+        let mut queue = self.transaction.open_table(QUEUE).map_err(failed("open a table"))?;
+        let last = queue.last().map_err(failed("read the outbox"))?.map_or(0, |(place, _)| place.value());
+        queue.insert(last + 1, release.0.0).map_err(failed("write the outbox"))?;
         Ok(())
     }
 
     pub(super) fn remove_outbox(&self, release: ReleaseId) -> Result<(), LedgerError> {
         let mut outbox = self.transaction.open_table(OUTBOX).map_err(failed("open a table"))?;
         outbox.remove(release.0.0).map_err(failed("write the outbox"))?;
+        let mut queue = self.transaction.open_table(QUEUE).map_err(failed("open a table"))?;
+        queue.retain(|_, waiting| waiting != release.0.0).map_err(failed("write the outbox"))?;
         Ok(())
     }
 

@@ -70,11 +70,12 @@ fn a_release_walks_one_way() {
     assert!(matches!(ledger.acknowledge(claim.release()), Err(LedgerError::WrongState { .. })));
     let unsent = commit(&ledger, &query, 0, paid, charged).unwrap();
     assert!(matches!(ledger.spend(&claim).unwrap(), Spent::Already(ReleaseState::Committed(_))));
-    assert_eq!(ledger.unsent().unwrap(), std::slice::from_ref(&unsent));
+    assert_eq!(ledger.outbox().unwrap(), [unsent.release]);
+    assert_eq!(ledger.committed(unsent.release).unwrap().as_ref(), Some(&unsent.receipt));
     assert!(matches!(ledger.forfeit(claim.release()), Err(LedgerError::WrongState { .. })));
     ledger.acknowledge(claim.release()).unwrap();
     ledger.acknowledge(claim.release()).unwrap();
-    assert_eq!(ledger.unsent().unwrap(), []);
+    assert_eq!(ledger.outbox().unwrap(), []);
     assert_eq!(ledger.state(claim.release()).unwrap(), Some(ReleaseState::Acknowledged(Digest::of(&unsent.receipt))));
     assert_eq!(ledger.chain_head("searches").unwrap(), Digest::of(&unsent.receipt));
 }
@@ -302,7 +303,8 @@ struct Witnessed {
 /// hours again, as a process that restarts within them would.
 fn run(disk: &Disk, query: &Query, witnessed: &mut Witnessed) -> Result<(), CannotSpend> {
     let ledger = Ledger::recover(Store::over(disk.clone())?)?;
-    for unsent in ledger.unsent()? {
+    for release in ledger.outbox()? {
+        let unsent = Unsent { release, receipt: ledger.committed(release)?.unwrap() };
         witnessed.sent.entry(unsent.release.to_string()).or_default().push(unsent.receipt);
         ledger.acknowledge(unsent.release)?;
     }
@@ -369,7 +371,7 @@ fn check(disk: &Disk, query: &Query, witnessed: &Witnessed, after: u64) {
     let published = witnessed.sent.len() as u64 * 100_000_000;
     assert!(spent >= published, "write {after}: {spent} spent, {published} published");
     assert!(spent <= 300_000_000, "write {after}: charged twice");
-    assert_eq!(ledger.unsent().unwrap(), [], "write {after}: committed and never sent");
+    assert_eq!(ledger.outbox().unwrap(), [], "write {after}: committed and never sent");
 }
 
 #[test]

@@ -31,8 +31,7 @@ mod ring;
 mod spend;
 pub(crate) mod volume;
 
-use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -169,9 +168,14 @@ impl Withheld {
 pub enum CannotStart {
     /// The budget's past is lost: a new ledger would let it be spent again.
     #[error(
-        "receipts are published here, but their budget ledger is gone: restore it, or move the receipts away and so accept that their loss counts no more"
+        "receipts are published here, but their budget ledger is gone: bring the very file back, or move the receipts away and so accept that their loss counts no more; an older copy would spend again what was spent since"
     )]
     LedgerGone,
+    /// An older copy of the ledger would spend again what was spent since.
+    #[error(
+        "the budget ledger does not know the release of {}, which it paid for: it is an older copy; bring the very file back, or move it and its receipts away and so accept that their loss counts no more", .0.display()
+    )]
+    LedgerWentBack(PathBuf),
     /// A budget would be forgotten, and so spent again.
     #[error(
         "the budget ledger may go with this pod: if `exports.directory` is on a persistent volume, write `exports.volume: persistent`"
@@ -256,9 +260,10 @@ impl ExportLine {
             return Err(CannotStart::LedgerGone);
         }
         let ledger = Arc::new(Ledger::open(&settings.ledger).map_err(CannotStart::Ledger)?);
+        knows_its_receipts(&ledger, &settings.output)?;
         let now = clock.now();
         let ring_age = ring::age(&settings.output, settings.ring.as_ref(), now).map_err(CannotStart::Ring)?;
-        let around = Surroundings { ring: settings.ring.clone().map(Arc::new), ring_age, sheds: Arc::default() };
+        let around = Surroundings { ring: settings.ring.clone().map(Arc::new), ring_age, last_shed: Arc::default() };
         let generation = Generation::open(plans, policy, &around, now).map_err(CannotStart::Windows)?;
         let generation = ArcSwap::from_pointee(generation);
         let shared = Arc::new(Shared { clock, generation, around, draining: Mutex::default() });
@@ -290,7 +295,7 @@ impl ExportLine {
     /// Marks every open window: load was shed, so that what others sent decided
     /// about whose events count. To be called before the refusal is answered.
     pub fn shed(&self) {
-        self.shared.around.sheds.fetch_add(1, Ordering::Relaxed);
+        self.shared.around.last_shed.note(self.shared.clock.now());
     }
 
     /// Removes a unit from every window that is not published yet and can still
@@ -357,6 +362,17 @@ impl ExportLine {
         old.retire(now, change, &mut draining);
         Ok(())
     }
+}
+
+/// That the ledger has not forgotten what it paid for: the newest receipts of its chains tell.
+fn knows_its_receipts(ledger: &Ledger, output: &Path) -> Result<(), CannotStart> {
+    for (path, receipt) in publish::newest_receipts(output).map_err(CannotStart::Output)? {
+        let own = receipt.ledger.chain == ledger.books().chain;
+        if own && ledger.state(receipt.release_id).map_err(CannotStart::Ledger)?.is_none() {
+            return Err(CannotStart::LedgerWentBack(path));
+        }
+    }
+    Ok(())
 }
 
 impl Drop for ExportLine {

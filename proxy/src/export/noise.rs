@@ -6,18 +6,19 @@
 //! depends on the number of declared keys alone. A release that fails is
 //! withheld; the thread goes on.
 
+use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use privet_dp::ledger::{Ledger, Unsent};
+use privet_dp::ledger::{Ledger, ReleaseId, Unsent};
 use privet_dp::query::Query;
 use privet_dp::receipt::{Facts, Receipt};
 use privet_dp::window::{ClosedWindow, Window};
 
 use super::evidence::DpEvidence;
 use super::observe::{Early, Waiting};
-use super::publish::{Publisher, in_chain_order};
+use super::publish::Publisher;
 use super::spend::{PaidWindow, spend};
 use super::{CannotPublish, Outcome, Published, Settings, Shared, Withheld};
 use crate::metrics::Metrics;
@@ -53,8 +54,10 @@ pub(super) struct Releaser {
     publisher: Publisher,
     metrics: Option<Arc<Metrics>>,
     evidence: Arc<dyn DpEvidence>,
-    /// When to try the outbox again, by the monotonic clock; `None` when it is empty.
+    /// When to try the outbox again, by the monotonic clock; `None` when all of it is out.
     retry_at: Option<Duration>,
+    /// The exports of which something is not out yet. What comes after it waits, too.
+    behind: HashSet<String>,
 }
 
 impl Releaser {
@@ -65,7 +68,15 @@ impl Releaser {
         settings: &Settings,
         evidence: Arc<dyn DpEvidence>,
     ) -> Self {
-        Self { shared, ledger, publisher, metrics: settings.metrics.clone(), evidence, retry_at: None }
+        Self {
+            shared,
+            ledger,
+            publisher,
+            metrics: settings.metrics.clone(),
+            evidence,
+            retry_at: None,
+            behind: HashSet::new(),
+        }
     }
 
     /// Publishes what an earlier process committed and did not acknowledge:
@@ -92,6 +103,8 @@ impl Releaser {
                     let result = self.post(*closed);
                     // Whoever posted may have gone; the receipt is out all the same.
                     reply.send(result).ok();
+                    // Tables that come without a pause hold up no window.
+                    self.release_all(None);
                 }
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
@@ -186,16 +199,24 @@ impl Releaser {
         Outcome { export, window, result }
     }
 
+    /// Publishes what was just committed, after all of its export that was committed before.
     fn publish(&mut self, unsent: &Unsent) -> Result<Published, CannotPublish> {
-        self.publisher
-            .publish(unsent)
-            .inspect_err(|_| self.retry_at = Some(self.shared.clock.monotonic() + RETRY_AFTER))
+        let receipt = Receipt::from_bytes(&unsent.receipt).map_err(|_| CannotPublish::NotAReceipt);
+        let published = receipt.and_then(|receipt| match self.behind.contains(&receipt.query) {
+            true => Err(CannotPublish::Behind),
+            false => self.publisher.publish(unsent, &receipt).inspect_err(|_| {
+                self.behind.insert(receipt.query);
+            }),
+        });
+        published.inspect_err(|_| self.retry_at = Some(self.shared.clock.monotonic() + RETRY_AFTER))
     }
 
+    /// Publishes all that was committed and is not out, in the order of commits, one at a time in memory.
     fn publish_outbox(&mut self) {
         self.retry_at = None;
-        match self.ledger.unsent() {
-            Ok(unsent) => in_chain_order(unsent).iter().for_each(|unsent| self.publish_again(unsent)),
+        self.behind.clear();
+        match self.ledger.outbox() {
+            Ok(releases) => releases.into_iter().for_each(|release| self.publish_again(release)),
             Err(error) => {
                 self.retry_at = Some(self.shared.clock.monotonic() + RETRY_AFTER);
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot read the outbox");
@@ -203,14 +224,21 @@ impl Releaser {
         }
     }
 
-    fn publish_again(&mut self, unsent: &Unsent) {
-        if self.publisher.is_being_sent(unsent.release) {
+    fn publish_again(&mut self, release: ReleaseId) {
+        if self.publisher.is_being_sent(release) {
             return;
         }
-        match self.publish(unsent) {
-            Ok(_) => tracing::info!(release = %unsent.release, "published again, byte for byte"),
+        let committed = self.ledger.committed(release).map_err(CannotPublish::Unreadable);
+        let published = committed.and_then(|receipt| match receipt {
+            // Acknowledged by the sender since.
+            None => Ok(()),
+            Some(receipt) => self.publish(&Unsent { release, receipt }).map(drop),
+        });
+        match published {
+            Ok(()) => tracing::info!(%release, "published again, byte for byte"),
             Err(error) => {
-                tracing::warn!(release = %unsent.release, error = &error as &dyn std::error::Error, "still cannot publish");
+                self.retry_at = Some(self.shared.clock.monotonic() + RETRY_AFTER);
+                tracing::warn!(%release, error = &error as &dyn std::error::Error, "still cannot publish");
             }
         }
     }

@@ -10,7 +10,7 @@
 //! ([`privet_dp::schedule`]).
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -34,8 +34,28 @@ pub(super) struct Surroundings {
     pub(super) ring: Option<Arc<Ring>>,
     /// How old it is.
     pub(super) ring_age: RingAge,
-    /// How often load was shed. Requests add to it; windows compare.
-    pub(super) sheds: Arc<AtomicU64>,
+    /// When load was shed last, in seconds since the epoch. Requests set it; windows compare.
+    pub(super) last_shed: Arc<LastShed>,
+}
+
+/// When load was shed last, if ever.
+pub(super) struct LastShed(AtomicI64);
+
+impl Default for LastShed {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MIN))
+    }
+}
+
+impl LastShed {
+    pub(super) fn note(&self, now: Timestamp) {
+        self.0.fetch_max(now.as_second(), Ordering::Relaxed);
+    }
+
+    /// Whether load was shed in that second or after it. A clock that goes back marks too many windows, and none too few.
+    fn is_since(&self, from: Timestamp) -> bool {
+        self.0.load(Ordering::Relaxed) >= from.as_second()
+    }
 }
 
 /// A window that is over, to be released when it is due.
@@ -185,10 +205,10 @@ struct SlotState {
     retired: bool,
 }
 
-/// An open window, and how often load had been shed when it was opened.
+/// An open window, and from when on events count in it.
 struct Counting {
     window: OpenWindow,
-    sheds_before: u64,
+    from: Timestamp,
 }
 
 impl Slot {
@@ -265,8 +285,8 @@ impl Slot {
 }
 
 impl Counting {
-    fn mark_if_shed(&mut self, sheds: &AtomicU64) {
-        if sheds.load(Ordering::Relaxed) != self.sheds_before {
+    fn mark_if_shed(&mut self, last_shed: &LastShed) {
+        if last_shed.is_since(self.from) {
             self.window.mark(Mark::Shed);
         }
     }
@@ -308,7 +328,6 @@ impl SlotState {
             self.last.is_some_and(|(last, _)| last.end() == window.start()) || self.opens_at == Some(window.start());
         let from = if follows { window.start() } else { whole_second_from(now) };
         self.opens_at = None;
-        let sheds_before = self.around.sheds.load(Ordering::Relaxed);
         let opened = OpenWindow::open(Arc::clone(&self.query), window, self.policy, from, part);
         if opened.is_err() {
             // The next window to open does not follow on the one before.
@@ -319,7 +338,7 @@ impl SlotState {
             opened.mark(Mark::RingChanged);
         }
         self.last = Some((window, part + 1));
-        self.open = Some(Counting { window: opened, sheds_before });
+        self.open = Some(Counting { window: opened, from });
         Ok(())
     }
 
@@ -367,7 +386,7 @@ impl SlotState {
 
     /// Ends a window by choice, now, unless it could not be published; gives it back then, if it goes on.
     fn end_now(&mut self, mut counting: Counting, early: Early, now: Timestamp) -> Option<Counting> {
-        counting.mark_if_shed(&self.around.sheds);
+        counting.mark_if_shed(&self.around.last_shed);
         let marks = counting.window.marks().with(Mark::Drained);
         if early == Early::Flush && self.schedule().withheld_for(marks).is_some() {
             return Some(counting);
@@ -380,7 +399,7 @@ impl SlotState {
     /// Keeps a window until it is due: whole, as long as it is the only one of this
     /// export to be kept so; what may not be published is not kept.
     fn wait_for(&mut self, mut counting: Counting, until: Timestamp, due: Timestamp, whole: bool) {
-        counting.mark_if_shed(&self.around.sheds);
+        counting.mark_if_shed(&self.around.last_shed);
         let Counting { window: open, .. } = counting;
         let (window, marks) = (open.window(), open.marks());
         let ended = match self.schedule().withheld_for(marks) {
@@ -435,7 +454,7 @@ mod tests {
         let around = Surroundings {
             ring: None,
             ring_age: RingAge { since: Timestamp::UNIX_EPOCH, before: Timestamp::UNIX_EPOCH },
-            sheds: Arc::default(),
+            last_shed: Arc::default(),
         };
         Slot::new(&plan, [7; 32], &around)
     }

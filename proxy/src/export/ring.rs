@@ -2,7 +2,7 @@
 //! is noticed, however often it restarts then.
 //!
 //! Promise: a ring that was not written down counts as new. The file holds the
-//! ring's digest and two times; it lies beside the receipts, and is as old as they may be.
+//! ring's digest, its number and two times; it lies beside the receipts, and is as old as they may be.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -38,8 +38,8 @@ impl RingAge {
 
 /// How old this ring is at this pod; a new one begins `now`. Remembers it.
 ///
-/// Without a memory the ring before is as new: how many there were in this
-/// window, nobody knows.
+/// Without a memory, and where the ring's number says that this pod missed some in
+/// between, the ring before is as new: how many there were in this window, nobody knows.
 ///
 /// # Errors
 /// A file that cannot be read or written.
@@ -47,24 +47,27 @@ pub(super) fn age(output: &Path, ring: Option<&Ring>, now: Timestamp) -> io::Res
     let Some(ring) = ring else { return Ok(RingAge { since: now, before: now }) };
     let digest = ring.digest().to_string();
     let before = match remembered(output)? {
-        Some((known, age)) if known == digest => return Ok(age),
-        Some((_, age)) => age.since,
-        None => now,
+        Some((known, _, age)) if known == digest => return Ok(age),
+        Some((_, epoch, age)) if epoch.checked_add(1) == Some(ring.place().epoch) => age.since,
+        _ => now,
     };
-    remember(output, &format!("{digest} {now} {before}\n"))?;
+    remember(output, &format!("{digest} {} {now} {before}\n", ring.place().epoch))?;
     Ok(RingAge { since: now, before })
 }
 
-/// The ring that was written down, and its age; `None` if there is nothing that can be read so.
-fn remembered(output: &Path) -> io::Result<Option<(String, RingAge)>> {
+/// The ring that was written down, its number and its age; `None` if there is nothing that can be read so.
+fn remembered(output: &Path) -> io::Result<Option<(String, u64, RingAge)>> {
     let written = match fs::read_to_string(output.join(FILE)) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => return Ok(None),
         written => written?,
     };
     let mut words = written.split_whitespace();
     let mut next = || words.next();
-    let parsed = || Some((next()?.to_owned(), RingAge { since: next()?.parse().ok()?, before: next()?.parse().ok()? }));
-    Ok({ parsed }())
+    let mut parsed = || {
+        let (digest, epoch) = (next()?.to_owned(), next()?.parse().ok()?);
+        Some((digest, epoch, RingAge { since: next()?.parse().ok()?, before: next()?.parse().ok()? }))
+    };
+    Ok(parsed())
 }
 
 /// The file appears whole, and survives a power loss.
@@ -89,11 +92,12 @@ mod tests {
             let age = age(output.path(), Some(&ring(epoch)), Timestamp::from_second(secs).unwrap()).unwrap();
             (age.since.as_second(), age.before.as_second())
         };
-        let ages = [asked(1, 10), asked(1, 20), asked(2, 30), asked(2, 40), asked(1, 50)];
+        let ages = [asked(1, 10), asked(1, 20), asked(2, 30), asked(2, 40), asked(3, 50)];
         assert_eq!(ages, [(10, 10), (10, 10), (30, 10), (30, 10), (50, 30)]);
+        assert_eq!([asked(5, 60), asked(1, 70)], [(60, 60), (70, 70)], "a ring in between was missed");
         for damaged in [b"\xff".as_slice(), b"", b"sha256:00 noon"] {
             fs::write(output.path().join(FILE), damaged).unwrap();
-            assert_eq!(asked(1, 60), (60, 60));
+            assert_eq!(asked(1, 80), (80, 80));
         }
     }
 }

@@ -388,7 +388,32 @@ fn a_published_receipt_is_never_overwritten() {
     fs::write(directory.join(&name), b"somebody's").unwrap();
     let withheld = line.flush_now().remove(0).result.unwrap_err();
     assert!(matches!(withheld, Withheld::Unpublished(CannotPublish::File(_))));
-    assert_eq!(fs::read(directory.join(name)).unwrap(), b"somebody's");
+    assert_eq!(fs::read(directory.join(&name)).unwrap(), b"somebody's");
+    // What comes after it waits until it is out, so that receipts leave in the order of their chain.
+    bench.clock.set(NOON + 3600);
+    bench.wait_for_withheld("unpublished", 2);
+    fs::remove_file(directory.join(&name)).unwrap();
+    bench.clock.set(NOON + 3610);
+    let receipts: Vec<_> = bench.wait_for(2).iter().map(|file| fs::read(file).unwrap()).collect();
+    assert_eq!(verify(&receipts).unwrap().receipts, 2);
+}
+
+#[test]
+fn an_older_copy_of_the_ledger_starts_no_export() {
+    let bench = Bench::at(NOON);
+    let (ledger, copy) = (bench.settings().ledger, bench.directory.path().join("copy"));
+    drop(bench.start());
+    fs::copy(&ledger, &copy).unwrap();
+    let line = bench.start();
+    assert!(line.flush_now()[0].result.is_ok());
+    drop(line);
+    let started = || {
+        let log: Arc<dyn DpEvidence> = Arc::clone(&bench.log) as _;
+        ExportLine::start(&bench.plans, POLICY, &bench.settings(), Arc::clone(&bench.clock) as _, log).map(drop)
+    };
+    started().unwrap();
+    fs::copy(&copy, &ledger).unwrap();
+    assert!(matches!(started(), Err(CannotStart::LedgerWentBack(_))));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::config::{Exports, Volume};
 const IN_KUBERNETES: &str = "KUBERNETES_SERVICE_HOST";
 
 /// File systems that end with a container or with the machine's uptime.
-const FLEETING: [&str; 3] = ["tmpfs", "ramfs", "overlay"];
+const FLEETING: [&str; 4] = ["tmpfs", "ramfs", "overlay", "fuse.fuse-overlayfs"];
 
 /// What the exports' directory outlives.
 pub(crate) fn durability(exports: &Exports) -> Durability {
@@ -25,7 +25,7 @@ pub(crate) fn durability(exports: &Exports) -> Durability {
         Volume::Persistent => Durability::Volume,
         Volume::Pod => Durability::PodLife,
         Volume::Unsaid => {
-            // Systems without this file have no such containers either.
+            // What cannot be read vouches for nothing.
             let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
             unsaid(std::env::var_os(IN_KUBERNETES).is_some(), &mounts, &existing(&exports.directory))
         }
@@ -33,8 +33,8 @@ pub(crate) fn durability(exports: &Exports) -> Durability {
 }
 
 fn unsaid(in_kubernetes: bool, mounts: &str, directory: &Path) -> Durability {
-    let fleeting = file_system(mounts, directory).is_some_and(|kind| FLEETING.contains(&kind));
-    if in_kubernetes || fleeting { Durability::PodLife } else { Durability::Volume }
+    let lasts = file_system(mounts, directory).is_some_and(|kind| !FLEETING.contains(&kind));
+    if lasts && !in_kubernetes { Durability::Volume } else { Durability::PodLife }
 }
 
 /// The directory, or what is there of the way to it, without links.
@@ -91,6 +91,7 @@ mod tests {
         assert_eq!(unsaid(false, MOUNTS, disk), Durability::Volume);
         assert_eq!(unsaid(true, MOUNTS, disk), Durability::PodLife);
         assert_eq!(unsaid(false, MOUNTS, layers), Durability::PodLife);
+        assert_eq!(unsaid(false, "", disk), Durability::PodLife, "nothing is known");
     }
 
     #[test]

@@ -171,6 +171,12 @@ impl Planner<'_> {
                     .help("every split is paid for in every window: count how often a pod is drained within one"),
             );
         }
+        if times > 0 && self.export.contract.is_none() {
+            self.report(
+                Diagnostic::error("P121", &written.at, "a table that is posted is released once, in one part")
+                    .help("leave `splits_max` away: a drained pod holds nothing of this export"),
+            );
+        }
         schedule.clone().split_at_most(times).unwrap_or(schedule)
     }
 

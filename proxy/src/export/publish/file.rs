@@ -57,6 +57,19 @@ fn put(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
     Ok(whole)
 }
 
+/// The receipts of one export whose names are the last, and that were written last.
+pub(super) fn newest(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let (mut by_name, mut by_time) = (None, None);
+    for entry in fs::read_dir(directory)? {
+        let (path, written) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?.modified()?)))?;
+        if path.extension().is_some_and(|ending| ending == "json") {
+            by_time = by_time.max(Some((written, path.clone())));
+            by_name = by_name.max(Some(path));
+        }
+    }
+    Ok(by_name.into_iter().chain(by_time.map(|(_, path)| path)).collect())
+}
+
 /// What is published of a window, if it still lies there.
 pub(super) fn read(output: &Path, export: &str, window: Window, shard: Shard) -> Option<Vec<u8>> {
     let Shard { books, incarnation, part } = shard;

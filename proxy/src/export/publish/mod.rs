@@ -14,7 +14,6 @@ mod send;
 mod signature;
 mod table;
 
-use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,6 +50,12 @@ pub enum CannotPublish {
     /// Too many wait for the receiver; this one waits in the ledger.
     #[error("too many receipts wait for the receiver, so this one is not handed over yet")]
     Waiting,
+    /// An earlier receipt of its chain is not out yet.
+    #[error("an earlier receipt of this export is not out yet, and they leave in order")]
+    Behind,
+    /// The ledger cannot be read.
+    #[error("cannot read the committed bytes")]
+    Unreadable(#[source] LedgerError),
 }
 
 /// Why receipts cannot be published at all.
@@ -95,15 +100,14 @@ impl Publisher {
 
     /// Writes the files, records the release, and hands it over to be sent; it is
     /// acknowledged here where there is no receiver.
-    pub(super) fn publish(&self, unsent: &Unsent) -> Result<Published, CannotPublish> {
-        let receipt = Receipt::from_bytes(&unsent.receipt).map_err(|_| CannotPublish::NotAReceipt)?;
+    pub(super) fn publish(&self, unsent: &Unsent, receipt: &Receipt) -> Result<Published, CannotPublish> {
         let window = Window::between(receipt.window.start, receipt.window.end).ok_or(CannotPublish::NotAReceipt)?;
-        let path = file::write(&self.output, self.parquet, &receipt, &unsent.receipt).map_err(CannotPublish::File)?;
+        let path = file::write(&self.output, self.parquet, receipt, &unsent.receipt).map_err(CannotPublish::File)?;
         if self.sender.as_ref().is_some_and(Sender::is_full) {
             return Err(CannotPublish::Waiting);
         }
         let receipt_sha256 = Digest::of(&unsent.receipt);
-        let export = receipt.query;
+        let export = receipt.query.clone();
         self.evidence
             .release(&ReleaseEvidence { release: unsent.release, export: export.clone(), window, receipt_sha256 })
             .map_err(CannotPublish::Unrecorded)?;
@@ -125,29 +129,25 @@ impl Publisher {
     }
 }
 
-/// What is unsent, each receipt after the one that it names as the one before it.
-pub(super) fn in_chain_order(unsent: Vec<Unsent>) -> Vec<Unsent> {
-    let here: HashSet<Digest> = unsent.iter().map(|unsent| Digest::of(&unsent.receipt)).collect();
-    let (mut ordered, mut later) = (Vec::with_capacity(unsent.len()), HashMap::new());
-    for unsent in unsent {
-        let before = Receipt::from_bytes(&unsent.receipt).ok().map(|receipt| receipt.prev_receipt);
-        match before.filter(|before| here.contains(before)) {
-            Some(before) => drop(later.insert(before, unsent)),
-            None => ordered.push(unsent),
-        }
-    }
-    let mut at = 0;
-    while let Some(unsent) = ordered.get(at) {
-        // A receipt names the export it is of, so no two have one digest and no two follow one.
-        ordered.extend(later.remove(&Digest::of(&unsent.receipt)));
-        at += 1;
-    }
-    ordered
-}
-
 /// Makes the directory that receipts are kept in, readable by its owner alone.
 pub(super) fn make_output(output: &Path) -> io::Result<()> {
     file::make_directory(output)
+}
+
+/// Of each export the receipt of the latest window and the one that was written last.
+pub(super) fn newest_receipts(output: &Path) -> io::Result<Vec<(PathBuf, Receipt)>> {
+    let mut newest = Vec::new();
+    for entry in fs::read_dir(output)? {
+        let directory = entry?.path();
+        if directory.is_dir() {
+            let latest = file::newest(&directory)?;
+            newest.extend(latest.into_iter().filter_map(|path| {
+                let receipt = Receipt::from_bytes(&fs::read(&path).ok()?).ok()?;
+                Some((path, receipt))
+            }));
+        }
+    }
+    Ok(newest)
 }
 
 /// Whether the directory holds a receipt of any export.

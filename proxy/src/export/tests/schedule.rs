@@ -25,7 +25,7 @@ fn by_event_time(late: &str) -> Export {
 
 impl Bench {
     /// Waits, within bounds, until so many windows were withheld for this reason.
-    fn wait_for_withheld(&self, reason: &str, windows: usize) {
+    pub(super) fn wait_for_withheld(&self, reason: &str, windows: usize) {
         let line = format!("privet_export_windows_withheld_total{{reason=\"{reason}\"}} {windows}");
         let started = Instant::now();
         while !self.metrics.render().contains(&line) {
@@ -81,6 +81,11 @@ fn a_window_in_which_load_was_shed_is_never_published() {
     units(&line, 0..50, 1, None);
     bench.clock.set(NOON + 7200);
     assert!(near(&values(&bench.wait_for(1)[0]), [0, 50, 0]), "the next window is whole again");
+    bench.clock.set(NOON + 10_800);
+    // A window may not have been opened yet when its first second comes.
+    line.shed();
+    bench.clock.set(NOON + 14_400);
+    bench.wait_for_withheld("shed", 2);
     line.shed();
     assert!(line.flush_now().is_empty(), "closing early does not publish what may not be published");
     let drained = line.drain();

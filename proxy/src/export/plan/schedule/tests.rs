@@ -154,6 +154,10 @@ fn shed_windows_cannot_be_listed() {
 #[test]
 fn splits_and_ledgers_have_bounds() {
     shows("window: {length: 1h, splits_max: 25}", &["error[P121]: `splits_max` must be from 0 to 24"]);
+    let counted = "from: {contract: storefront.search}\nunit: userId\nwindow: {length: 1h}";
+    let posted = "from: {table: posted}\nunit: userId\nwindow: {length: 2h, splits_max: 1}";
+    let shown = from_policies(counted, posted).map(drop).expect_err("it has parts");
+    assert!(shown.contains("error[P121]: a table that is posted is released once, in one part"), "{shown}");
     shows(
         "window: {length: 1h}\nfleet: {topology: per_pod, ledgers: 0}",
         &["error[P122]: `ledgers` must be from 1 to 10000"],
