@@ -237,6 +237,9 @@ impl Drop for Places {
 }
 
 #[cfg(test)]
+mod model;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::aggregate::{Clamp, Edges, PerMille, Quantiles};

@@ -8,9 +8,10 @@
 
 mod support;
 
+use privet_dp::aggregate::{Aggregate, Clamp};
 use privet_dp::bound::ContributionBounds;
 use privet_dp::loss::{Delta, Loss, Measure};
-use privet_dp::mechanism::{Mechanism, Noise};
+use privet_dp::mechanism::{Mechanism, Noise, Of, Spec};
 use support::{
     Pmf, beta_cdf, chi_square, chi_square_limit, clopper_pearson, count as count_of, half_width_95, law, mechanism,
     noise, release,
@@ -139,6 +140,55 @@ fn counts_are_clamped_before_noise() {
     let values = release(&mechanism, vec![-1000, i64::MIN, i64::MAX, 5]);
     let expected = [0, 0, 1 << 53, 5];
     assert!(values.iter().zip(expected).all(|(value, expected)| (value - expected).abs() <= 6), "{values:?}");
+}
+
+/// Canaries have the noise of the cells they vouch for: neither less nor more,
+/// whatever the cells are. False alarm: 10^-6 for each of two.
+#[test]
+fn canaries_have_the_noise_of_the_cells() {
+    const DRAWS: usize = 60_000;
+    for (noise, written) in [(Noise::DiscreteLaplace, "0.3"), (Noise::DiscreteGaussian, "0.005")] {
+        let loss = Loss::from_decimal(noise.measure(), written).unwrap();
+        let spec = Spec {
+            canaries: DRAWS as u32,
+            ..Spec::of(Aggregate::Count, ContributionBounds::new(1, 1).unwrap(), noise, loss)
+        };
+        let mechanism = Mechanism::calibrate(spec).unwrap();
+        let pmf = Pmf::of(&mechanism);
+        let noised = support::released(&mechanism, vec![1 << 40; 3]);
+        let canaries: Vec<i64> = noised.canaries().iter().map(|canary| canary.value - canary.truth).collect();
+        assert_eq!(canaries.len(), DRAWS);
+        let (statistic, freedom) = chi_square(&canaries, &pmf, 100.0);
+        assert!(statistic < chi_square_limit(freedom), "{}: {statistic} at {freedom}", noise.name());
+    }
+}
+
+/// A mean is a sum and a count, each with noise of its own scale that knows
+/// nothing of the other's. False alarm: 10^-6 for each of two, and five
+/// standard errors, 6 * 10^-7.
+#[test]
+fn a_mean_has_two_noises() {
+    const KEYS: usize = 40_000;
+    const COUNT: i64 = 1 << 30;
+    let clamp = Clamp::new(-20, 50, 0).unwrap();
+    let loss = Loss::from_decimal(Measure::Pure, "2").unwrap();
+    let bounds = ContributionBounds::new(1, 1).unwrap();
+    let spec = Spec::of(Aggregate::Mean(clamp), bounds, Noise::DiscreteLaplace, loss);
+    let mechanism = Mechanism::calibrate(spec).unwrap();
+    let cells = (0..KEYS).flat_map(|_| [COUNT, COUNT]).collect();
+    let noised = support::released(&mechanism, cells);
+    let noise = |part: Of| -> Vec<i64> {
+        noised.rows().iter().filter(|row| row.of == part).map(|row| row.value - COUNT).collect()
+    };
+    let (sums, counts) = (noise(Of::Sum), noise(Of::Count));
+    for (noise, stage) in [(&sums, mechanism.stages()[0]), (&counts, mechanism.stages()[1])] {
+        let (statistic, freedom) = chi_square(noise, &Pmf::of_stage(&stage), 100.0);
+        assert!(statistic < chi_square_limit(freedom), "{:?}: {statistic} at {freedom}", stage.part());
+    }
+    let power = |noise: &[i64]| noise.iter().map(|noise| (*noise as f64).powi(2)).sum::<f64>();
+    let product: f64 = sums.iter().zip(&counts).map(|(one, other)| (one * other) as f64).sum();
+    let correlation = product / (power(&sums) * power(&counts)).sqrt();
+    assert!(correlation.abs() < 5.0 / (KEYS as f64).sqrt(), "{correlation}");
 }
 
 /// Zero counts are published as drawn, below zero half of the time.

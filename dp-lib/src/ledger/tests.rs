@@ -142,6 +142,19 @@ fn a_reservation_left_behind_is_forfeited_and_stays_paid() {
 }
 
 #[test]
+fn what_was_given_up_is_neither_committed_nor_refunded() {
+    let (ledger, query) = (in_memory(), query("searches", 2, 3));
+    let claim = claim(&query, 0, 1);
+    let (paid, charged) = paid(&ledger, &claim);
+    ledger.forfeit(claim.release()).unwrap();
+    let refused = commit(&ledger, &query, 0, paid, charged);
+    assert!(matches!(refused, Err(LedgerError::WrongState { asked: "committed", found: "forfeited" })));
+    assert!(matches!(ledger.spend(&claim).unwrap(), Spent::Already(ReleaseState::Forfeited)));
+    assert_eq!(ledger.spent(claim.budget_name(), NOON, query.budget).unwrap().nano, 100_000_000);
+    assert_eq!(ledger.unsent().unwrap(), []);
+}
+
+#[test]
 fn a_receipt_of_another_release_is_not_committed() {
     let (ledger, query) = (in_memory(), query("searches", 2, 3));
     let (first, charged) = paid(&ledger, &claim(&query, 0, 1));

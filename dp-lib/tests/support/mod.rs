@@ -11,7 +11,7 @@ use privet_dp::exact::Exact;
 use privet_dp::fleet::Fleet;
 use privet_dp::ledger::{Claim, Ledger, Spent};
 use privet_dp::loss::Loss;
-use privet_dp::mechanism::{Cells, Mechanism, Noise, Scale, Spec};
+use privet_dp::mechanism::{Cells, Mechanism, Noise, Noised, Scale, Spec, Stage};
 use privet_dp::query::{KeyTable, Keys, Query};
 use privet_dp::schedule::{Schedule, Tiling};
 use privet_dp::window::{Span, Window};
@@ -40,6 +40,11 @@ pub fn half_width_95(mechanism: &Mechanism) -> u64 {
 
 /// Draws through the front door: a ledger, a payment, one release of many cells.
 pub fn release(mechanism: &Mechanism, counts: Vec<i64>) -> Vec<i64> {
+    released(mechanism, counts).rows().iter().map(|row| row.value).collect()
+}
+
+/// The same with all that comes out; `cells` has as many for a key as the aggregate.
+pub fn released(mechanism: &Mechanism, cells: Vec<i64>) -> Noised {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(&directory.path().join("ledger.redb")).unwrap();
     let length = Span::parse("1h").unwrap();
@@ -57,8 +62,7 @@ pub fn release(mechanism: &Mechanism, counts: Vec<i64>) -> Vec<i64> {
     };
     let claim = Claim::of(&query, &[0; 32], Window::at(0, length), ledger.shard(0)).unwrap();
     let Spent::Paid(paid, _) = ledger.spend(&claim).unwrap() else { panic!("reserved before") };
-    let noised = mechanism.release(paid, Exact::new(Cells::declared(1, counts))).unwrap();
-    noised.rows().iter().map(|row| row.value).collect()
+    mechanism.release(paid, Exact::new(Cells::declared(mechanism.aggregate().cells(), cells))).unwrap()
 }
 
 /// The noise itself: counts far from where they are clamped, taken off again.
@@ -76,8 +80,11 @@ pub struct Pmf {
 
 impl Pmf {
     pub fn of(mechanism: &Mechanism) -> Self {
-        let (noise, scale) = law(mechanism);
-        let scale = scale.as_f64();
+        Self::of_stage(&mechanism.stages()[0])
+    }
+
+    pub fn of_stage(stage: &Stage) -> Self {
+        let (noise, scale) = (stage.noise(), stage.scale().as_f64());
         let mut pmf = Self { noise, scale, total: 1.0 };
         pmf.total = 1.0 + 2.0 * (1..(60.0 * scale) as i64 + 60).rev().map(|k| pmf.weight(k)).sum::<f64>();
         pmf
