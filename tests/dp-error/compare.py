@@ -170,18 +170,25 @@ def deviation(noise, scale):
     return math.sqrt(math.fsum(mass * k * k for k, mass in masses(noise, scale).items()))
 
 
-def mean_error(workload, scale_of_sum, scale_of_count):
-    """Of a noisy sum over a noisy count, to the first order in the noise."""
-    rows = len(workload["values"])
-    of_sum, of_count = deviation("discrete_laplace", scale_of_sum), deviation("discrete_laplace", scale_of_count)
-    return math.hypot(of_sum, truth(workload) * of_count) / rows
+def mean_error(scale, width, above_low, below_high):
+    """Of the mean that follows from two noisy sums, over all pairs of noises."""
+    noise = [(k, mass) for k, mass in masses("discrete_laplace", scale).items() if mass > 1e-9]
+    exact = above_low / (above_low + below_high)
+
+    def square(above, below):
+        above, below = max(above_low + above, 0), max(below_high + below, 0)
+        return (above / (above + below) - exact) ** 2 if above + below else 0
+    expected = math.fsum(one * math.fsum(other * square(above, below) for below, other in noise) for above, one in noise)
+    return width * math.sqrt(expected)
 
 
 def theory(workload):
-    keys, loss = workload["keys_per_unit"], float(workload["loss"])
-    reach = {"count": 1, "sum": max(abs(LOW), abs(HIGH)), "mean": None}[workload["measure"]]
-    if reach is None:
-        return mean_error(workload, 2 * keys * HIGH / loss, 2 * keys / loss)
+    keys, loss, rows = workload["keys_per_unit"], float(workload["loss"]), workload["values"]
+    if workload["measure"] == "mean":
+        # A row adds the width to both sums together.
+        above_low, below_high = sum(row - LOW for row in rows), sum(HIGH - row for row in rows)
+        return mean_error((HIGH - LOW) * keys / loss, HIGH - LOW, above_low, below_high)
+    reach = 1 if workload["measure"] == "count" else max(abs(LOW), abs(HIGH))
     if workload["noise"] == "discrete_gaussian":
         return deviation(workload["noise"], reach * math.sqrt(keys / (2 * loss)))
     return deviation(workload["noise"], reach * keys / loss)
