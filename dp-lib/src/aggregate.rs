@@ -30,7 +30,7 @@ pub enum Aggregate {
     Units,
     /// The sum of a value.
     Sum(Clamp),
-    /// The sum of a value over the count of its rows.
+    /// The mean of a value over its rows.
     Mean(Clamp),
     /// How many rows have a value between each two edges.
     Histogram(Edges),
@@ -202,8 +202,20 @@ impl Clamp {
         self.low.unsigned_abs().max(self.high.unsigned_abs())
     }
 
+    /// How far the ends are from each other.
+    #[must_use]
+    pub const fn width(self) -> u64 {
+        self.high.abs_diff(self.low)
+    }
+
     pub(crate) fn of(self, value: i64) -> i64 {
         value.clamp(self.low, self.high)
+    }
+
+    /// How far so many clamped values with this sum are above the lower end, and
+    /// how far below the upper one, all together.
+    pub(crate) const fn distances(self, sum: i64, values: i64) -> [i64; 2] {
+        [sum.saturating_sub(self.low.saturating_mul(values)), self.high.saturating_mul(values).saturating_sub(sum)]
     }
 }
 

@@ -41,6 +41,8 @@ const LEASE: Duration = Duration::from_secs(3);
 const DIRECTORY: &str = "PRIVET_DP_POD_DIRECTORY";
 const PORT: &str = "PRIVET_DP_POD_PORT";
 const FIRST: &str = "PRIVET_DP_POD_FIRST_WINDOW";
+/// One database outlives so many kills, then the next is begun.
+const KILLS_PER_DATABASE: u64 = 250;
 
 /// A query of windows of a second, of which the budget holds so many.
 fn query(windows: u64) -> Query {
@@ -480,18 +482,32 @@ fn a_process_stopped_past_its_lease_publishes_nothing_after_it() {
     pod.wait().unwrap();
 }
 
+/// `tools/ledger-kills N postgresql` kills more often.
 #[test]
 fn killed_at_any_moment_a_pod_loses_no_spend_and_draws_nothing_twice() {
     let kills: u64 = std::env::var("PRIVET_DP_KILLS").map_or(16, |kills| kills.parse().unwrap());
-    let ((_server, cable), directory, query) = (database(), tempfile::tempdir().unwrap(), query(100_000));
     let mut seeded = Seeded(7);
+    let mut killed = 0;
+    while killed < kills {
+        let next = KILLS_PER_DATABASE.min(kills - killed);
+        kill_pods(next, &mut seeded);
+        killed += next;
+        println!("{killed} of {kills} kills");
+    }
+}
+
+/// Kills the lives of one pod that are so many, and checks all that they left.
+fn kill_pods(kills: u64, seeded: &mut Seeded) {
+    let ((_server, cable), directory, query) = (database(), tempfile::tempdir().unwrap(), query(100_000));
+    let left = directory.path().join("pod-1.published");
+    let published_bytes = || fs::metadata(&left).map_or(0, |file| file.len());
     for kill in 0..kills {
         // A life begins among the windows that the ones before it paid for: their names are asked for again.
         let mut pod = child(directory.path(), cable.port, (4 * kill).saturating_sub(2));
         // Every second one at work, the others wherever they stand.
-        let before = published(directory.path(), "pod-1").len();
+        let before = published_bytes();
         if kill % 2 == 0 {
-            until("a release", || published(directory.path(), "pod-1").len() > before);
+            until("a release", || published_bytes() > before);
         }
         thread::sleep(Duration::from_millis(seeded.below(150)));
         pod.kill().unwrap();

@@ -80,7 +80,11 @@ fn keys_alike(query: &Query, stage: &Stage) -> Option<(NonZeroU64, NonZeroU64)> 
     let shift = match (stage.part(), query.aggregate()) {
         (Part::Select | Part::Units, _) => 1,
         (Part::Count, _) => rows,
-        (Part::Sum, Aggregate::Sum(clamp) | Aggregate::Mean(clamp)) => rows.checked_mul(clamp.reach())?,
+        (Part::Sum, Aggregate::Sum(clamp)) => rows.checked_mul(clamp.reach())?,
+        // For Laplace noise a shift in one place is no better than its parts in two.
+        (Part::Mean, Aggregate::Mean(clamp)) if stage.noise() == Noise::DiscreteLaplace => {
+            rows.checked_mul(clamp.width())?
+        }
         _ => return None,
     };
     let of_a_key = match stage.noise() {
@@ -133,6 +137,9 @@ mod tests {
             assert_eq!((shift_of(counts.event), counts.times.get()), (3, 120));
             let sums = one(Aggregate::Sum(Clamp::new(-2, 5, 0).unwrap()));
             assert_eq!((shift_of(sums.event), sums.times.get()), (15, 120));
+            let means = one(Aggregate::Mean(Clamp::new(-2, 5, 0).unwrap()));
+            let expected = if noise == Noise::DiscreteLaplace { (21, 120) } else { (0, 30) };
+            assert_eq!((shift_of(means.event), means.times.get()), expected);
             let units = one(Aggregate::Units);
             assert_eq!((shift_of(units.event), units.times.get()), (1, 120));
         }

@@ -151,7 +151,7 @@ fn what_was_given_up_is_neither_committed_nor_refunded() {
     assert!(matches!(refused, Err(LedgerError::WrongState { asked: "committed", found: "forfeited" })));
     assert!(matches!(ledger.spend(&claim).unwrap(), Spent::Already(ReleaseState::Forfeited)));
     assert_eq!(ledger.spent(claim.budget_name(), NOON, query.budget).unwrap().nano, 100_000_000);
-    assert_eq!(ledger.unsent().unwrap(), []);
+    assert_eq!(ledger.outbox().unwrap(), []);
 }
 
 #[test]

@@ -43,11 +43,11 @@ impl Drawing<'_> {
             (Part::Select, _) => self.select(stage),
             (Part::Top, Aggregate::Top { keys }) => self.choose_keys(stage, *keys as usize),
             (Part::Quantiles, Aggregate::Quantiles(quantiles)) => self.choose_quantiles(stage, quantiles),
-            (Part::Count, Aggregate::Mean(_)) => self.add_noise(stage, 1..2, |_| Of::Count),
-            (Part::Count, _) => self.add_noise(stage, 0..1, |_| Of::Count),
-            (Part::Units, _) => self.add_noise(stage, 0..1, |_| Of::Units),
-            (Part::Sum, _) => self.add_noise(stage, 0..1, |_| Of::Sum),
-            (Part::Histogram, _) => self.add_noise(stage, 0..self.cells.width, Of::Interval),
+            (Part::Count, _) => self.add_noise(stage, |_| Of::Count),
+            (Part::Units, _) => self.add_noise(stage, |_| Of::Units),
+            (Part::Sum, _) => self.add_noise(stage, |_| Of::Sum),
+            (Part::Mean, _) => self.add_noise(stage, |end| if end == 0 { Of::AboveLow } else { Of::BelowHigh }),
+            (Part::Histogram, _) => self.add_noise(stage, Of::Interval),
             (Part::Top | Part::Quantiles, _) => Err(CannotDraw::Shape),
         }
     }
@@ -76,21 +76,23 @@ impl Drawing<'_> {
         self.cells.units.get(key).copied().unwrap_or(0)
     }
 
-    /// Noise on these cells of every key that is measured.
-    fn add_noise(
-        &mut self,
-        stage: &Stage,
-        of_key: std::ops::Range<usize>,
-        of: impl Fn(u16) -> Of,
-    ) -> Result<(), CannotDraw> {
-        let cells = |key: &usize| self.cells.of(*key).get(of_key.clone()).unwrap_or_default().to_vec();
-        let exact: Vec<i64> = self.keys.iter().flat_map(cells).collect();
-        let width = of_key.len();
+    /// Noise on the cells of every key that is measured.
+    fn add_noise(&mut self, stage: &Stage, of: impl Fn(u16) -> Of) -> Result<(), CannotDraw> {
+        let exact: Vec<i64> = self.keys.iter().flat_map(|key| self.exact(*key)).collect();
+        let width = self.cells.width;
         let noisy = self.noised(stage, exact, 0)?;
         // There are at most EDGES_MAX + 1 cells.
         let row = |(place, value)| NoisedRow { key: place / width, of: of((place % width) as u16), value };
         self.rows.extend(noisy.into_iter().enumerate().map(row));
         Ok(())
+    }
+
+    /// What noise is added to for a key.
+    fn exact(&self, key: usize) -> Vec<i64> {
+        match (self.mechanism.aggregate(), self.cells.of(key)) {
+            (Aggregate::Mean(clamp), [sum, rows]) => clamp.distances(*sum, *rows).to_vec(),
+            (_, cells) => cells.to_vec(),
+        }
     }
 
     /// Noise on exact numbers, and on the canaries behind them.

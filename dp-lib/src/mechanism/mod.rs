@@ -87,7 +87,7 @@ impl Spec {
             Aggregate::Count => vec![(Part::Count, 2)],
             Aggregate::Units => vec![(Part::Units, 2)],
             Aggregate::Sum(_) => vec![(Part::Sum, 2)],
-            Aggregate::Mean(_) => vec![(Part::Sum, 1), (Part::Count, 1)],
+            Aggregate::Mean(_) => vec![(Part::Mean, 2)],
             Aggregate::Histogram(_) => vec![(Part::Histogram, 2)],
             Aggregate::Quantiles(_) => vec![(Part::Quantiles, 2)],
             // Where keys are private, the largest of those that are published are the top.
@@ -171,6 +171,10 @@ pub enum Of {
     Units,
     /// The sum of values.
     Sum,
+    /// How far all values of a mean are above the lower end of the clamp, summed up.
+    AboveLow,
+    /// How far they are below its upper end.
+    BelowHigh,
     /// The rows of this interval.
     Interval(u16),
     /// The value that this share of the rows is below.
@@ -239,8 +243,8 @@ impl Mechanism {
     /// The least noise that keeps the declared loss for one unit within its bounds.
     ///
     /// The loss is split between the stages by fixed weights: half of it selects
-    /// private keys, a mean's sum and count take equal parts, and so do a choice
-    /// of keys and their counts. The last word has OpenDP's privacy map.
+    /// private keys, and a choice of keys and their counts take equal parts. The
+    /// last word has OpenDP's privacy map.
     ///
     /// # Errors
     /// A loss of the wrong measure, or one that no scale or threshold keeps.

@@ -27,6 +27,9 @@ pub enum Part {
     Units,
     /// What the rows' values sum up to.
     Sum,
+    /// How far the rows' values are above the lower end of their clamp, and how far
+    /// below the upper one, each summed up: their mean follows from both.
+    Mean,
     /// How many rows each interval of each key has.
     Histogram,
     /// Which candidates the quantiles are.
@@ -44,6 +47,7 @@ impl Part {
             Self::Count => "count",
             Self::Units => "units",
             Self::Sum => "sum",
+            Self::Mean => "mean",
             Self::Histogram => "histogram",
             Self::Quantiles => "quantiles",
             Self::Top => "top",
@@ -89,9 +93,15 @@ impl Part {
     /// How far one row moves an answer, and the square of that, each summed over the answers.
     fn moves(self, aggregate: &Aggregate) -> (u128, u128) {
         match (self, aggregate) {
-            (Self::Sum, Aggregate::Sum(clamp) | Aggregate::Mean(clamp)) => {
+            (Self::Sum, Aggregate::Sum(clamp)) => {
                 let reach = u128::from(clamp.reach());
                 (reach, reach * reach)
+            }
+            // What a row adds to both sums is the width together, whatever its value; so
+            // the squares of both are most where one has all of it.
+            (Self::Mean, Aggregate::Mean(clamp)) => {
+                let width = u128::from(clamp.width());
+                (width, width * width)
             }
             (Self::Quantiles, Aggregate::Quantiles(quantiles)) => {
                 let ranges = || quantiles.at().iter().map(|share| u128::from(range_of(*share)));
@@ -310,6 +320,7 @@ mod tests {
     fn sensitivities_are_those_of_their_norms() {
         use Noise::{DiscreteGaussian, DiscreteLaplace, Exponential, Gumbel};
         let sum = Aggregate::Sum(Clamp::new(-5, 3, 0).unwrap());
+        let mean = Aggregate::Mean(Clamp::new(-5, 3, 0).unwrap());
         let shares = ["0.5", "0.95"].map(|share| PerMille::parse(share).unwrap()).to_vec();
         let quantiles = Aggregate::Quantiles(Quantiles::new(shares, Edges::new(vec![1, 2], 0).unwrap()).unwrap());
         let top = Aggregate::top(4).unwrap();
@@ -320,6 +331,8 @@ mod tests {
             (Part::Select, DiscreteLaplace, &sum, 2),
             (Part::Sum, DiscreteLaplace, &sum, 30),
             (Part::Sum, DiscreteGaussian, &sum, 450),
+            (Part::Mean, DiscreteLaplace, &mean, 48),
+            (Part::Mean, DiscreteGaussian, &mean, 1152),
             (Part::Quantiles, Exponential, &quantiles, 6 * (1000 + 1900)),
             (Part::Quantiles, Gumbel, &quantiles, 18 * (1000 * 1000 + 1900 * 1900)),
             (Part::Top, Exponential, &top, 12),

@@ -5,12 +5,16 @@
 
 use super::Value;
 use crate::accuracy::{Misses, half_width};
-use crate::aggregate::Aggregate;
+use crate::aggregate::{Aggregate, Clamp};
 use crate::mechanism::{Mechanism, Noised, NoisedRow, Of, Part};
 use crate::query::{Keys, Query};
 
 /// What a mean's rows are of.
 pub(super) const MEAN: &str = "mean";
+
+/// What the rows are of that a mean follows from.
+pub(super) const ABOVE_LOW: &str = "above_low";
+pub(super) const BELOW_HIGH: &str = "below_high";
 
 /// A mean has this many decimals more than its values.
 const MEAN_SCALE: i128 = 1000;
@@ -22,16 +26,16 @@ pub(super) fn columns(query: &Query) -> Vec<String> {
     grouped.chain(intervals).collect()
 }
 
-/// The rows, key after key; a mean comes after its sum and count.
+/// The rows, key after key; a mean comes after the two sums that it follows from.
 pub(super) fn values(query: &Query, noised: &Noised) -> Vec<Value> {
     let table = Table { query, noised, reach: Reach::of(&query.mechanism), intervals: interval_names(query) };
     let mut rows = Vec::with_capacity(noised.rows().len());
-    let mut sum = 0;
+    let mut above_low = 0;
     for row in noised.rows() {
         rows.push(table.row(*row));
         match (query.aggregate(), row.of) {
-            (Aggregate::Mean(_), Of::Sum) => sum = row.value,
-            (Aggregate::Mean(_), Of::Count) => rows.extend(table.mean(row.key, sum, row.value)),
+            (Aggregate::Mean(_), Of::AboveLow) => above_low = row.value,
+            (Aggregate::Mean(clamp), Of::BelowHigh) => rows.extend(table.mean(row.key, *clamp, [above_low, row.value])),
             _ => {}
         }
     }
@@ -67,11 +71,11 @@ impl Table<'_> {
         }
     }
 
-    /// A mean, where the noisy count is above zero.
-    fn mean(&self, key: usize, sum: i64, count: i64) -> Option<Value> {
-        let value = mean_of(sum, count)?;
+    /// A mean, where the noisy sums tell of any rows.
+    fn mean(&self, key: usize, clamp: Clamp, sums: [i64; 2]) -> Option<Value> {
+        let value = mean_of(clamp, sums)?;
         let value_nonneg = self.query.nonnegative.then_some(value.max(0));
-        let ci95 = self.reach.of_mean.and_then(|reach| mean_interval(sum, count, reach));
+        let ci95 = self.reach.of_mean.map(|reach| mean_interval(clamp, sums, reach));
         Some(Value { key: self.key(key), of: MEAN.to_owned(), value, ci95, value_nonneg })
     }
 }
@@ -81,8 +85,8 @@ impl Table<'_> {
 pub(super) struct Reach {
     counts: Option<u64>,
     sums: Option<u64>,
-    /// Of sum and count, each of which may miss once in forty.
-    pub(super) of_mean: Option<(u64, u64)>,
+    /// Of the two sums of a mean, each of which may miss once in forty.
+    of_mean: Option<u64>,
 }
 
 impl Reach {
@@ -94,15 +98,15 @@ impl Reach {
         let counted = [Part::Count, Part::Units, Part::Histogram, Part::Select];
         Self {
             counts: counted.into_iter().find_map(|part| wide(part, Misses::OneInTwenty)),
-            sums: wide(Part::Sum, Misses::OneInTwenty),
-            of_mean: wide(Part::Sum, Misses::OneInForty).zip(wide(Part::Count, Misses::OneInForty)),
+            sums: wide(Part::Sum, Misses::OneInTwenty).or_else(|| wide(Part::Mean, Misses::OneInTwenty)),
+            of_mean: wide(Part::Mean, Misses::OneInForty),
         }
     }
 
     const fn of_row(self, of: Of) -> Option<u64> {
         match of {
             Of::Count | Of::Units | Of::Interval(_) => self.counts,
-            Of::Sum => self.sums,
+            Of::Sum | Of::AboveLow | Of::BelowHigh => self.sums,
             Of::Quantile(_) => None,
         }
     }
@@ -120,6 +124,8 @@ fn name_of(of: Of) -> String {
         Of::Count | Of::Interval(_) => "count".to_owned(),
         Of::Units => "units".to_owned(),
         Of::Sum => "sum".to_owned(),
+        Of::AboveLow => ABOVE_LOW.to_owned(),
+        Of::BelowHigh => BELOW_HIGH.to_owned(),
         Of::Quantile(share) => share.to_string(),
     }
 }
@@ -128,28 +134,25 @@ pub(super) const fn interval(value: i64, half_width: u64) -> [i64; 2] {
     [value.saturating_sub_unsigned(half_width), value.saturating_add_unsigned(half_width)]
 }
 
-/// Sum over count, in thousandths of a step, rounded towards zero; `None`
-/// where the count is not above zero.
-pub(super) fn mean_of(sum: i64, count: i64) -> Option<i64> {
-    (count > 0).then(|| ratio(sum, count))
+/// The mean in thousandths of a step, rounded down: the share of what values are
+/// above the lower end in the width of all of them. It is within the clamp, since
+/// neither sum is below zero without noise. `None` where both are not above zero.
+pub(super) fn mean_of(clamp: Clamp, sums: [i64; 2]) -> Option<i64> {
+    let [above_low, below_high] = sums.map(|sum| i128::from(sum.max(0)));
+    let share = (above_low * i128::from(clamp.width()) * MEAN_SCALE).checked_div(above_low + below_high)?;
+    // A clamp reaches no further than 2^31 steps.
+    i64::try_from(i128::from(clamp.low()) * MEAN_SCALE + share).ok()
 }
 
-/// Every mean of a sum and a count within their half widths; `None` where the
-/// count may be zero.
-pub(super) fn mean_interval(sum: i64, count: i64, (sums, counts): (u64, u64)) -> Option<[i64; 2]> {
-    let ([low, high], [least, most]) = (interval(sum, sums), interval(count, counts));
-    if least <= 0 {
-        return None;
-    }
-    let ends = [ratio(low, least), ratio(low, most), ratio(high, least), ratio(high, most)];
-    let (from, to) = (ends.iter().min()?, ends.iter().max()?);
-    // Rounded towards zero, the ends may each be a thousandth too near.
-    Some([from.saturating_sub(1), to.saturating_add(1)])
-}
-
-fn ratio(sum: i64, count: i64) -> i64 {
-    let exact = i128::from(sum) * MEAN_SCALE / i128::from(count.max(1));
-    i64::try_from(exact).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })
+/// Every mean of two sums within a half width of these.
+pub(super) fn mean_interval(clamp: Clamp, [above_low, below_high]: [i64; 2], half_width: u64) -> [i64; 2] {
+    let ([least_above, most_above], [least_below, most_below]) =
+        (interval(above_low, half_width), interval(below_high, half_width));
+    let [low, high] = [clamp.low(), clamp.high()].map(|end| end.saturating_mul(1000));
+    let from = mean_of(clamp, [least_above, most_below]).unwrap_or(low);
+    // Rounded down, the upper end may be a thousandth too near.
+    let to = mean_of(clamp, [most_above, least_below]).map_or(high, |to| to.saturating_add(1).min(high));
+    [from, to]
 }
 
 #[cfg(test)]
@@ -157,13 +160,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mean_is_the_sum_over_the_count_and_its_interval_holds_all_of_theirs() {
-        assert_eq!(mean_of(10, 4), Some(2500));
-        assert_eq!(mean_of(-10, 3), Some(-3333));
-        assert_eq!(mean_of(10, 0), None);
-        assert_eq!(mean_interval(100, 10, (20, 2)), Some([80_000 / 12 - 1, 120_000 / 8 + 1]));
-        assert_eq!(mean_interval(-10, 10, (20, 2)), Some([-30_000 / 8 - 1, 10_000 / 8 + 1]));
-        assert_eq!(mean_interval(100, 10, (20, 10)), None);
-        assert_eq!(mean_of(i64::MAX, 1), Some(i64::MAX));
+    fn a_mean_is_where_both_ends_are_balanced_and_its_interval_holds_all_of_theirs() {
+        let clamp = Clamp::new(-10, 30, 0).unwrap();
+        // Values of -10, 0 and 25.
+        assert_eq!(mean_of(clamp, [45, 75]), Some(5000));
+        assert_eq!(mean_of(clamp, [1, 2]), Some(-10_000 + 40_000 / 3));
+        assert_eq!(mean_of(clamp, [-3, 7]), Some(-10_000));
+        assert_eq!(mean_of(clamp, [7, -3]), Some(30_000));
+        assert_eq!(mean_of(clamp, [0, -3]), None);
+        assert_eq!(mean_interval(clamp, [45, 75], 15), [-10_000 + 40_000 * 30 / 120, -10_000 + 40_000 * 60 / 120 + 1]);
+        assert_eq!(mean_interval(clamp, [45, 75], 75), [-10_000, 30_000]);
+        assert_eq!(mean_interval(clamp, [-45, -75], 10), [-10_000, 30_000]);
+        let far = Clamp::new(-(1 << 31), 1 << 31, 0).unwrap();
+        assert_eq!(mean_of(far, [i64::MAX, i64::MAX]), Some(0));
     }
 }

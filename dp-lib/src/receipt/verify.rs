@@ -11,13 +11,14 @@ use std::num::NonZeroU64;
 
 use thiserror::Error;
 
-use super::table::{MEAN, interval, mean_interval, mean_of};
+use super::table::{ABOVE_LOW, BELOW_HIGH, MEAN, interval, mean_interval, mean_of};
 use super::{
     CanaryReceipt, Contribution, EpsilonAtDelta, Receipt, Sensitivity, StageReceipt, Value, WindowStatus,
     payload_digest,
 };
 use crate::accountant::{Spend, Sum, spent_around};
 use crate::accuracy::{Misses, half_width};
+use crate::aggregate::Aggregate;
 use crate::bound::ContributionBounds;
 use crate::digest::Digest;
 use crate::fleet::{Fleet as DeclaredFleet, Topology};
@@ -340,14 +341,14 @@ fn intervals_follow(receipt: &Receipt) -> Option<()> {
     const COUNTED: [Part; 3] = [Part::Count, Part::Units, Part::Histogram];
     let counts =
         reach(receipt, &COUNTED, Misses::OneInTwenty).or_else(|| reach(receipt, &[Part::Select], Misses::OneInTwenty));
-    let sums = reach(receipt, &[Part::Sum], Misses::OneInTwenty);
+    let sums = reach(receipt, &[Part::Sum, Part::Mean], Misses::OneInTwenty);
     let stated = |stage: &StageReceipt| {
         scale(stage).is_some_and(|scale| stage.half_width == half_width(stage.noise, scale, Misses::OneInTwenty))
     };
     let follows = |row: &Value| {
         let expected = match row.of.as_str() {
             "count" | "units" => counts.map(|half_width| interval(row.value, half_width)),
-            "sum" => sums.map(|half_width| interval(row.value, half_width)),
+            "sum" | ABOVE_LOW | BELOW_HIGH => sums.map(|half_width| interval(row.value, half_width)),
             MEAN => return mean_follows(receipt, row),
             _ => None,
         };
@@ -360,12 +361,14 @@ fn intervals_follow(receipt: &Receipt) -> Option<()> {
 
 fn mean_follows(receipt: &Receipt, mean: &Value) -> bool {
     let drawn = |of: &str| receipt.values.iter().find(|row| row.key == mean.key && row.of == of).map(|row| row.value);
-    let widths = || {
-        let sums = reach(receipt, &[Part::Sum], Misses::OneInForty)?;
-        Some((sums, reach(receipt, &[Part::Count], Misses::OneInForty)?))
+    let half_width = reach(receipt, &[Part::Mean], Misses::OneInForty);
+    let (Some(Aggregate::Mean(clamp)), Some(above_low), Some(below_high), Some(half_width)) =
+        (receipt.aggregate.aggregate(), drawn(ABOVE_LOW), drawn(BELOW_HIGH), half_width)
+    else {
+        return false;
     };
-    let (Some(sum), Some(count), Some(widths)) = (drawn("sum"), drawn("count"), widths()) else { return false };
-    mean_of(sum, count) == Some(mean.value) && mean.ci95 == mean_interval(sum, count, widths)
+    let sums = [above_low, below_high];
+    mean_of(clamp, sums) == Some(mean.value) && mean.ci95 == Some(mean_interval(clamp, sums, half_width))
 }
 
 /// Noise beyond thirty scales, or eight deviations of Gauss, is no chance.

@@ -120,13 +120,18 @@ impl Case {
         let random = &mut SplitMix(number);
         let bounds = ContributionBounds::new(1 + random.below(4), 1 + random.below(4)).unwrap();
         let bounds = bounds.with_rows_per_unit(random.below(16)).unwrap_or(bounds);
-        let aggregate = aggregate(random);
+        let (aggregate, keys) = (aggregate(random), keys(random));
         let loss = Loss::from_decimal(Measure::Pure, "1000").unwrap();
-        let mechanism = Mechanism::calibrate(Spec::of(aggregate, bounds, Noise::DiscreteLaplace, loss)).unwrap();
+        let (min_units, loss) = match keys {
+            Keys::Declared(_) => (None, loss),
+            Keys::Private(_) => (Some(1), loss.with_delta(1_000_000)),
+        };
+        let spec = Spec { min_units, ..Spec::of(aggregate, bounds, Noise::DiscreteLaplace, loss) };
+        let mechanism = Mechanism::calibrate(spec).unwrap();
         let units_max = if random.one_in(4) { 1 + random.below(UNITS) } else { 1000 };
         let lot_max = if random.one_in(4) { random.next() } else { u64::MAX };
         let admission = Admission { lot_max, units_max: NonZeroU64::new(units_max).unwrap() };
-        let query = Query { mechanism, admission, keys: keys(random), ..query("q", 1, 1) };
+        let query = Query { mechanism, admission, keys, ..query("q", 1, 1) };
         let steps = (0..random.below(40)).map(|_| match random.below(12) {
             0 => Step::Withdrawal { unit: 1 + random.below(UNITS - 1) },
             _ => Step::Row { unit: random.below(UNITS), key: random.below(KEYS + 1), value: random.value() },
@@ -274,14 +279,19 @@ fn assert_sensitivity(number: u64, query: &Query, with: &Table, without: &Table)
         Aggregate::Count => vec![(Part::Count, of_cell(0))],
         Aggregate::Units => vec![(Part::Units, of_cell(0))],
         Aggregate::Sum(_) => vec![(Part::Sum, of_cell(0))],
-        Aggregate::Mean(_) => vec![(Part::Sum, of_cell(0)), (Part::Count, of_cell(1))],
+        Aggregate::Mean(clamp) => {
+            let distances = |(sum, rows): (i64, i64)| [sum - clamp.low() * rows, clamp.high() * rows - sum];
+            vec![(Part::Mean, of_cell(0).into_iter().zip(of_cell(1)).flat_map(distances).collect())]
+        }
         Aggregate::Histogram(_) => vec![(Part::Histogram, all)],
         Aggregate::Quantiles(_) => vec![],
         Aggregate::Top { keys } => {
-            // Of the chosen keys at worst those that moved most are counted.
+            // Of declared keys those that were chosen are counted, at worst the ones that moved most; of private keys all.
             let mut most = of_cell(0);
             most.sort_unstable_by_key(|moved| std::cmp::Reverse(moved.abs()));
-            most.truncate(*keys as usize);
+            if query.mechanism.spec().min_units.is_none() {
+                most.truncate(*keys as usize);
+            }
             vec![(Part::Count, most)]
         }
     };
@@ -290,7 +300,7 @@ fn assert_sensitivity(number: u64, query: &Query, with: &Table, without: &Table)
         let l2_squared: u128 = moved.iter().map(|moved| u128::from(moved.unsigned_abs()).pow(2)).sum();
         for (noise, norm) in [(Noise::DiscreteLaplace, l1), (Noise::DiscreteGaussian, l2_squared)] {
             // A sensitivity that cannot be counted is refused when the mechanism is made.
-            let Some(most) = part.sensitivity(noise, query.aggregate(), bounds) else { continue };
+            let Some(most) = part.sensitivity(noise, query.mechanism.spec()) else { continue };
             assert!(norm <= u128::from(most.get()), "case {number}: {part:?} by {noise:?} moved {norm} of {most}");
         }
     }
@@ -300,7 +310,7 @@ fn assert_sensitivity(number: u64, query: &Query, with: &Table, without: &Table)
         (Noise::Exponential, choices.iter().sum::<u64>()),
         (Noise::Gumbel, choices.iter().map(|range| range * range).sum::<u64>()),
     ] {
-        let most = part.sensitivity(noise, query.aggregate(), bounds).map_or(0, NonZeroU64::get);
+        let most = part.sensitivity(noise, query.mechanism.spec()).map_or(0, NonZeroU64::get);
         assert!(choices.is_empty() || norm <= most, "case {number}: {part:?} by {noise:?} moved {norm} of {most}");
     }
 }

@@ -129,14 +129,14 @@ async fn values_are_clamped_and_events_without_one_do_not_count() {
     assert_eq!(
         rows(&receipts),
         [
-            "apps sum 726",
-            "apps count 3",
+            "apps above_low 726",
+            "apps below_high 1074",
             "apps mean 242000",
-            "games sum 250",
-            "games count 1",
+            "games above_low 250",
+            "games below_high 350",
             "games mean 250000",
-            "books sum 0",
-            "books count 0",
+            "books above_low 0",
+            "books below_high 0",
         ]
     );
 }
