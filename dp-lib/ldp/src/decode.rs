@@ -21,7 +21,7 @@ use crate::randomizer::{CannotAsk, Kind, Method, Randomizer};
 use crate::report::{NotAReport, REPORT_BYTES_MAX, REPORT_TEXT_MAX, Said, read};
 
 /// How many standard errors a normal estimate stays within, 95 times in 100.
-const STANDARD_ERRORS: f64 = 1.959_963_984_540_054;
+pub const STANDARD_ERRORS: f64 = 1.959_963_984_540_054;
 
 /// How many of the counted reports answered so, as far as their noise tells.
 ///

@@ -13,8 +13,8 @@ use thiserror::Error;
 
 use super::table::{MEAN, interval, mean_interval, mean_of};
 use super::{
-    CanaryReceipt, Contribution, EpsilonAtDelta, Receipt, Sensitivity, StageReceipt, Value, WindowStatus,
-    payload_digest,
+    AnyReceipt, CanaryReceipt, Contribution, EpsilonAtDelta, Receipt, Sensitivity, StageReceipt, Value, WindowReceipt,
+    WindowStatus, local, payload_digest,
 };
 use crate::accountant::{Spend, Sum, spent_around};
 use crate::accuracy::{Misses, half_width};
@@ -97,6 +97,9 @@ pub enum Wrong {
     /// Canaries whose noise is beyond chance, or that are not canaries.
     #[error("its canaries are further from their truth than noise carries once in 10^12")]
     Canaries,
+    /// No reports have these estimates, or not so many.
+    #[error("no set of so many reports has its estimates")]
+    Estimates,
     /// The intervals are not those of the noise.
     #[error("its intervals do not follow from its noise")]
     Interval,
@@ -146,29 +149,34 @@ impl Chain {
 
     fn take(&mut self, at: usize, bytes: &[u8]) {
         let digest = Digest::of(bytes);
-        let Ok(receipt) = Receipt::from_bytes(bytes) else {
+        let Ok(receipt) = AnyReceipt::from_bytes(bytes) else {
             self.findings.push(Finding { at, what: Wrong::Form });
             self.last = self.last.take().map(|(_, query)| (digest, query));
             return;
         };
-        let mut wrong = alone(&receipt, bytes);
+        let mut wrong = match &receipt {
+            AnyReceipt::Central(receipt) => alone(receipt, bytes),
+            AnyReceipt::Local(receipt) => local::alone(receipt, bytes),
+        };
         wrong.extend(self.in_place(&receipt));
         self.findings.extend(wrong.into_iter().map(|what| Finding { at, what }));
-        self.last = Some((digest, receipt.query));
+        self.last = Some((digest, receipt.query().to_owned()));
     }
 
     /// What a receipt claims about those before it.
-    fn in_place(&mut self, receipt: &Receipt) -> Vec<Wrong> {
+    fn in_place(&mut self, receipt: &AnyReceipt) -> Vec<Wrong> {
         let mut wrong = Vec::new();
         match &self.last {
-            None => self.from_the_start = receipt.prev_receipt == Digest::ZERO,
+            None => self.from_the_start = receipt.prev_receipt() == Digest::ZERO,
             Some((digest, query)) => {
-                wrong.extend((receipt.prev_receipt != *digest).then_some(Wrong::Chain));
-                wrong.extend((receipt.query != *query).then_some(Wrong::OtherQuery));
+                wrong.extend((receipt.prev_receipt() != *digest).then_some(Wrong::Chain));
+                wrong.extend((receipt.query() != query).then_some(Wrong::OtherQuery));
             }
         }
-        wrong.extend((!self.seen.insert(receipt.release_id)).then_some(Wrong::Repeated));
-        wrong.extend(self.budget(receipt).is_none().then_some(Wrong::Budget));
+        wrong.extend((!self.seen.insert(receipt.release_id())).then_some(Wrong::Repeated));
+        if let AnyReceipt::Central(receipt) = receipt {
+            wrong.extend(self.budget(receipt).is_none().then_some(Wrong::Budget));
+        }
         wrong
     }
 
@@ -193,7 +201,7 @@ fn alone(receipt: &Receipt, bytes: &[u8]) -> Vec<Wrong> {
         (named(receipt).is_some_and(|release| release == receipt.release_id), Wrong::ReleaseId),
         (payload_digest(&receipt.values) == receipt.payload_sha256, Wrong::Payload),
         (keys_are_one_of_each(receipt), Wrong::Keys),
-        (times_agree(receipt), Wrong::Window),
+        (times_agree(&receipt.window), Wrong::Window),
         (loss_is_kept(receipt).is_some(), Wrong::Loss),
         (charge_follows(receipt).is_some(), Wrong::Charge),
         (stages_follow(receipt).is_some(), Wrong::Stages),
@@ -209,10 +217,15 @@ fn alone(receipt: &Receipt, bytes: &[u8]) -> Vec<Wrong> {
 }
 
 fn named(receipt: &Receipt) -> Option<ReleaseId> {
-    let (incarnation, part) = receipt.privacy.fleet.shard.split_once('/')?;
+    name_of(&receipt.policy_digest, &receipt.query, &receipt.window, &receipt.privacy.fleet.shard)
+}
+
+/// The name that a release of this window has.
+pub(super) fn name_of(policy: &Digest, query: &str, window: &WindowReceipt, shard: &str) -> Option<ReleaseId> {
+    let (incarnation, part) = shard.split_once('/')?;
     let shard = Shard { incarnation: incarnation.parse().ok()?, part: part.parse().ok()? };
-    let window = Window::between(receipt.window.start, receipt.window.end)?;
-    Some(ReleaseId::of(&receipt.policy_digest.0, &receipt.query, window, shard))
+    let window = Window::between(window.start, window.end)?;
+    Some(ReleaseId::of(&policy.0, query, window, shard))
 }
 
 fn keys_are_one_of_each(receipt: &Receipt) -> bool {
@@ -222,8 +235,7 @@ fn keys_are_one_of_each(receipt: &Receipt) -> bool {
         && receipt.values.iter().all(|row| row.key.len() == receipt.columns.len() && seen.insert((&row.key, &row.of)))
 }
 
-fn times_agree(receipt: &Receipt) -> bool {
-    let window = &receipt.window;
+pub(super) fn times_agree(window: &WindowReceipt) -> bool {
     let in_order = window.start <= window.observed_from
         && window.observed_from <= window.observed_until
         && window.observed_until <= window.end;
