@@ -219,7 +219,9 @@ const fn epsilon_of(nano: u64) -> LossReceipt {
     LossReceipt { epsilon_nano: Some(nano), rho_nano: None, delta_pico: 0 }
 }
 
-fn name_of_method(method: Method) -> &'static str {
+/// The method, as policies and receipts write it.
+#[must_use]
+pub fn name_of_method(method: Method) -> &'static str {
     METHODS.into_iter().find(|(_, known)| *known == method).map_or("", |(name, _)| name)
 }
 

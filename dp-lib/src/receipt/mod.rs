@@ -29,7 +29,7 @@ use crate::query::Query;
 use crate::schedule::{EventTime, Marks, Schedule, Tiling};
 use crate::window::{Circumstances, PolicyDigest, Span, Window};
 pub use any::AnyReceipt;
-pub use local::{LocalFacts, LocalPrivacy, LocalReceipt, QuestionReceipt};
+pub use local::{LocalFacts, LocalPrivacy, LocalReceipt, QuestionReceipt, name_of_method};
 pub use verify::{ChainReport, Finding, verify};
 
 /// The receipt of one release; the published values are in it.

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use privet_dp::receipt::{ChainReport, Finding, Receipt, verify};
+use privet_dp::receipt::{AnyReceipt, ChainReport, Finding, LocalReceipt, Receipt, verify};
 use serde_json::{Value, json};
 
 use super::receipts::{self, Filed};
@@ -73,12 +73,26 @@ fn tell(checked: &[Checked]) -> io::Result<()> {
 fn tell_report(out: &mut impl Write, chain: &Checked, report: &ChainReport) -> io::Result<()> {
     writeln!(out, "{}: {} receipts verified, the last is {}", chain.query, report.receipts, report.head)?;
     if let Some(last) = chain.files.last().and_then(|file| file.receipt.as_ref()) {
-        writeln!(out, "  proved: every loss follows from noise and bounds; {}", spent(last))?;
+        match last {
+            AnyReceipt::Central(last) => {
+                writeln!(out, "  proved: every loss follows from noise and bounds; {}", spent(last))?;
+            }
+            AnyReceipt::Local(last) => writeln!(out, "  proved: {}", asked(last))?,
+        }
     }
     if !report.from_the_start {
         writeln!(out, "  assumed: that the receipts before the first were in order")?;
     }
     writeln!(out, "  not proved: that none was published after the last; that the noise was drawn as stated")
+}
+
+/// What follows from a receipt of reports.
+fn asked(last: &LocalReceipt) -> String {
+    let loss = last.privacy.per_report.loss().map_or_else(String::new, |loss| loss.to_string());
+    format!(
+        "estimates and intervals follow from reports of {loss} each, {} in the last window; nothing was charged here",
+        last.reports
+    )
 }
 
 /// What the budget has spent by the last receipt.

@@ -3,23 +3,14 @@
 use privet_dp::calendar::{CalendarUnit, Zone};
 use privet_dp::fleet::{Fleet, LEDGERS_MAX};
 use privet_dp::schedule::{EventTime, Late, Mark, Marks, NotASchedule, SPLITS_MAX, Schedule, Tiling};
+use privet_dp::window::Span;
 use privet_policy::diagnostic::Diagnostic;
+use privet_policy::export::Window;
 use privet_policy::span::Spanned;
 
-use super::Planner;
+use super::{Planner, span};
 
 impl Planner<'_> {
-    /// The schedule, if nothing about it is wrong.
-    pub(super) fn schedule(&mut self) -> Option<Schedule> {
-        let before = self.problems.len();
-        let schedule = self.tiling().map(Schedule::new)?;
-        let schedule = self.with_event_times(schedule);
-        let schedule = self.with_slot(schedule);
-        let schedule = self.with_marks(schedule);
-        let schedule = self.with_splits(schedule);
-        (self.problems.len() == before).then_some(schedule)
-    }
-
     /// The fleet; one pod where none is written.
     pub(super) fn fleet(&mut self) -> Option<Fleet> {
         let Some(written) = &self.export.fleet else { return Some(Fleet::ONE_POD) };
@@ -56,9 +47,36 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// Reads a `window:`, and goes on after a mistake to find the next.
+pub(super) struct Windows<'a> {
+    pub(super) window: &'a Window,
+    pub(super) problems: &'a mut Vec<Diagnostic>,
+}
+
+impl Windows<'_> {
+    /// The schedule, if nothing about it is wrong.
+    pub(super) fn schedule(&mut self) -> Option<Schedule> {
+        let before = self.problems.len();
+        let schedule = self.tiling().map(Schedule::new)?;
+        let schedule = self.with_event_times(schedule);
+        let schedule = self.with_slot(schedule);
+        let schedule = self.with_marks(schedule);
+        let schedule = self.with_splits(schedule);
+        (self.problems.len() == before).then_some(schedule)
+    }
+
+    fn report(&mut self, problem: Diagnostic) {
+        self.problems.push(problem);
+    }
+
+    fn span(&mut self, written: &Spanned<String>) -> Option<Span> {
+        span(written, self.problems)
+    }
 
     fn tiling(&mut self) -> Option<Tiling> {
-        let window = &self.export.window;
+        let window = self.window;
         match (&window.length, &window.calendar, &window.timezone) {
             (Some(length), None, None) => self.span(length).map(Tiling::Tumbling),
             (None, Some(unit), zone) => self.calendar(unit, zone.as_ref()),
@@ -111,7 +129,7 @@ impl Planner<'_> {
     }
 
     fn with_event_times(&mut self, schedule: Schedule) -> Schedule {
-        let window = &self.export.window;
+        let window = self.window;
         if window.time.is_none() {
             for (written, name) in [(&window.allowed_lateness, "allowed_lateness"), (&window.late, "late")] {
                 if let Some(written) = written {
@@ -141,14 +159,14 @@ impl Planner<'_> {
     }
 
     fn with_slot(&mut self, schedule: Schedule) -> Schedule {
-        let Some(written) = &self.export.window.publish_after else { return schedule };
+        let Some(written) = &self.window.publish_after else { return schedule };
         let Some(span) = self.span(written) else { return schedule };
         self.keep_or_report(schedule, Some(written), "P119", |schedule| schedule.published_after(span.secs()))
     }
 
     fn with_marks(&mut self, schedule: Schedule) -> Schedule {
         let mut marks = Marks::NONE;
-        for written in &self.export.window.publish_marked {
+        for written in &self.window.publish_marked {
             match Mark::named(&written.value) {
                 Some(Mark::Shed) => self.report(shed_is_never_published(written)),
                 Some(mark) => marks = marks.with(mark),
@@ -162,7 +180,7 @@ impl Planner<'_> {
     }
 
     fn with_splits(&mut self, schedule: Schedule) -> Schedule {
-        let Some(written) = &self.export.window.splits_max else { return schedule };
+        let Some(written) = &self.window.splits_max else { return schedule };
         let times = written.value;
         if times > SPLITS_MAX {
             let message = format!("`splits_max` must be from 0 to {SPLITS_MAX}");
@@ -183,7 +201,7 @@ impl Planner<'_> {
         add: impl FnOnce(Schedule) -> Result<Schedule, NotASchedule>,
     ) -> Schedule {
         add(schedule.clone()).unwrap_or_else(|error| {
-            let at = written.map_or(&self.export.window.at, |written| &written.at);
+            let at = written.map_or(&self.window.at, |written| &written.at);
             self.report(Diagnostic::error(code, at, error.to_string()).help("make it shorter, or the window longer"));
             schedule
         })

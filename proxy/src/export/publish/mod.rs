@@ -22,11 +22,11 @@ use std::sync::Arc;
 
 use privet_dp::digest::Digest;
 use privet_dp::ledger::{Ledger, LedgerError, ReleaseId, Shard, Unsent};
-use privet_dp::receipt::Receipt;
+use privet_dp::receipt::AnyReceipt;
 use privet_dp::window::Window;
 use thiserror::Error;
 
-use super::evidence::{CannotRecord, DpEvidence, ReleaseEvidence};
+use super::evidence::{CannotRecord, DpEvidence, LocalEvidence, ReleaseEvidence};
 use super::{Published, Settings};
 use crate::clock::Clock;
 pub use post::CannotOpen;
@@ -96,16 +96,22 @@ impl Publisher {
     /// Writes the files, records the release, and hands it over to be sent; it is
     /// acknowledged here where there is no receiver.
     pub(super) fn publish(&self, unsent: &Unsent) -> Result<Published, CannotPublish> {
-        let receipt = Receipt::from_bytes(&unsent.receipt).map_err(|_| CannotPublish::NotAReceipt)?;
-        let window = Window::between(receipt.window.start, receipt.window.end).ok_or(CannotPublish::NotAReceipt)?;
+        let receipt = AnyReceipt::from_bytes(&unsent.receipt).map_err(|_| CannotPublish::NotAReceipt)?;
+        let window = Window::between(receipt.window().start, receipt.window().end).ok_or(CannotPublish::NotAReceipt)?;
         let path = file::write(&self.output, self.parquet, &receipt, &unsent.receipt).map_err(CannotPublish::File)?;
         if self.sender.as_ref().is_some_and(Sender::is_full) {
             return Err(CannotPublish::Waiting);
         }
         let receipt_sha256 = Digest::of(&unsent.receipt);
-        let export = receipt.query;
+        let export = receipt.query().to_owned();
         self.evidence
-            .release(&ReleaseEvidence { release: unsent.release, export: export.clone(), window, receipt_sha256 })
+            .release(&ReleaseEvidence {
+                release: unsent.release,
+                export: export.clone(),
+                window,
+                receipt_sha256,
+                local: LocalEvidence::of(&receipt),
+            })
             .map_err(CannotPublish::Unrecorded)?;
         match &self.sender {
             Some(sender) => sender.send(export, unsent.release),
@@ -130,7 +136,7 @@ pub(super) fn in_chain_order(unsent: Vec<Unsent>) -> Vec<Unsent> {
     let here: HashSet<Digest> = unsent.iter().map(|unsent| Digest::of(&unsent.receipt)).collect();
     let (mut ordered, mut later) = (Vec::with_capacity(unsent.len()), HashMap::new());
     for unsent in unsent {
-        let before = Receipt::from_bytes(&unsent.receipt).ok().map(|receipt| receipt.prev_receipt);
+        let before = AnyReceipt::from_bytes(&unsent.receipt).ok().map(|receipt| receipt.prev_receipt());
         match before.filter(|before| here.contains(before)) {
             Some(before) => drop(later.insert(before, unsent)),
             None => ordered.push(unsent),

@@ -10,7 +10,7 @@ const CANARY: &str = "c4n4ry9f31";
 
 fn query() -> Arc<Query> {
     let export = Export { contract: None, ..export("1h") };
-    Arc::clone(&plan::plan(&[export]).unwrap()[0].query)
+    Arc::clone(&plan::plan(&[export], &[]).unwrap().exports[0].query)
 }
 
 /// How a row is spoiled.
