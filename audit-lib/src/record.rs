@@ -297,7 +297,7 @@ pub struct DpStage {
     pub scale: String,
 }
 
-/// A paid release is out.
+/// A release is out: one that was paid for, or one of local reports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DpRelease {
     /// The export that is released.
@@ -310,6 +310,20 @@ pub struct DpRelease {
     pub end: i64,
     /// Digest of the published bytes or of their receipt.
     pub output: String,
+    /// Why there is no charge for it: it is made of reports whose noise came with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<DpLocal>,
+}
+
+/// How the reports of a release were randomized on their devices, each of which paid for its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DpLocal {
+    /// `kary`, `unary` or `projective`.
+    pub method: String,
+    /// How many answers there were.
+    pub answers: u32,
+    /// What one report tells at most, in billionths of an epsilon.
+    pub epsilon: u64,
 }
 
 /// At most this many events may have left that no durable record counts.

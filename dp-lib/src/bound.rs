@@ -134,7 +134,7 @@ pub struct Admission {
 
 /// What a tag and its slot take in the hash table, at the moment it has just
 /// doubled and the half as large one is still there.
-const UNIT_BYTES: u64 = 72;
+pub(crate) const UNIT_BYTES: u64 = 72;
 const ENTRY_BYTES: u64 = size_of::<Entry>() as u64;
 
 impl Admission {
@@ -363,32 +363,32 @@ impl ContributionBounder {
 
 /// So many items for every slot, in chunks that never move, so that no copy
 /// stays behind, and that are overwritten at the end.
-struct Chunks<T: Copy + Default + Zeroize> {
+pub(crate) struct Chunks<T: Copy + Default + Zeroize> {
     per_slot: usize,
     slots_per_chunk: usize,
     chunks: Vec<Box<[T]>>,
 }
 
 impl<T: Copy + Default + Zeroize> Chunks<T> {
-    fn new(per_slot: usize) -> Self {
+    pub(crate) fn new(per_slot: usize) -> Self {
         Self { per_slot, slots_per_chunk: (8192 / per_slot.max(1)).max(1), chunks: Vec::new() }
     }
 
     /// Makes room for a slot; slots come in order.
-    fn reach(&mut self, slot: u32) {
+    pub(crate) fn reach(&mut self, slot: u32) {
         if self.per_slot > 0 && slot as usize / self.slots_per_chunk == self.chunks.len() {
             self.chunks.push(vec![T::default(); self.per_slot * self.slots_per_chunk].into_boxed_slice());
         }
     }
 
     /// The items of a slot; none where there are none for any.
-    fn of(&mut self, slot: u32) -> &mut [T] {
+    pub(crate) fn of(&mut self, slot: u32) -> &mut [T] {
         let (chunk, place) = (slot as usize / self.slots_per_chunk, slot as usize % self.slots_per_chunk);
         let start = place * self.per_slot;
         self.chunks.get_mut(chunk).and_then(|chunk| chunk.get_mut(start..start + self.per_slot)).unwrap_or_default()
     }
 
-    fn take(&mut self, slot: u32) -> Vec<T> {
+    pub(crate) fn take(&mut self, slot: u32) -> Vec<T> {
         let items = self.of(slot);
         let taken = items.to_vec();
         items.fill(T::default());

@@ -14,6 +14,9 @@
 //!          send, then Ledger::acknowledge
 //! ```
 //!
+//! Reports that were randomized on their devices go a shorter way ([`local`]):
+//! they have their noise, and cost no budget here.
+//!
 //! Promise: the published table is differentially private for the declared
 //! unit, bounds and loss, against those who receive it; the sum of losses of any
 //! horizon stays within the budget across crashes and restarts.
@@ -31,6 +34,7 @@ pub mod digest;
 pub mod exact;
 pub mod fleet;
 pub mod ledger;
+pub mod local;
 pub mod loss;
 pub mod mechanism;
 pub mod query;

@@ -174,13 +174,39 @@ impl Circumstances {
 /// Has no `Debug`: it holds exact counts and what each unit did.
 pub struct OpenWindow {
     query: Arc<Query>,
-    window: Window,
-    policy: PolicyDigest,
-    opened_at: Timestamp,
-    part: u32,
-    marks: Marks,
-    ring: Option<RingPlace>,
+    opened: Opened,
     tally: Tally,
+}
+
+/// A window that is open, whatever is counted in it.
+pub(crate) struct Opened {
+    pub(crate) window: Window,
+    pub(crate) policy: PolicyDigest,
+    pub(crate) marks: Marks,
+    at: Timestamp,
+    part: u32,
+    ring: Option<RingPlace>,
+}
+
+impl Opened {
+    /// Opens a window at a time, as its `part`. One that is opened late is
+    /// marked: as drained where it is a later part, else as restarted within.
+    pub(crate) fn begin(window: Window, policy: PolicyDigest, at: Timestamp, part: u32) -> Self {
+        let late = if part > 0 { Mark::Drained } else { Mark::Restart };
+        Self { window, policy, marks: Marks::NONE.with_if(late, at > window.start), at, part, ring: None }
+    }
+
+    /// Ends it; before its time, it is marked as drained.
+    pub(crate) fn end(self, now: Timestamp) -> Circumstances {
+        let observed_until = now.min(self.window.end).max(self.at);
+        Circumstances {
+            observed_from: self.at,
+            observed_until,
+            part: self.part,
+            marks: self.marks.with_if(Mark::Drained, observed_until < self.window.end),
+            ring: self.ring,
+        }
+    }
 }
 
 /// A window that is over, ready to be paid for.
@@ -198,8 +224,7 @@ pub struct ClosedWindow {
 }
 
 impl OpenWindow {
-    /// Opens a window, under a fresh key. One that is opened late is marked: as
-    /// drained where it is a later part, else as restarted within.
+    /// Opens a window, under a fresh key. One that is opened late is marked.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
@@ -211,39 +236,37 @@ impl OpenWindow {
         part: u32,
     ) -> Result<Self, NoRandomness> {
         let tally = Tally::new(&query)?;
-        let late = if part > 0 { Mark::Drained } else { Mark::Restart };
-        let marks = Marks::NONE.with_if(late, opened_at > window.start);
-        Ok(Self { query, window, policy, opened_at, part, marks, ring: None, tally })
+        Ok(Self { query, opened: Opened::begin(window, policy, opened_at, part), tally })
     }
 
     /// Names the ring that its units are shared by.
     #[must_use]
     pub fn shared_by(mut self, ring: Option<RingPlace>) -> Self {
-        self.ring = ring;
+        self.opened.ring = ring;
         self
     }
 
     /// Notes why counting was not whole.
     pub const fn mark(&mut self, mark: Mark) {
-        self.marks = self.marks.with(mark);
+        self.opened.marks = self.opened.marks.with(mark);
     }
 
     /// Why counting was not whole so far.
     #[must_use]
     pub const fn marks(&self) -> Marks {
-        self.marks
+        self.opened.marks
     }
 
     /// The window's place in time.
     #[must_use]
     pub const fn window(&self) -> Window {
-        self.window
+        self.opened.window
     }
 
     /// Which part of the window this is.
     #[must_use]
     pub const fn part(&self) -> u32 {
-        self.part
+        self.opened.part
     }
 
     /// Counts one row of `unit` in a key, within the bounds; `value` is in the
@@ -253,7 +276,7 @@ impl OpenWindow {
     /// decided under another policy does not count, since its key may mean
     /// something else; nor does one without a unit or with an unknown key.
     pub fn observe(&mut self, unit: &[u8], key: RowKey<'_>, value: i64, policy: &PolicyDigest) {
-        if policy == &self.policy {
+        if policy == &self.opened.policy {
             self.tally.observe(unit, key, value);
         }
     }
@@ -268,21 +291,9 @@ impl OpenWindow {
     /// had to be given up, for more units came than it may hold.
     #[must_use]
     pub fn close(self, now: Timestamp) -> Option<ClosedWindow> {
-        let observed_until = now.min(self.window.end).max(self.opened_at);
-        let circumstances = Circumstances {
-            observed_from: self.opened_at,
-            observed_until,
-            part: self.part,
-            marks: self.marks.with_if(Mark::Drained, observed_until < self.window.end),
-            ring: self.ring,
-        };
-        Some(ClosedWindow {
-            query: self.query,
-            window: self.window,
-            policy: self.policy,
-            circumstances,
-            cells: self.tally.finish()?,
-        })
+        let Self { query, opened, tally } = self;
+        let (window, policy) = (opened.window, opened.policy);
+        Some(ClosedWindow { query, window, policy, circumstances: opened.end(now), cells: tally.finish()? })
     }
 
     /// Gives the window up: nothing of it is published, nothing was spent.

@@ -5,11 +5,13 @@
 //! say, and `privet` carries its answer back to the line in the file.
 
 mod measure;
+mod survey;
 mod window;
 
 use crate::path::Path;
 use crate::span::Spanned;
 pub use measure::{Bounds, KeyColumn, KeyValues, Measure, Private};
+pub use survey::{Answers, Method, Reports, Survey};
 pub use window::{Fleet, Window};
 
 /// One `kind: Export`, names resolved, numbers still as they were written.

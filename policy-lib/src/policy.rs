@@ -8,7 +8,7 @@ use std::fmt;
 use crate::action::{Action, Generalize, Preference};
 use crate::consent::{AudienceNo, Audiences, Strings};
 use crate::encoding::Encoding;
-use crate::export::Export;
+use crate::export::{Export, Survey};
 use crate::format::Format;
 use crate::matching::Matcher;
 use crate::path::Path;
@@ -29,6 +29,7 @@ pub struct Policy {
     pub(crate) strings: Strings,
     pub(crate) rules: Vec<Rule>,
     pub(crate) exports: Vec<Export>,
+    pub(crate) surveys: Vec<Survey>,
     /// Jurisdictions that some purpose or rule names; the first is `default`.
     pub(crate) places: Vec<String>,
     pub(crate) taxonomy: Taxonomy,
@@ -503,10 +504,16 @@ impl Policy {
         &self.rules
     }
 
-    /// Every export.
+    /// Every export that counts events.
     #[must_use]
     pub fn exports(&self) -> &[Export] {
         &self.exports
+    }
+
+    /// Every export of reports that were randomized on devices.
+    #[must_use]
+    pub fn surveys(&self) -> &[Survey] {
+        &self.surveys
     }
 
     /// The purposes whose regime assumes that refusals are remembered, if any.

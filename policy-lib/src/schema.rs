@@ -43,10 +43,12 @@ struct Definitions(BTreeMap<&'static str, Value>);
 impl Definitions {
     /// What holds for a document of one kind.
     fn of_kind(&mut self, keys: &'static Keys) -> Value {
-        json!({
-            "if": {"required": ["kind"], "properties": {"kind": {"const": keys.name}}},
-            "then": self.map(keys, None),
-        })
+        let whole = self.map(keys, None);
+        let then = match keys.instead {
+            None => whole,
+            Some((key, instead)) => json!({"if": {"required": [key]}, "then": self.map(instead, None), "else": whole}),
+        };
+        json!({"if": {"required": ["kind"], "properties": {"kind": {"const": keys.name}}}, "then": then})
     }
 
     /// A reference to a map, which is described at the first one.

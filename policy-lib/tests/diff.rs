@@ -116,3 +116,22 @@ fn what_makes_a_proof_easier_is_told() {
     let (one, other) = (preferring("pseudonymize, generalize"), preferring("generalize, pseudonymize"));
     assert_eq!(loosened(&one, &other), ["destination collector: prefer"]);
 }
+
+#[test]
+fn an_export_of_reports_loosens_when_it_is_new_or_changes() {
+    let reports = "\n---\napiVersion: privet.dev/v1alpha1\nkind: Export\nmetadata: {name: seasons}\npurpose: analytics.reporting.content_performance\nfrom: {contract: storefront.search}\nunit: userId\nwindow: {length: 1h}\nreports: {field: properties.query, method: kary, answers: 4, epsilon: \"1\", presence: public}\n";
+    let with = format!("{DESIGN}{reports}");
+    assert_eq!(loosened(DESIGN, &with), ["export seasons: new"]);
+    assert_eq!(loosened(&with, DESIGN), Vec::<String>::new());
+    for (from, to) in [
+        ("method: kary", "method: unary"),
+        ("answers: 4", "answers: 5"),
+        ("answers: 4", "answers: [a, b, c, d]"),
+        ("epsilon: \"1\"", "epsilon: \"2\""),
+        ("field: properties.query", "field: properties.section"),
+    ] {
+        assert_eq!(loosened(&with, &edited(&with, from, to)), ["export seasons: changed"], "{to}");
+    }
+    let spelt = edited(&with, "answers: 4", "answers: [\"0\", \"1\", \"2\", \"3\"]");
+    assert_eq!(loosened(&with, &spelt), Vec::<String>::new());
+}

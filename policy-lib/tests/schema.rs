@@ -15,7 +15,7 @@ use privet_policy::{schema, yaml};
 use serde_json::Value;
 
 /// What is wrong with the form of a document, as opposed to its names.
-const FORM_CODES: [&str; 10] = ["P002", "P003", "P004", "P005", "P006", "P011", "P015", "P025", "P042", "P043"];
+const FORM_CODES: [&str; 11] = ["P002", "P003", "P004", "P005", "P006", "P011", "P015", "P025", "P042", "P043", "P044"];
 
 /// Whether a schema can know it. What may be preferred is the name of a purpose, too.
 fn is_about_form(diagnostic: &Diagnostic) -> bool {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use privet_audit_log::counts::{Delta, Fate, NUMBER_MAX};
 use privet_audit_log::policies::{self, Files};
 use privet_audit_log::record::{
-    Declaration, DpCharge, DpDelta, DpRelease, DpStage, Name, NameKind, PolicyLoad, PolicyRefused, Record,
+    Declaration, DpCharge, DpDelta, DpLocal, DpRelease, DpStage, Name, NameKind, PolicyLoad, PolicyRefused, Record,
 };
 use privet_audit_log::{Durability, LEAF_CLASSES, LEAF_MS, Log, Moment, OpenError, Recovered, Settings, Work};
 use privet_dp::digest::Digest;
@@ -569,6 +569,11 @@ impl DpEvidence for Recorder {
             start: release.window.start_secs(),
             end: release.window.end().as_second(),
             output: release.receipt_sha256.to_string(),
+            local: release.local.as_ref().map(|local| DpLocal {
+                method: local.method.clone(),
+                answers: local.answers,
+                epsilon: local.epsilon_nano,
+            }),
         }))
     }
 }

@@ -27,7 +27,7 @@ use crate::consent::{Answers, ConsentStore, SubjectKey};
 use crate::contained::{Panicked, contained};
 use crate::decide::{Surroundings, decide};
 use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_hint};
-use crate::export::{ExportLine, Plan, Row, event_time};
+use crate::export::{ExportLine, Plans, Report, Row, event_time};
 use crate::formats::{
     Refusal, Unready, answer_refusal, answer_success, forbid_keeping, pass_response_headers, passed_status, preflight,
 };
@@ -61,7 +61,7 @@ pub struct InForce {
     /// The connections to its destinations.
     pub upstreams: Upstreams,
     /// Its exports.
-    pub plans: Vec<Plan>,
+    pub plans: Plans,
     /// Its number in the log.
     pub policy: PolicyNo,
     /// Its destinations' numbers in the log.
@@ -387,14 +387,9 @@ impl Line {
 
     /// Takes whoever refuses what is counted for out of the open windows.
     fn withdraw_refused(&self, in_force: &InForce, refusal: &Refused) {
-        let purposes = in_force.enforcement.policy.purposes();
-        let is_refused = |plan: &Plan| {
-            let number = purposes.iter().position(|purpose| purpose.name == plan.purpose);
-            number
-                .and_then(|number| u8::try_from(number).ok())
-                .is_some_and(|number| refusal.purposes.contains(PurposeNo(number)))
-        };
-        if in_force.plans.iter().any(is_refused) {
+        let policy = &in_force.enforcement.policy;
+        let is_refused = |purpose: &str| number_of(policy, purpose).is_some_and(|it| refusal.purposes.contains(it));
+        if in_force.plans.purposes().any(is_refused) {
             refusal.subjects.iter().for_each(|subject| self.withdraw(subject));
         }
     }
@@ -411,12 +406,22 @@ impl Line {
         for ((decision, event), around) in decisions.iter().zip(&decoded.events).zip(around) {
             let Some(contract) = contract_of(&decision.outcome) else { continue };
             let event = decoded.index.node(&decoded.body, *event);
-            for (number, plan) in in_force.plans.iter().enumerate() {
-                let purpose = policy.purposes().iter().position(|purpose| purpose.name == plan.purpose);
-                let permitted = purpose
-                    .and_then(|purpose| u8::try_from(purpose).ok())
-                    .is_some_and(|purpose| decision.publishable.contains(PurposeNo(purpose)));
-                if !permitted || plan.contract.as_ref() != Some(&policy.contract(contract).name) {
+            let name = &policy.contract(contract).name;
+            let permitted =
+                |purpose: &str| number_of(policy, purpose).is_some_and(|it| decision.publishable.contains(it));
+            let asked = in_force.plans.surveys.iter().enumerate();
+            for (number, plan) in asked.filter(|(_, plan)| plan.contract == *name && permitted(&plan.purpose)) {
+                let Some(unit) = value_at(&plan.unit, event, around).filter(|unit| !is_null_id(unit)) else { continue };
+                let Some(text) = value_at(&plan.report, event, around) else { continue };
+                let time = plan.time.as_ref().and_then(|time| value_at(time, event, around));
+                let event_secs = time.and_then(|time| event_time::seconds(&time));
+                let report = Report { unit: unit.as_bytes(), text: &text, event_secs };
+                if exports.observe_report(number, report, &digest).is_err() {
+                    self.metrics.export_reports_malformed.increment(1);
+                }
+            }
+            for (number, plan) in in_force.plans.exports.iter().enumerate() {
+                if !permitted(&plan.purpose) || plan.contract.as_ref() != Some(name) {
                     continue;
                 }
                 let Some(unit) = value_at(&plan.unit, event, around).filter(|unit| !is_null_id(unit)) else { continue };
@@ -663,6 +668,12 @@ const fn word(outcome: &Outcome, kept: bool) -> EventOutcome {
         Outcome::Unmatched => EventOutcome::Unmatched,
         Outcome::Invalid(_) | Outcome::Malformed => EventOutcome::Invalid,
     }
+}
+
+/// The number of a data use among the policy's purposes, if it is one of them.
+fn number_of(policy: &Policy, purpose: &str) -> Option<PurposeNo> {
+    let number = policy.purposes().iter().position(|known| known.name == purpose)?;
+    u8::try_from(number).ok().map(PurposeNo)
 }
 
 fn contract_of(outcome: &Outcome) -> Option<ContractNo> {

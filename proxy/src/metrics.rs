@@ -408,6 +408,8 @@ pub struct Metrics {
     pub bundles_refused: Counters<BundleRefused>,
     /// Windows of exports that were not published, by reason: why is there no receipt?
     pub export_windows_withheld: Counters<WithheldFor>,
+    /// Reports in permitted events that were none of their question's: were devices declared otherwise than the policy?
+    pub export_reports_malformed: Counter,
     /// Attempts to post a receipt, by what came of them: does the receiver have our receipts?
     pub export_posts: Counters<PostOutcome>,
     /// Events, by what the policy in shadow would do with them: is it what we meant?
@@ -578,6 +580,11 @@ impl Metrics {
                 "privet_export_windows_withheld_total",
                 Unit::Count,
                 "windows of exports that were not published: why is there no receipt?",
+            ),
+            export_reports_malformed: declare.counter(
+                "privet_export_reports_malformed_total",
+                Unit::Count,
+                "reports that were none of their question's: were devices declared otherwise than the policy?",
             ),
             export_posts: declare.counters(
                 "privet_export_posts_total",

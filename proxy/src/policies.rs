@@ -7,8 +7,7 @@ use privet_audit_log::signing::SIGNATURE_ENDING;
 use privet_policy::diagnostic::{Diagnostic, Severity, SourceFile};
 use privet_policy::policy::Policy;
 
-use crate::export::Plan;
-use crate::export::plan::plan;
+use crate::export::plan::{Plans, plan};
 use crate::reload::{Files, Place};
 
 /// Why a policy directory cannot be read.
@@ -59,7 +58,7 @@ pub fn sources(files: &Files) -> Result<Vec<SourceFile>, Unreadable> {
 /// What came of compiling a directory: policy and exports together.
 pub struct Loaded {
     /// The policy with its exports planned, unless an error stands in the way.
-    pub policy: Option<(Policy, Vec<Plan>)>,
+    pub policy: Option<(Policy, Plans)>,
     /// Every error and warning.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -69,12 +68,12 @@ pub struct Loaded {
 pub fn compile(files: &[SourceFile]) -> Loaded {
     let privet_policy::Compiled { policy, mut diagnostics } = privet_policy::compile(files);
     let Some(policy) = policy else { return Loaded { policy: None, diagnostics } };
-    match plan(policy.exports()) {
+    match plan(policy.exports(), policy.surveys()) {
         Ok(plans) => Loaded { policy: Some((policy, plans)), diagnostics },
         Err(problems) => {
             diagnostics.extend(problems);
             let broken = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
-            Loaded { policy: (!broken).then_some((policy, Vec::new())), diagnostics }
+            Loaded { policy: (!broken).then(|| (policy, Plans::default())), diagnostics }
         }
     }
 }
@@ -91,7 +90,7 @@ pub fn open(path: &Path) -> Result<Policy, String> {
 ///
 /// # Errors
 /// What to tell whoever asked, where there is no policy.
-pub fn open_with_exports(path: &Path) -> Result<(Policy, Vec<Plan>), String> {
+pub fn open_with_exports(path: &Path) -> Result<(Policy, Plans), String> {
     let files = read(path).map_err(|error| crate::run::chain(&error))?;
     let loaded = compile(&files);
     let why = || format!("{}\n\nthe policy does not compile", errors(&files, &loaded.diagnostics));

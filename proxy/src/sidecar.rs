@@ -23,7 +23,7 @@ use crate::consent::desk::Desk;
 use crate::consent::{CannotOpen, ConsentStore, Ground};
 use crate::decode::DecodeLimits;
 use crate::export::intake::Intake;
-use crate::export::{self, ExportLine, Plan, PolicyChange, volume};
+use crate::export::{self, ExportLine, Plans, PolicyChange, volume};
 use crate::forward::{Client, Destination, Upstreams};
 use crate::keys::Keyring;
 use crate::line::{Classes, InForce, Line, Parts};
@@ -302,7 +302,7 @@ struct Current {
 #[derive(Clone)]
 struct CurrentPolicy {
     policy: Arc<Policy>,
-    plans: Vec<Plan>,
+    plans: Plans,
     number: crate::audit::PolicyNo,
     classes: Arc<Classes>,
 }
@@ -511,8 +511,8 @@ impl Loader {
     }
 
     /// Says which exports stay off because nobody says how units are shared.
-    fn tell_ringless(&self, plans: &[Plan]) {
-        let sharded = plans.iter().filter(|plan| plan.query.fleet == Fleet::UserSharded);
+    fn tell_ringless(&self, plans: &Plans) {
+        let sharded = plans.exports.iter().filter(|plan| plan.query.fleet == Fleet::UserSharded);
         let off: Vec<&str> = sharded.map(|plan| plan.query.name.as_str()).collect();
         if off.is_empty() || self.exports.ring.is_some() {
             return self.health.clear_note("exports");
@@ -525,7 +525,7 @@ impl Loader {
 
     /// Starts on a thread of its own: what is published again at a start is
     /// recorded again, and waiting for the log must not stand in the runtime's way.
-    fn start_exports(&self, plans: &[Plan], digest: [u8; 32]) -> Result<(), export::CannotStart> {
+    fn start_exports(&self, plans: &Plans, digest: [u8; 32]) -> Result<(), export::CannotStart> {
         let evidence = Arc::new(self.recorder.clone());
         let clock = Arc::clone(&self.clock);
         let started = std::thread::scope(|scope| {

@@ -98,8 +98,12 @@ impl Budgets {
 
     pub(super) fn release(&mut self, release: &DpRelease, at: (u64, u64), report: &mut Report) {
         let place = (Some(at.0), Some(at.1));
+        let is_of =
+            |paid: &DpCharge| (&paid.export, paid.start, paid.end) == (&release.export, release.start, release.end);
         match self.charged.get(&release.release) {
-            Some(paid) if (&paid.export, paid.start, paid.end) == (&release.export, release.start, release.end) => {
+            // Every device paid for its own report, and nobody for the release.
+            None if release.local.is_some() => {}
+            Some(paid) if release.local.is_none() && is_of(paid) => {
                 self.releases_of.entry(paid.account.clone()).or_default().insert(release.release.clone());
             }
             _ => report.finding(
@@ -134,7 +138,7 @@ impl Budgets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::DpDelta;
+    use crate::record::{DpDelta, DpLocal};
 
     fn charge(release: &str, start: i64, before: u64) -> DpCharge {
         DpCharge {
@@ -174,5 +178,39 @@ mod tests {
         budgets.charge(&charge("9", 9 * 3600, 0), (1, 11), &mut report);
         assert_eq!(report.findings[1].code, "budget_twice");
         assert_eq!(budgets.into_accounts()[0].spent_most, 40);
+    }
+
+    fn release(release: &str, local: bool) -> DpRelease {
+        let local = local.then(|| DpLocal { method: "kary".into(), answers: 4, epsilon: 1_000_000_000 });
+        DpRelease { export: "a".into(), release: release.into(), start: 0, end: 3600, output: String::new(), local }
+    }
+
+    #[test]
+    fn a_release_is_paid_for_or_says_that_its_reports_were() {
+        for (charged, local, codes) in [
+            (true, false, &[][..]),
+            (false, true, &[]),
+            (false, false, &["release_unpaid"]),
+            (true, true, &["release_unpaid"]),
+        ] {
+            let (mut budgets, mut report) = (Budgets::default(), Report::default());
+            if charged {
+                budgets.charge(&charge("r", 0, 0), (1, 0), &mut report);
+            }
+            budgets.release(&release("r", local), (1, 1), &mut report);
+            let found: Vec<&str> = report.findings.iter().map(|finding| finding.code).collect();
+            assert_eq!(found, codes, "{charged} {local}");
+        }
+    }
+
+    #[test]
+    fn a_local_release_that_is_said_twice_is_said_in_the_same_words() {
+        let (mut budgets, mut report) = (Budgets::default(), Report::default());
+        budgets.release(&release("r", true), (1, 0), &mut report);
+        budgets.release(&release("r", true), (2, 0), &mut report);
+        assert!(report.is_clean());
+        let other = DpRelease { output: "sha256:1".into(), ..release("r", true) };
+        budgets.release(&other, (2, 1), &mut report);
+        assert_eq!(report.findings[0].code, "release_twice");
     }
 }

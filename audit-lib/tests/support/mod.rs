@@ -153,6 +153,7 @@ pub fn release(release: &str, before: u64) -> Record {
         start,
         end: start + 3600,
         output: format!("sha256:{}", "0".repeat(64)),
+        local: None,
     })
 }
 

@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{} reports, {method:?}, epsilon 2 each\n", decoder.reports());
     println!("{:<12}{:>8}{:>10}{:>8}{:>20}", "answer", "true", "estimate", "+-", "95 % interval");
     for ((name, people), estimate) in ANSWERS.into_iter().zip(decoder.estimates()) {
-        let Estimate { count, standard_error, low, high } = estimate;
+        let Estimate { count, standard_error, low, high, .. } = estimate;
         println!("{name:<12}{people:>8}{count:>10.0}{standard_error:>8.0}{low:>12.0} ..{high:>5.0}");
     }
     Ok(())

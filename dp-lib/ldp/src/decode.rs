@@ -21,7 +21,7 @@ use crate::randomizer::{CannotAsk, Kind, Method, Randomizer};
 use crate::report::{NotAReport, REPORT_BYTES_MAX, REPORT_TEXT_MAX, Said, read};
 
 /// How many standard errors a normal estimate stays within, 95 times in 100.
-const STANDARD_ERRORS: f64 = 1.959_963_984_540_054;
+pub const STANDARD_ERRORS: f64 = 1.959_963_984_540_054;
 
 /// How many of the counted reports answered so, as far as their noise tells.
 ///
@@ -32,6 +32,8 @@ const STANDARD_ERRORS: f64 = 1.959_963_984_540_054;
 pub struct Estimate {
     /// The estimated number of reports.
     pub count: f64,
+    /// The same to the nearest whole number, from integers alone.
+    pub whole: i64,
     /// The standard error of that number, at the count estimated.
     pub standard_error: f64,
     /// The lower end of the 95 % interval, by the normal approximation: for
@@ -58,8 +60,13 @@ impl Decoder {
     /// Those of [`Randomizer::new`].
     pub fn new(method: Method, answers: u32, epsilon: Epsilon) -> Result<Self, CannotAsk> {
         let randomizer = Randomizer::new(method, answers, epsilon)?;
-        let counters = randomizer.numbers().unwrap_or(answers);
-        Ok(Self { randomizer, counters: vec![0; counters as usize], reports: 0 })
+        Ok(Self::of(randomizer))
+    }
+
+    /// The same, of a randomizer that is there.
+    #[must_use]
+    pub fn of(randomizer: Randomizer) -> Self {
+        Self { randomizer, counters: vec![0; randomizer.counters() as usize], reports: 0 }
     }
 
     /// Counts one report, given as bytes.
@@ -132,7 +139,7 @@ impl Decoder {
     #[must_use]
     pub fn estimates(&self) -> Vec<Estimate> {
         let answers = self.randomizer.answers() as usize;
-        let channel = self.channel();
+        let channel = self.randomizer.channel();
         let estimate = |hits| channel.estimate(hits, self.reports);
         match self.randomizer.kind() {
             Kind::Kary(_) | Kind::Unary(_) => self.counters.iter().copied().map(estimate).collect(),
@@ -147,11 +154,41 @@ impl Decoder {
     /// `holders` of `reports` give: to plan with, before there is a report.
     #[must_use]
     pub fn standard_error(&self, holders: u32, reports: u32) -> f64 {
+        self.randomizer.standard_error(holders, reports)
+    }
+}
+
+/// What follows for whoever decodes.
+impl Randomizer {
+    /// How many counters of 4 bytes a [`Decoder`] of its reports holds.
+    #[must_use]
+    pub fn counters(&self) -> u32 {
+        self.numbers().unwrap_or(self.answers())
+    }
+
+    /// The standard error of an estimate, of an answer that `holders` of
+    /// `reports` give. The same bits on every machine: sums, products and
+    /// quotients of doubles, and a root of integers.
+    #[must_use]
+    pub fn standard_error(&self, holders: u32, reports: u32) -> f64 {
         self.channel().standard_error(f64::from(holders), f64::from(reports))
     }
 
+    /// How many of `reports` hit an answer whose whole estimate this is;
+    /// `None` where no number of hits gives it, so that nobody decoded it.
+    ///
+    /// There is one at most: a hit more moves an estimate by more than one.
+    #[must_use]
+    pub fn hits_behind(&self, whole: i64, reports: u32) -> Option<u32> {
+        let channel = self.channel();
+        let guess = channel.hits_near(whole, reports);
+        (guess.saturating_sub(1)..=guess.saturating_add(1))
+            .filter_map(|hits| u32::try_from(hits).ok())
+            .find(|hits| *hits <= reports && channel.whole(*hits, reports) == whole)
+    }
+
     fn channel(&self) -> Channel {
-        match self.randomizer.kind() {
+        match self.kind() {
             Kind::Kary(kary) => Channel::of_kary(kary.truthful, kary.answers),
             Kind::Unary(unary) => Channel::of_unary(unary.own, unary.other),
             Kind::Projective(projective) => Channel::of_projective(projective.near, &projective.space),
@@ -213,12 +250,33 @@ impl Channel {
     /// (hits - reports P(other)) / (P(own) - P(other)): unbiased, for it is
     /// linear in hits. Both numerators are exact; 2^32 reports keep them below 2^120.
     fn estimate(&self, hits: u32, reports: u32) -> Estimate {
-        let lead = (self.own - self.other) as f64;
-        let above = (u128::from(hits) * self.whole).cast_signed() - (u128::from(reports) * self.other).cast_signed();
-        let count = above as f64 / lead;
+        let count = self.above(hits, reports) as f64 / self.lead() as f64;
         let standard_error = self.standard_error(count, f64::from(reports));
         let reach = STANDARD_ERRORS * standard_error;
-        Estimate { count, standard_error, low: count - reach, high: count + reach }
+        let whole = self.whole(hits, reports);
+        Estimate { count, whole, standard_error, low: count - reach, high: count + reach }
+    }
+
+    const fn lead(&self) -> i128 {
+        (self.own - self.other).cast_signed()
+    }
+
+    fn above(&self, hits: u32, reports: u32) -> i128 {
+        (u128::from(hits) * self.whole).cast_signed() - (u128::from(reports) * self.other).cast_signed()
+    }
+
+    /// The estimate to the nearest whole number, halves upwards. It is below
+    /// 2^32 times 1/(P(own) - P(other)), which is less than 2^31.
+    fn whole(&self, hits: u32, reports: u32) -> i64 {
+        (2 * self.above(hits, reports) + self.lead()).div_euclid(2 * self.lead()) as i64
+    }
+
+    /// A number of hits, next to the one whose estimate this is if there is one.
+    fn hits_near(&self, whole: i64, reports: u32) -> i64 {
+        // What no report can make may saturate: it is worked out again and seen to differ.
+        let lead = i128::from(whole).saturating_mul(self.lead());
+        lead.saturating_add((u128::from(reports) * self.other).cast_signed()).div_euclid(self.whole.cast_signed())
+            as i64
     }
 
     /// Hits are a sum of two binomials: of those who answered so, as far as

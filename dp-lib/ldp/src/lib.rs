@@ -42,7 +42,7 @@ mod report;
 mod unary;
 
 #[cfg(feature = "server")]
-pub use decode::{Decoder, Estimate};
+pub use decode::{Decoder, Estimate, STANDARD_ERRORS};
 pub use entropy::{Entropy, NoEntropy};
 pub use epsilon::{Epsilon, NANO, NotAnEpsilon};
 pub use ledger::{LEDGER_BYTES, Ledger, NotALedger, Spent};

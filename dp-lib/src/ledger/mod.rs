@@ -35,6 +35,7 @@ mod error;
 mod identity;
 pub mod shared;
 mod store;
+mod uncharged;
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -56,6 +57,7 @@ pub use error::{CannotSpend, LedgerError};
 pub use identity::{BookStore, Books, LedgerId};
 use shared::Shared;
 use store::{Charge, Charges, Opened, Record, Store};
+pub use uncharged::Uncharged;
 
 /// The name of a release: the same inputs, the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -354,7 +356,7 @@ impl Ledger {
         if let Some(record) = step.record(claim.release)? {
             return Ok(Spent::Already(record.state));
         }
-        let (budget, window_start) = (claim.budget_name.clone(), claim.window.start_secs());
+        let (budget, window_start) = (Some(claim.budget_name.clone()), claim.window.start_secs());
         step.put_record(claim.release, &Record { state: ReleaseState::Reserved, budget, window_start })?;
         step.commit("reserve a release")?;
         Ok(Spent::Paid(Paid { release: claim.release, covers: claim.per_unit }, charged))
@@ -444,23 +446,33 @@ impl Ledger {
     /// next in the chain, or a ledger that cannot be written.
     pub fn commit(&self, noised: Noised, receipt: &Receipt) -> Result<Unsent, LedgerError> {
         let release = noised.release();
+        if receipt.release_id != release || !receipt.publishes(&noised) {
+            return Err(LedgerError::ChainBroken);
+        }
+        self.put_receipt(release, &receipt.query, receipt.prev_receipt, receipt.to_bytes())
+    }
+
+    /// Commits the bytes of a reserved release that is next in its query's chain.
+    fn put_receipt(
+        &self,
+        release: ReleaseId,
+        query: &str,
+        prev_receipt: Digest,
+        bytes: Vec<u8>,
+    ) -> Result<Unsent, LedgerError> {
         let transaction = self.store.begin()?;
         let record =
             transaction.record(release)?.ok_or(LedgerError::WrongState { asked: "committed", found: "unknown" })?;
         if record.state != ReleaseState::Reserved {
             return Err(LedgerError::WrongState { asked: "committed", found: record.state.name() });
         }
-        let continues = receipt.release_id == release
-            && receipt.publishes(&noised)
-            && receipt.prev_receipt == transaction.chain_head(&receipt.query)?;
-        if !continues {
+        if prev_receipt != transaction.chain_head(query)? {
             return Err(LedgerError::ChainBroken);
         }
-        let bytes = receipt.to_bytes();
         let digest = Digest::of(&bytes);
         transaction.put_record(release, &Record { state: ReleaseState::Committed(digest), ..record })?;
         transaction.put_outbox(release, &bytes)?;
-        transaction.put_chain_head(&receipt.query, digest)?;
+        transaction.put_chain_head(query, digest)?;
         transaction.commit("commit a release")?;
         Ok(Unsent { release, receipt: bytes })
     }

@@ -47,7 +47,9 @@ const CACHE_BYTES: usize = 4 << 20;
 pub(super) struct Record {
     #[serde(flatten)]
     pub(super) state: ReleaseState,
-    pub(super) budget: String,
+    /// Nothing where none was charged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) budget: Option<String>,
     pub(super) window_start: i64,
 }
 
@@ -138,6 +140,7 @@ impl Store {
         for row in releases.iter().map_err(failed("read"))? {
             let (release, record) = row.map_err(failed("read"))?;
             let Record { budget, window_start, .. } = read_record(record.value())?;
+            let Some(budget) = budget else { continue };
             let found = (window_start, ReleaseId(Digest(release.value())));
             let latest = newest.entry(budget).or_insert(found);
             if latest.0 < window_start {

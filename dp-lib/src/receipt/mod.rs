@@ -8,7 +8,9 @@
 //!
 //! Not here: true values, noise, seeds, or how many events were left out.
 
+mod any;
 mod crowd;
+mod local;
 mod table;
 mod verify;
 
@@ -25,9 +27,11 @@ use crate::ledger::{BookStore, Books, Charged, LedgerId, ReleaseId, Shard};
 use crate::loss::{Delta, Loss, Measure, decimal_of};
 use crate::mechanism::{Canary, Noise, Noised, OPENDP_VERSION, Part, RNG, Stage, Threshold};
 use crate::query::Query;
-use crate::schedule::{EventTime, Marks, Tiling};
+use crate::schedule::{EventTime, Marks, Schedule, Tiling};
 use crate::window::{Circumstances, PolicyDigest, Span, Window};
+pub use any::AnyReceipt;
 pub use crowd::{Crowd, Crowded, verify_fleet};
+pub use local::{LocalFacts, LocalPrivacy, LocalReceipt, QuestionReceipt, name_of_method};
 pub use verify::{ChainReport, Finding, verify};
 
 /// The receipt of one release; the published values are in it.
@@ -437,7 +441,7 @@ impl Receipt {
             prev_receipt: facts.prev_receipt,
             query: facts.query.name.clone(),
             policy_digest: Digest(*facts.policy),
-            window: WindowReceipt::new(&facts),
+            window: WindowReceipt::new(facts.window, &facts.circumstances, &facts.query.schedule),
             privacy: Privacy::new(&facts),
             aggregate: AggregateReceipt::new(mechanism.aggregate()),
             stages: mechanism.stages().iter().map(StageReceipt::new).collect(),
@@ -488,9 +492,8 @@ impl LedgerReceipt {
 }
 
 impl WindowReceipt {
-    fn new(facts: &Facts<'_>) -> Self {
-        let window = facts.window;
-        let Circumstances { observed_from, observed_until, marks, .. } = facts.circumstances;
+    fn new(window: Window, circumstances: &Circumstances, schedule: &Schedule) -> Self {
+        let Circumstances { observed_from, observed_until, marks, .. } = *circumstances;
         let (late, early) = (observed_from > window.start(), observed_until < window.end());
         Self {
             start: window.start(),
@@ -499,8 +502,8 @@ impl WindowReceipt {
             observed_from,
             observed_until,
             marks,
-            calendar: Calendar::of(facts.query.schedule.tiling()),
-            event_time: facts.query.schedule.event_time(),
+            calendar: Calendar::of(schedule.tiling()),
+            event_time: schedule.event_time(),
         }
     }
 }

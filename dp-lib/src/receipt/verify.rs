@@ -13,8 +13,8 @@ use thiserror::Error;
 
 use super::table::{ABOVE_LOW, BELOW_HIGH, MEAN, interval, mean_interval, mean_of};
 use super::{
-    CanaryReceipt, Contribution, EpsilonAtDelta, Receipt, Sensitivity, StageReceipt, Value, WindowStatus,
-    payload_digest,
+    AnyReceipt, CanaryReceipt, Contribution, EpsilonAtDelta, LedgerReceipt, Receipt, Sensitivity, StageReceipt, Value,
+    WindowReceipt, WindowStatus, local, payload_digest,
 };
 use crate::accountant::{Spend, Sum, spent_around};
 use crate::accuracy::{Misses, half_width};
@@ -101,6 +101,9 @@ pub enum Wrong {
     /// Canaries whose noise is beyond chance, or that are not canaries.
     #[error("its canaries are further from their truth than noise carries once in 10^12")]
     Canaries,
+    /// No reports have these estimates, or not so many.
+    #[error("no set of so many reports has its estimates")]
+    Estimates,
     /// The intervals are not those of the noise.
     #[error("its intervals do not follow from its noise")]
     Interval,
@@ -157,30 +160,35 @@ impl Chain {
 
     fn take(&mut self, at: usize, bytes: &[u8]) {
         let digest = Digest::of(bytes);
-        let Ok(receipt) = Receipt::from_bytes(bytes) else {
+        let Ok(receipt) = AnyReceipt::from_bytes(bytes) else {
             self.findings.push(Finding { at, what: Wrong::Form });
             self.last = self.last.take().map(|last| Link { digest, ..last });
             return;
         };
-        let mut wrong = alone(&receipt, bytes);
+        let mut wrong = match &receipt {
+            AnyReceipt::Central(receipt) => alone(receipt, bytes),
+            AnyReceipt::Local(receipt) => local::alone(receipt, bytes),
+        };
         wrong.extend(self.in_place(&receipt));
         self.findings.extend(wrong.into_iter().map(|what| Finding { at, what }));
-        self.last = Some(Link { digest, query: receipt.query, chain: receipt.ledger.chain });
+        self.last = Some(Link { digest, query: receipt.query().to_owned(), chain: receipt.ledger().chain });
     }
 
     /// What a receipt claims about those before it.
-    fn in_place(&mut self, receipt: &Receipt) -> Vec<Wrong> {
+    fn in_place(&mut self, receipt: &AnyReceipt) -> Vec<Wrong> {
         let mut wrong = Vec::new();
         match &self.last {
-            None => self.from_the_start = receipt.prev_receipt == Digest::ZERO,
+            None => self.from_the_start = receipt.prev_receipt() == Digest::ZERO,
             Some(last) => {
-                wrong.extend((receipt.prev_receipt != last.digest).then_some(Wrong::Chain));
-                wrong.extend((receipt.query != last.query).then_some(Wrong::OtherQuery));
-                wrong.extend((receipt.ledger.chain != last.chain).then_some(Wrong::OtherLedger));
+                wrong.extend((receipt.prev_receipt() != last.digest).then_some(Wrong::Chain));
+                wrong.extend((receipt.query() != last.query).then_some(Wrong::OtherQuery));
+                wrong.extend((receipt.ledger().chain != last.chain).then_some(Wrong::OtherLedger));
             }
         }
-        wrong.extend((!self.seen.insert(receipt.release_id)).then_some(Wrong::Repeated));
-        wrong.extend(self.budget(receipt).is_none().then_some(Wrong::Budget));
+        wrong.extend((!self.seen.insert(receipt.release_id())).then_some(Wrong::Repeated));
+        if let AnyReceipt::Central(receipt) = receipt {
+            wrong.extend(self.budget(receipt).is_none().then_some(Wrong::Budget));
+        }
         wrong
     }
 
@@ -209,7 +217,7 @@ fn alone(receipt: &Receipt, bytes: &[u8]) -> Vec<Wrong> {
         (named(receipt).is_some_and(|release| release == receipt.release_id), Wrong::ReleaseId),
         (payload_digest(&receipt.values) == receipt.payload_sha256, Wrong::Payload),
         (keys_are_one_of_each(receipt), Wrong::Keys),
-        (times_agree(receipt), Wrong::Window),
+        (times_agree(&receipt.window), Wrong::Window),
         (loss_is_kept(receipt).is_some(), Wrong::Loss),
         (charge_follows(receipt).is_some(), Wrong::Charge),
         (stages_follow(receipt).is_some(), Wrong::Stages),
@@ -225,9 +233,18 @@ fn alone(receipt: &Receipt, bytes: &[u8]) -> Vec<Wrong> {
 }
 
 fn named(receipt: &Receipt) -> Option<ReleaseId> {
-    let shard = receipt.ledger.shard()?;
-    let window = Window::between(receipt.window.start, receipt.window.end)?;
-    Some(ReleaseId::of(&receipt.policy_digest.0, &receipt.query, window, shard))
+    name_of(&receipt.policy_digest, &receipt.query, &receipt.window, receipt.ledger)
+}
+
+/// The name that a release of this window has.
+pub(super) fn name_of(
+    policy: &Digest,
+    query: &str,
+    window: &WindowReceipt,
+    ledger: LedgerReceipt,
+) -> Option<ReleaseId> {
+    let window = Window::between(window.start, window.end)?;
+    Some(ReleaseId::of(&policy.0, query, window, ledger.shard()?))
 }
 
 fn keys_are_one_of_each(receipt: &Receipt) -> bool {
@@ -237,8 +254,7 @@ fn keys_are_one_of_each(receipt: &Receipt) -> bool {
         && receipt.values.iter().all(|row| row.key.len() == receipt.columns.len() && seen.insert((&row.key, &row.of)))
 }
 
-fn times_agree(receipt: &Receipt) -> bool {
-    let window = &receipt.window;
+pub(super) fn times_agree(window: &WindowReceipt) -> bool {
     let in_order = window.start <= window.observed_from
         && window.observed_from <= window.observed_until
         && window.observed_until <= window.end;

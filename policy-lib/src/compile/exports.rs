@@ -18,13 +18,9 @@ impl Compiler {
         contracts: &[Contract],
         purposes: &[Purpose],
     ) -> Option<Export> {
-        self.check_use(&source.purpose);
-        let known = |purpose: &Purpose| purpose.name == source.purpose.value;
-        if let Some(undeclared) = self.undeclared(&source.purpose, purposes).filter(|_| !purposes.iter().any(known)) {
-            self.report(undeclared);
-        }
+        self.check_counted_purpose(&source.purpose, purposes);
         let contract = match &source.contract {
-            Some(written) => Some(self.counted_contract(source, written, contracts, purposes)?),
+            Some(written) => Some(self.counted_contract(&source.purpose, written, contracts, purposes)?),
             None => None,
         };
         let trusted = self.log_readers_trusted(source);
@@ -72,10 +68,19 @@ impl Compiler {
         })
     }
 
+    /// That somebody can permit what is counted for.
+    pub(super) fn check_counted_purpose(&mut self, written: &Spanned<String>, purposes: &[Purpose]) {
+        self.check_use(written);
+        let known = |purpose: &Purpose| purpose.name == written.value;
+        if let Some(undeclared) = self.undeclared(written, purposes).filter(|_| !purposes.iter().any(known)) {
+            self.report(undeclared);
+        }
+    }
+
     /// The contract whose events are counted, for a purpose that is about it.
-    fn counted_contract<'a>(
+    pub(super) fn counted_contract<'a>(
         &mut self,
-        source: &ExportSource,
+        purpose: &Spanned<String>,
         written: &Spanned<String>,
         contracts: &'a [Contract],
         purposes: &[Purpose],
@@ -88,10 +93,10 @@ impl Compiler {
             return None;
         };
         let mut numbered = (0..).map(PurposeNo).zip(purposes);
-        let number = numbered.find(|(_, purpose)| purpose.name == source.purpose.value).map(|(number, _)| number);
+        let number = numbered.find(|(_, known)| known.name == purpose.value).map(|(number, _)| number);
         if number.is_some_and(|number| !contract.purposes.contains(number)) {
-            let message = format!("the purpose `{}` is not about `{}`", source.purpose.value, contract.name);
-            let never = Diagnostic::error("P034", &source.purpose.at, message).label("lists other contracts");
+            let message = format!("the purpose `{}` is not about `{}`", purpose.value, contract.name);
+            let never = Diagnostic::error("P034", &purpose.at, message).label("lists other contracts");
             self.report(never.help("add the contract to the purpose's `contracts`, or count for another purpose"));
         }
         Some(contract)
@@ -121,7 +126,7 @@ impl Compiler {
         }
     }
 
-    fn check_export_path(&mut self, path: &Spanned<Path>, contract: &Contract) {
+    pub(super) fn check_export_path(&mut self, path: &Spanned<Path>, contract: &Contract) {
         let plain =
             path.value.steps.iter().all(|step| !matches!(step, crate::path::Step::AnyKey | crate::path::Step::Element));
         let declared = contract.fields.iter().any(|field| field.path == path.value);
@@ -163,7 +168,7 @@ fn key_column(key: &KeySource, contract: Option<&Contract>) -> KeyColumn {
 }
 
 /// A path as the contract's fields are spelled.
-fn as_declared(path: &Spanned<Path>, contract: Option<&Contract>) -> Spanned<Path> {
+pub(super) fn as_declared(path: &Spanned<Path>, contract: Option<&Contract>) -> Spanned<Path> {
     let mut path = path.clone();
     if contract.is_some_and(|contract| contract.format == Format::Snowplow) {
         path.value = snowplow::opened(path.value);

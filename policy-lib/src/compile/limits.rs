@@ -41,6 +41,7 @@ impl Compiler {
             ("contracts", DOCUMENTS_MAX, source.contracts.get(DOCUMENTS_MAX).map(|contract| &contract.name.at)),
             ("rules", DOCUMENTS_MAX, source.rules.get(DOCUMENTS_MAX).map(|rule| &rule.name.at)),
             ("exports", DOCUMENTS_MAX, source.exports.get(DOCUMENTS_MAX).map(|export| &export.name.at)),
+            ("exports of reports", DOCUMENTS_MAX, source.surveys.get(DOCUMENTS_MAX).map(|survey| &survey.name.at)),
             ("destinations", DESTINATIONS_MAX, source.destinations.get(DESTINATIONS_MAX).map(|one| &one.name.at)),
         ] {
             excess.into_iter().for_each(|at| self.too_much(what, max, at));

@@ -6,6 +6,7 @@ mod contracts;
 mod exports;
 mod limits;
 mod rules;
+mod surveys;
 mod warnings;
 
 use std::collections::HashMap;
@@ -88,7 +89,8 @@ impl Compiler {
         self.check_names("purpose", source.purposes.iter().map(|purpose| &purpose.name));
         self.check_names("destination", source.destinations.iter().map(|destination| &destination.name));
         self.check_names("rule", source.rules.iter().map(|rule| &rule.name));
-        self.check_names("export", source.exports.iter().map(|export| &export.name));
+        let surveys = source.surveys.iter().map(|survey| &survey.name);
+        self.check_names("export", source.exports.iter().map(|export| &export.name).chain(surveys));
         self.check_names("detector set", source.detector_sets.iter().map(|set| &set.name));
 
         let places = places(source);
@@ -102,6 +104,7 @@ impl Compiler {
         let detectors = self.detector_sets(source);
         let rules = self.rules(source, &contracts, &destinations, &places, &detectors);
         let exports = source.exports.iter().filter_map(|export| self.export(export, &contracts, &purposes)).collect();
+        let surveys = source.surveys.iter().filter_map(|survey| self.survey(survey, &contracts, &purposes)).collect();
         let matcher = self.matcher(source, &contracts);
         let covering = Covering::of(&contracts, &purposes, &rules);
         let policy = Policy {
@@ -113,6 +116,7 @@ impl Compiler {
             audiences,
             rules,
             exports,
+            surveys,
             places,
             taxonomy: self.taxonomy.clone(),
             matcher,

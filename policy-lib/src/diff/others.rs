@@ -38,6 +38,15 @@ pub(super) fn others(old: &Policy, new: &Policy) -> Vec<Other> {
             Some(_) => {}
         }
     }
+    for survey in &new.surveys {
+        match old.surveys.iter().find(|before| before.name.value == survey.name.value) {
+            None => others.push(loosens("export", &survey.name.value, "new")),
+            Some(before) if !before.means(survey) => {
+                others.push(loosens("export", &survey.name.value, "changed"));
+            }
+            Some(_) => {}
+        }
+    }
     others.sort();
     others
 }

@@ -9,6 +9,7 @@ use super::rules::{AGES, BASES, GOOGLE_CONSENTS, GPP_OPT_OUTS, KNOWN_AGES, RECIP
 use crate::action::{ActionKind, PseudonymShape, TokenMode};
 use crate::consent::Consent;
 use crate::detect::Detector;
+use crate::export::Method;
 use crate::format::Format;
 use crate::generalize::{TimeGrain, UrlPart, UserAgentPart};
 
@@ -24,6 +25,8 @@ pub struct Keys {
     pub others: Option<(Form, &'static str)>,
     /// Keys of which exactly one is there; none of them are mostly.
     pub choice: &'static [&'static str],
+    /// A key, and what the map is instead where that is there.
+    pub instead: Option<(&'static str, &'static Self)>,
 }
 
 /// One key of a map.
@@ -78,16 +81,21 @@ pub enum Form {
 
 impl Keys {
     const fn document(kind: &'static str, own: &'static [Key]) -> Self {
-        Self { name: kind, shared: &DOCUMENT, own, others: None, choice: &[] }
+        Self { name: kind, shared: &DOCUMENT, own, others: None, choice: &[], instead: None }
     }
 
     const fn map(name: &'static str, own: &'static [Key]) -> Self {
-        Self { name, shared: &[], own, others: None, choice: &[] }
+        Self { name, shared: &[], own, others: None, choice: &[], instead: None }
     }
 
     /// The same map, with exactly one of these keys.
     const fn with_one_of(self, choice: &'static [&'static str]) -> Self {
         Self { choice, ..self }
+    }
+
+    /// The same map, unless it has this key: then it is another one.
+    const fn unless(self, key: &'static str, instead: &'static Self) -> Self {
+        Self { instead: Some((key, instead)), ..self }
     }
 
     /// Every key, the shared ones first.
@@ -510,7 +518,60 @@ pub(super) static EXPORT: Keys = Keys::document(
         ),
     ],
 )
-.with_one_of(&["count", "units", "sum", "mean", "histogram", "quantiles", "top"]);
+.with_one_of(&["count", "units", "sum", "mean", "histogram", "quantiles", "top"])
+.unless("reports", &SURVEY);
+
+pub(super) static SURVEY: Keys = Keys::document(
+    "ExportOfReports",
+    &[
+        must("purpose", Form::Text, "The purpose that must be permitted for a report to be counted."),
+        must("from", Form::Map(&SURVEY_FROM), "Which events bring the reports."),
+        must("unit", Form::Text, "Where the identifier stands of which one report counts in a window."),
+        must("window", Form::Map(&WINDOW), "How long reports are gathered before estimates are published."),
+        must(
+            "reports",
+            Form::Map(&REPORTS),
+            "In place of a measure, its keys and its budget: answers that were randomized on the devices.",
+        ),
+        may("nonnegative", Form::Flag, "Publish a column without numbers below zero, too: for display, not for sums."),
+    ],
+);
+
+pub(super) static SURVEY_FROM: Keys =
+    Keys::map("ReportsFrom", &[must("contract", Form::Text, "The contract whose events bring the reports.")]);
+
+/// The methods of `privet-ldp`.
+pub(super) const METHODS: [(&str, Method); 3] =
+    [("kary", Method::Kary), ("unary", Method::Unary), ("projective", Method::Projective)];
+
+/// What may be said of who reports.
+pub(super) const PRESENCES: [(&str, ()); 1] = [("public", ())];
+
+/// The most answers of a question: each is a published row.
+pub(super) const ANSWERS_MAX: u64 = 100_000;
+
+pub(super) static REPORTS: Keys = Keys::map(
+    "Reports",
+    &[
+        must("field", Form::Text, "Where the report stands: base64url text, as the device made it."),
+        must("method", Form::Word(|| words(&METHODS)), "How the devices randomize, as they were declared."),
+        must(
+            "answers",
+            Form::Either(&[Form::Whole(2, ANSWERS_MAX), Form::OnlyList(&Form::Text)]),
+            "How many answers there are, or their names, in the order in which the devices number them from zero.",
+        ),
+        must(
+            "epsilon",
+            Form::Text,
+            "What one report tells at most, a decimal in quotes, as the devices were declared.",
+        ),
+        must(
+            "presence",
+            Form::Word(|| words(&PRESENCES)),
+            "Say `public`: local noise hides an answer, and not who reported nor how many did.",
+        ),
+    ],
+);
 
 pub(super) static EXPORT_FROM: Keys = Keys::map(
     "ExportFrom",

@@ -26,7 +26,7 @@ impl Measure {
         let Some((known, (name, node))) = written.next() else {
             let missing = Diagnostic::error("P004", &document.at, "what this export measures is missing");
             let choices = keys::MEASURES.each_ref().map(|measure| format!("`{}`", measure.key)).join(", ");
-            reader.report(missing.label("one key is missing").help(format!("add one of {choices}")));
+            reader.report(missing.label("one key is missing").help(format!("add one of {choices}, or `reports`")));
             return None;
         };
         if let Some((other, (also, _))) = written.next() {

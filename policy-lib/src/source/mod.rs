@@ -10,6 +10,7 @@ mod measure;
 mod read;
 mod rules;
 mod suite;
+mod survey;
 mod window;
 
 pub use contract::{ConditionSource, ContractSource, FieldSource};
@@ -18,6 +19,7 @@ pub use read::Reader;
 pub use rules::{ActionSource, DestinationSource, ExportSource, GoogleConsent, GrantSource, PurposeSource, RuleSource};
 use suite::pairs;
 pub use suite::{BodySource, CaseSource, ExpectSource, GivenSource, LeavingSource, SuiteSource};
+pub use survey::SurveySource;
 
 use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::span::{Span, Spanned};
@@ -40,6 +42,8 @@ pub struct PolicySource {
     pub rules: Vec<RuleSource>,
     /// `kind: Export`
     pub exports: Vec<ExportSource>,
+    /// `kind: Export`, of reports.
+    pub surveys: Vec<SurveySource>,
     /// `kind: DetectorSet`
     pub detector_sets: Vec<DetectorSetSource>,
     /// `kind: Taxonomy`
@@ -101,6 +105,7 @@ impl PolicySource {
         self.destinations.sort_by(|a, b| a.name.value.cmp(&b.name.value));
         self.rules.sort_by(|a, b| a.name.value.cmp(&b.name.value));
         self.exports.sort_by(|a, b| a.name.value.cmp(&b.name.value));
+        self.surveys.sort_by(|a, b| a.name.value.cmp(&b.name.value));
     }
 
     /// Reads one document into the list of its kind.
@@ -119,6 +124,9 @@ impl PolicySource {
             Some("Purpose") => self.purposes.extend(PurposeSource::read(document, reader)),
             Some("Destination") => self.destinations.extend(DestinationSource::read(document, reader)),
             Some("Rule") => self.rules.extend(RuleSource::read(document, reader)),
+            Some("Export") if SurveySource::is_one(document) => {
+                self.surveys.extend(SurveySource::read(document, reader));
+            }
             Some("Export") => self.exports.extend(ExportSource::read(document, reader)),
             Some("DetectorSet") => self.detector_sets.extend(DetectorSetSource::read(document, reader)),
             Some("Taxonomy") => self.taxonomies.push(TaxonomySource::read(document, reader)),

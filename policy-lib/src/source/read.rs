@@ -29,12 +29,18 @@ impl Reader {
 
     /// Reports every member that is not in `known`.
     pub fn allow(&mut self, node: &Node, known: &Keys) {
+        self.allow_beside(node, known, &[]);
+    }
+
+    /// Reports every member that is not in `known`, but for these, of which somebody else tells.
+    pub fn allow_beside(&mut self, node: &Node, known: &Keys, told: &[&str]) {
         let Value::Map(members) = &node.value else {
             self.wrong_type(node, "a map");
             return;
         };
         let names = || known.names();
-        for (key, _) in members.iter().filter(|(key, _)| !names().any(|name| name == key.value)) {
+        let unknown = |key: &str| !names().any(|name| name == key) && !told.contains(&key);
+        for (key, _) in members.iter().filter(|(key, _)| unknown(&key.value)) {
             let unknown = Diagnostic::error("P003", &key.at, format!("`{}` has no meaning here", key.value))
                 .label("unknown key")
                 .suggest(nearest(&key.value, names()))

@@ -519,7 +519,7 @@ impl ExportSource {
 }
 
 /// A member that is a map with these members.
-fn part<'a>(document: &'a Node, name: &str, known: &Keys, reader: &mut Reader) -> Option<&'a Node> {
+pub(super) fn part<'a>(document: &'a Node, name: &str, known: &Keys, reader: &mut Reader) -> Option<&'a Node> {
     let node = reader.required(document, name)?;
     reader.allow(node, known);
     Some(node)

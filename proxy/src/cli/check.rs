@@ -63,7 +63,7 @@ fn compile(files: &[SourceFile]) -> (Option<Size>, Vec<Diagnostic>) {
         purposes: policy.purposes().len(),
         destinations: policy.destinations().len(),
         rules: policy.rules().len(),
-        exports: policy.exports().len(),
+        exports: policy.exports().len() + policy.surveys().len(),
     });
     (size, loaded.diagnostics)
 }

@@ -10,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{Outcome, cannot};
-use crate::export::Plan;
+use crate::export::Plans;
 use crate::policies;
 
 /// The arguments of `privet export`.
@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> Outcome {
     }
 }
 
-fn with_plans(args: &PolicyArgs, tell: fn(&[Plan], bool) -> io::Result<()>) -> Outcome {
+fn with_plans(args: &PolicyArgs, tell: fn(&Plans, bool) -> io::Result<()>) -> Outcome {
     match policies::open_with_exports(&args.policies) {
         Err(why) => cannot(&why),
         Ok((_, plans)) => told(tell(&plans, args.json)),

@@ -7,6 +7,7 @@ use privet_dp::digest::Digest;
 use privet_dp::ledger::ReleaseId;
 use privet_dp::loss::Loss;
 use privet_dp::mechanism::Stage;
+use privet_dp::receipt::AnyReceipt;
 use privet_dp::window::{PolicyDigest, Window};
 use thiserror::Error as ThisError;
 
@@ -72,4 +73,30 @@ pub struct ReleaseEvidence {
     pub window: Window,
     /// The digest of the receipt's bytes.
     pub receipt_sha256: Digest,
+    /// Why nothing was charged for it; `None` where something was.
+    pub local: Option<LocalEvidence>,
+}
+
+/// What the reports of an uncharged release had been through on their devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalEvidence {
+    /// How they were randomized.
+    pub method: String,
+    /// How many answers there were.
+    pub answers: u32,
+    /// What one report tells at most, in billionths.
+    pub epsilon_nano: u64,
+}
+
+impl LocalEvidence {
+    /// Of a receipt, if it is one of reports.
+    pub(super) fn of(receipt: &AnyReceipt) -> Option<Self> {
+        let AnyReceipt::Local(receipt) = receipt else { return None };
+        let (question, loss) = (&receipt.question, receipt.privacy.per_report);
+        Some(Self {
+            method: question.method.clone(),
+            answers: question.answers,
+            epsilon_nano: loss.epsilon_nano.unwrap_or_default(),
+        })
+    }
 }

@@ -19,6 +19,7 @@
 //! receipts, so that the time a draw takes is in nobody's answer; another sends
 //! them to a receiver, so that a slow one shifts no release.
 
+mod counted;
 pub(crate) mod event_time;
 pub mod evidence;
 pub mod intake;
@@ -46,15 +47,16 @@ use privet_dp::mechanism::{CannotDraw, Cells};
 use privet_dp::query::{Query, RowKey};
 use privet_dp::schedule::Mark;
 use privet_dp::window::{Circumstances, ClosedWindow, PolicyDigest, Window};
+use privet_ldp::NotAReport;
 use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::config::Publish;
 use crate::metrics::{Metrics, WithheldFor};
-pub use evidence::{CannotRecord, ChargeEvidence, DpEvidence, ReleaseEvidence};
+pub use evidence::{CannotRecord, ChargeEvidence, DpEvidence, LocalEvidence, ReleaseEvidence};
 use noise::{Command, Releaser};
 use observe::{Draining, Early, Generation, Surroundings};
-pub use plan::Plan;
+pub use plan::{Plan, Plans, SurveyPlan};
 use publish::Publisher;
 pub use publish::{CannotOpen, CannotPrepare, CannotPublish};
 
@@ -218,6 +220,18 @@ pub struct Row<'a> {
     pub event_secs: Option<i64>,
 }
 
+/// A report that an event brings. Has no `Debug`: it names a unit.
+#[derive(Clone, Copy)]
+pub struct Report<'a> {
+    /// The unit of which one report counts.
+    pub unit: &'a [u8],
+    /// The report, as its device made it: base64url text.
+    pub text: &'a str,
+    /// The event's own time in seconds since the epoch. It matters where the
+    /// survey's schedule is by event times.
+    pub event_secs: Option<i64>,
+}
+
 /// The running line.
 pub struct ExportLine {
     shared: Arc<Shared>,
@@ -245,13 +259,14 @@ impl ExportLine {
     /// A ledger or an output directory that cannot be used, and receipts whose
     /// ledger is gone. Receipts that cannot be published yet are tried again later.
     pub fn start(
-        plans: &[Plan],
+        plans: &Plans,
         policy: PolicyDigest,
         settings: &Settings,
         clock: Arc<dyn Clock>,
         evidence: Arc<dyn DpEvidence>,
     ) -> Result<Self, CannotStart> {
         plans
+            .exports
             .iter()
             .try_for_each(|plan| settings.durability.carries(plan.query.budget.horizon))
             .map_err(CannotStart::NotDurable)?;
@@ -290,6 +305,19 @@ impl ExportLine {
         if let Some(slot) = generation.slot(export, policy) {
             slot.observe(row, self.shared.clock.now());
         }
+    }
+
+    /// Counts a report in a survey, if it is the first of its unit in the window.
+    ///
+    /// `survey` is its place among the surveys of the policy whose digest is
+    /// `policy`, as with [`ExportLine::observe`].
+    ///
+    /// # Errors
+    /// What is no report of the survey's question: nothing is counted.
+    pub fn observe_report(&self, survey: usize, report: Report<'_>, policy: &PolicyDigest) -> Result<(), NotAReport> {
+        let generation = self.shared.generation.load();
+        let slot = generation.survey(survey, policy);
+        slot.map_or(Ok(()), |slot| slot.observe_report(report, self.shared.clock.now()))
     }
 
     /// Marks every open window: load was shed, so that what others sent decided
@@ -351,7 +379,7 @@ impl ExportLine {
     ///
     /// # Errors
     /// When the operating system gives no random bytes; the old policy's windows stay.
-    pub fn adopt(&self, plans: &[Plan], policy: PolicyDigest, change: PolicyChange) -> Result<(), NoRandomness> {
+    pub fn adopt(&self, plans: &Plans, policy: PolicyDigest, change: PolicyChange) -> Result<(), NoRandomness> {
         if self.shared.generation.load().policy() == &policy {
             return Ok(());
         }
@@ -367,8 +395,8 @@ impl ExportLine {
 /// That the ledger has not forgotten what it paid for: the newest receipts of its chains tell.
 fn knows_its_receipts(ledger: &Ledger, output: &Path) -> Result<(), CannotStart> {
     for (path, receipt) in publish::newest_receipts(output).map_err(CannotStart::Output)? {
-        let own = receipt.ledger.chain == ledger.books().chain;
-        if own && ledger.state(receipt.release_id).map_err(CannotStart::Ledger)?.is_none() {
+        let own = receipt.ledger().chain == ledger.books().chain;
+        if own && ledger.state(receipt.release_id()).map_err(CannotStart::Ledger)?.is_none() {
             return Err(CannotStart::LedgerWentBack(path));
         }
     }

@@ -11,11 +11,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use privet_dp::ledger::{Ledger, ReleaseId, Unsent};
-use privet_dp::query::Query;
-use privet_dp::receipt::{Facts, Receipt};
+use privet_dp::ledger::{Ledger, ReleaseId, Shard, Unsent};
+use privet_dp::local::ClosedReports;
+use privet_dp::receipt::{AnyReceipt, Facts, LocalFacts, LocalReceipt, Receipt};
 use privet_dp::window::{ClosedWindow, Window};
 
+use super::counted::{Closed, cells};
 use super::evidence::DpEvidence;
 use super::observe::{Early, Waiting};
 use super::publish::Publisher;
@@ -144,7 +145,7 @@ impl Releaser {
         if due.is_empty() {
             return Vec::new();
         }
-        let cells: usize = due.iter().map(|waiting| cells(&waiting.query)).sum();
+        let cells: usize = due.iter().map(|waiting| waiting.counted.cells()).sum();
         let drawn: Vec<Drawn> = due.into_iter().map(|waiting| self.pay_and_draw(waiting)).collect();
         let slot = SLOT + SLOT_PER_CELL * u32::try_from(cells).unwrap_or(u32::MAX);
         std::thread::sleep(slot.saturating_sub(taken_at.elapsed()));
@@ -175,11 +176,13 @@ impl Releaser {
     }
 
     fn pay_and_draw(&self, waiting: Waiting) -> Drawn {
-        let (export, window) = (waiting.query.name.clone(), waiting.window);
-        let unsent = waiting.into_counts().and_then(|closed| {
-            let shard = self.ledger.shard(closed.circumstances.part);
-            let paid = spend(&self.ledger, &*self.evidence, closed, shard)?;
-            draw(&self.ledger, paid)
+        let (export, window) = (waiting.counted.name().to_owned(), waiting.window);
+        let unsent = waiting.into_counts().and_then(|closed| match closed {
+            Closed::Rows(closed) => {
+                let shard = self.ledger.shard(closed.circumstances.part);
+                draw(&self.ledger, spend(&self.ledger, &*self.evidence, closed, shard)?)
+            }
+            Closed::Reports(closed) => decode(&self.ledger, &closed, self.ledger.shard(closed.circumstances.part)),
         });
         Drawn { export, window, unsent }
     }
@@ -201,11 +204,11 @@ impl Releaser {
 
     /// Publishes what was just committed, after all of its export that was committed before.
     fn publish(&mut self, unsent: &Unsent) -> Result<Published, CannotPublish> {
-        let receipt = Receipt::from_bytes(&unsent.receipt).map_err(|_| CannotPublish::NotAReceipt);
-        let published = receipt.and_then(|receipt| match self.behind.contains(&receipt.query) {
+        let receipt = AnyReceipt::from_bytes(&unsent.receipt).map_err(|_| CannotPublish::NotAReceipt);
+        let published = receipt.and_then(|receipt| match self.behind.contains(receipt.query()) {
             true => Err(CannotPublish::Behind),
             false => self.publisher.publish(unsent, &receipt).inspect_err(|_| {
-                self.behind.insert(receipt.query);
+                self.behind.insert(receipt.query().to_owned());
             }),
         });
         published.inspect_err(|_| self.retry_at = Some(self.shared.clock.monotonic() + RETRY_AFTER))
@@ -244,11 +247,21 @@ impl Releaser {
     }
 }
 
-/// How many numbers a release draws at most, whatever occurred in its window.
-fn cells(query: &Query) -> usize {
-    let spec = query.mechanism.spec();
-    let canaries = spec.canaries as usize * query.mechanism.stages().len();
-    query.keys.most() * (spec.aggregate.cells() + 1) + canaries
+/// Decodes the reports of a window once and commits the receipt. Its noise came
+/// with them, so nothing is drawn, and no budget is charged.
+fn decode(ledger: &Ledger, closed: &ClosedReports, shard: Shard) -> Result<Unsent, Withheld> {
+    let noted = ledger.reserve_uncharged(closed, shard).map_err(Withheld::Uncommitted)?;
+    let uncharged = noted.map_err(|state| Withheld::Before(state.name()))?;
+    let release = uncharged.release();
+    let committed = ledger.chain_head(&closed.survey.name).and_then(|prev_receipt| {
+        let receipt = LocalReceipt::new(LocalFacts { shard, release, prev_receipt }, closed);
+        ledger.commit_uncharged(uncharged, &receipt)
+    });
+    if committed.is_err() {
+        // As with a draw: if this fails too, the next start forfeits it.
+        ledger.forfeit(release).ok();
+    }
+    committed.map_err(Withheld::Uncommitted)
 }
 
 /// Draws once for a paid window and commits the receipt.

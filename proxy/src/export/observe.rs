@@ -16,13 +16,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use privet_dp::NoRandomness;
 use privet_dp::fleet::{Fleet, Ring};
-use privet_dp::query::Query;
 use privet_dp::schedule::{Late, Mark, Schedule};
-use privet_dp::window::{ClosedWindow, OpenWindow, PolicyDigest, Window};
+use privet_dp::window::{PolicyDigest, Window};
+use privet_ldp::NotAReport;
 
-use super::plan::Plan;
+use super::counted::{Closed, Counted, Open};
+use super::plan::{Plan, Plans, SurveyPlan};
 use super::ring::RingAge;
-use super::{PolicyChange, Row, Withheld};
+use super::{PolicyChange, Report, Row, Withheld};
 
 /// How many closed windows of one export may wait.
 const WAITING_MAX: usize = 4;
@@ -60,7 +61,7 @@ impl LastShed {
 
 /// A window that is over, to be released when it is due.
 pub(super) struct Waiting {
-    pub(super) query: Arc<Query>,
+    pub(super) counted: Counted,
     pub(super) window: Window,
     /// Fixed by the schedule, unless the window was ended by choice.
     pub(super) due: Timestamp,
@@ -70,9 +71,9 @@ pub(super) struct Waiting {
 /// What waits of a window.
 enum Ended {
     /// All of it, so that a withdrawal still takes its unit out; counting ended then.
-    Whole(Box<OpenWindow>, Timestamp),
+    Whole(Box<Open>, Timestamp),
     /// Its counts, or why there are none.
-    Counts(Box<Result<ClosedWindow, Withheld>>),
+    Counts(Box<Result<Closed, Withheld>>),
 }
 
 impl Ended {
@@ -80,7 +81,7 @@ impl Ended {
         Self::Counts(Box::new(Err(why)))
     }
 
-    fn into_counts(self) -> Result<ClosedWindow, Withheld> {
+    fn into_counts(self) -> Result<Closed, Withheld> {
         match self {
             Self::Whole(open, until) => open.close(until).ok_or(Withheld::TooManyUnits),
             Self::Counts(counts) => *counts,
@@ -90,7 +91,7 @@ impl Ended {
 
 impl Waiting {
     /// Its counts, or why it is withheld. From here on no unit can be told from another.
-    pub(super) fn into_counts(self) -> Result<ClosedWindow, Withheld> {
+    pub(super) fn into_counts(self) -> Result<Closed, Withheld> {
         self.ended.into_counts()
     }
 
@@ -118,37 +119,43 @@ pub(super) enum Early {
 pub(super) struct Generation {
     policy: PolicyDigest,
     slots: Vec<Slot>,
+    /// Those of surveys.
+    surveys: Vec<Slot>,
 }
 
 impl Generation {
     /// Opens a window for each plan at once.
     pub(super) fn open(
-        plans: &[Plan],
+        plans: &Plans,
         policy: PolicyDigest,
         around: &Surroundings,
         now: Timestamp,
     ) -> Result<Self, NoRandomness> {
-        let slots = plans.iter().map(|plan| Slot::new(plan, policy, around));
-        let generation = Self { policy, slots: slots.collect() };
-        generation.slots.iter().try_for_each(|slot| slot.lock().tick(now))?;
+        let generation = Self::closed(plans, policy, around);
+        generation.slots().try_for_each(|slot| slot.lock().tick(now))?;
         Ok(generation)
+    }
+
+    fn closed(plans: &Plans, policy: PolicyDigest, around: &Surroundings) -> Self {
+        let slots = plans.exports.iter().map(|plan| Slot::new(plan, policy, around));
+        let surveys = plans.surveys.iter().map(|plan| Slot::of_survey(plan, policy, around));
+        Self { policy, slots: slots.collect(), surveys: surveys.collect() }
     }
 
     /// Leaves every export closed until a window of its begins.
     pub(super) fn from_next_boundary(
-        plans: &[Plan],
+        plans: &Plans,
         policy: PolicyDigest,
         around: &Surroundings,
         now: Timestamp,
     ) -> Result<Self, NoRandomness> {
-        let slots = plans.iter().map(|plan| {
-            let slot = Slot::new(plan, policy, around);
-            let current = plan.query.schedule.tiling().window_at(now.as_second());
-            slot.lock().opens_at = (current.start() < now).then_some(current.end());
-            slot
-        });
-        let generation = Self { policy, slots: slots.collect() };
-        generation.slots.iter().try_for_each(|slot| slot.lock().tick(now))?;
+        let generation = Self::closed(plans, policy, around);
+        for slot in generation.slots() {
+            let mut state = slot.lock();
+            let current = state.schedule().tiling().window_at(now.as_second());
+            state.opens_at = (current.start() < now).then_some(current.end());
+            state.tick(now)?;
+        }
         Ok(generation)
     }
 
@@ -160,13 +167,17 @@ impl Generation {
         self.slots.get(export).filter(|_| policy == &self.policy)
     }
 
+    pub(super) fn survey(&self, survey: usize, policy: &PolicyDigest) -> Option<&Slot> {
+        self.surveys.get(survey).filter(|_| policy == &self.policy)
+    }
+
     pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.iter()
+        self.slots.iter().chain(&self.surveys)
     }
 
     /// Ends all windows of a policy that is replaced.
     pub(super) fn retire(&self, now: Timestamp, change: PolicyChange, draining: &mut Draining) {
-        for slot in &self.slots {
+        for slot in self.slots() {
             let mut state = slot.lock();
             state.retired = true;
             let open = [state.held.take(), state.open.take()];
@@ -190,7 +201,7 @@ pub(super) struct Slot {
 }
 
 struct SlotState {
-    query: Arc<Query>,
+    counted: Counted,
     policy: PolicyDigest,
     around: Surroundings,
     /// The window that events arrive in.
@@ -207,21 +218,30 @@ struct SlotState {
 
 /// An open window, and from when on events count in it.
 struct Counting {
-    window: OpenWindow,
+    window: Open,
     from: Timestamp,
 }
 
 impl Slot {
     /// A sharded export without a ring owns no unit, and opens no window.
     fn new(plan: &Plan, policy: PolicyDigest, around: &Surroundings) -> Self {
-        let query = Arc::clone(&plan.query);
-        let shares = query.fleet == Fleet::UserSharded;
+        let shares = plan.query.fleet == Fleet::UserSharded;
         let ring = around.ring.clone().filter(|_| shares);
         // Tables that are posted are no windows to count in.
         let retired = plan.contract.is_none() || (shares && ring.is_none());
-        let around = Surroundings { ring: ring.clone(), ..around.clone() };
+        Self::of(Counted::Query(Arc::clone(&plan.query)), policy, Surroundings { ring, ..around.clone() }, retired)
+    }
+
+    /// Every pod publishes the reports that it has.
+    fn of_survey(plan: &SurveyPlan, policy: PolicyDigest, around: &Surroundings) -> Self {
+        let around = Surroundings { ring: None, ..around.clone() };
+        Self::of(Counted::Survey(Arc::clone(&plan.survey)), policy, around, false)
+    }
+
+    fn of(counted: Counted, policy: PolicyDigest, around: Surroundings, retired: bool) -> Self {
+        let ring = around.ring.clone();
         let state = SlotState {
-            query,
+            counted,
             policy,
             around,
             open: None,
@@ -250,9 +270,23 @@ impl Slot {
         if state.tick(now).is_ok() {
             let policy = state.policy;
             if let Some(counting) = state.window_of(row.event_secs, now) {
-                counting.window.observe(row.unit, row.key, row.value, &policy);
+                counting.window.observe(row, &policy);
             }
         }
+    }
+
+    /// Counts one report.
+    ///
+    /// # Errors
+    /// What is no report of this survey's question.
+    pub(super) fn observe_report(&self, report: Report<'_>, now: Timestamp) -> Result<(), NotAReport> {
+        let mut state = self.lock();
+        if state.tick(now).is_err() {
+            return Ok(());
+        }
+        let policy = state.policy;
+        let counting = state.window_of(report.event_secs, now);
+        counting.map_or(Ok(()), |counting| counting.window.observe_report(report, &policy))
     }
 
     pub(super) fn withdraw(&self, unit: &[u8]) {
@@ -294,7 +328,7 @@ impl Counting {
 
 impl SlotState {
     fn schedule(&self) -> &Schedule {
-        &self.query.schedule
+        self.counted.schedule()
     }
 
     /// Closes what is over and opens the window that has begun.
@@ -307,7 +341,7 @@ impl SlotState {
     /// A window that has ended is held as long as its schedule says, or until the one after it ends.
     fn roll(&mut self, now: Timestamp) {
         let ended = self.open.take_if(|open| open.window.window().is_over(now));
-        let over = |held: &mut Counting| ended.is_some() || self.query.schedule.closes(held.window.window()) <= now;
+        let over = |held: &mut Counting| ended.is_some() || self.counted.schedule().closes(held.window.window()) <= now;
         if let Some(held) = self.held.take_if(over) {
             self.end_whole(held);
         }
@@ -328,7 +362,7 @@ impl SlotState {
             self.last.is_some_and(|(last, _)| last.end() == window.start()) || self.opens_at == Some(window.start());
         let from = if follows { window.start() } else { whole_second_from(now) };
         self.opens_at = None;
-        let opened = OpenWindow::open(Arc::clone(&self.query), window, self.policy, from, part);
+        let opened = self.counted.open(window, self.policy, from, part);
         if opened.is_err() {
             // The next window to open does not follow on the one before.
             self.last = self.last.filter(|(last, _)| *last == window);
@@ -347,7 +381,7 @@ impl SlotState {
     /// Without a time of its own it is the one that it arrives in. A time in the
     /// future is now.
     fn window_of(&mut self, event_secs: Option<i64>, now: Timestamp) -> Option<&mut Counting> {
-        let (Some(time), Some(at)) = (self.query.schedule.event_time(), event_secs) else { return self.open.as_mut() };
+        let (Some(time), Some(at)) = (self.schedule().event_time(), event_secs) else { return self.open.as_mut() };
         let at = at.min(now.as_second());
         let begun = |counting: &Counting| counting.window.window().start_secs() <= at;
         if self.open.as_ref().is_some_and(begun) {
@@ -413,7 +447,7 @@ impl SlotState {
         }
         // Beyond twice the bound not even the word "withheld" is kept.
         if self.waiting.len() < 2 * WAITING_MAX {
-            self.waiting.push_back(Waiting { query: Arc::clone(&self.query), window, due, ended });
+            self.waiting.push_back(Waiting { counted: self.counted.clone(), window, due, ended });
         }
     }
 

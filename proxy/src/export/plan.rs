@@ -9,6 +9,7 @@
 
 mod measure;
 mod schedule;
+mod survey;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,9 +23,11 @@ use privet_dp::query::Query;
 use privet_dp::schedule::Schedule;
 use privet_dp::window::Span as Duration;
 use privet_policy::diagnostic::Diagnostic;
-use privet_policy::export::Export;
+use privet_policy::export::{Export, Survey};
 use privet_policy::path::Path;
 use privet_policy::span::{Span, Spanned};
+use schedule::Windows;
+pub use survey::SurveyPlan;
 
 /// How much memory the open windows of all exports may take for their units,
 /// in equal parts. A window that needs more is given up.
@@ -68,18 +71,48 @@ impl Plan {
     }
 }
 
-/// Plans every export, in the order of the policy.
+/// Everything that a policy exports.
+#[derive(Clone, Debug, Default)]
+pub struct Plans {
+    /// What counts events, or takes tables.
+    pub exports: Vec<Plan>,
+    /// What gathers reports that were randomized on devices.
+    pub surveys: Vec<SurveyPlan>,
+}
+
+impl Plans {
+    /// Whether nothing is exported.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.exports.is_empty() && self.surveys.is_empty()
+    }
+
+    /// The data uses that something is counted for.
+    pub fn purposes(&self) -> impl Iterator<Item = &str> {
+        let exports = self.exports.iter().map(|plan| plan.purpose.as_str());
+        exports.chain(self.surveys.iter().map(|plan| plan.purpose.as_str()))
+    }
+}
+
+impl From<Vec<Plan>> for Plans {
+    fn from(exports: Vec<Plan>) -> Self {
+        Self { exports, surveys: Vec::new() }
+    }
+}
+
+/// Plans everything, in the order of the policy.
 ///
 /// # Errors
 /// All problems of all exports.
-pub fn plan(exports: &[Export]) -> Result<Vec<Plan>, Vec<Diagnostic>> {
+pub fn plan(exports: &[Export], surveys: &[Survey]) -> Result<Plans, Vec<Diagnostic>> {
     let mut problems = twice(exports);
-    let units_bytes_max = UNITS_BYTES_MAX / (exports.len().max(1) as u64);
-    let plans: Vec<Plan> = exports
+    let units_bytes_max = UNITS_BYTES_MAX / ((exports.len() + surveys.len()).max(1) as u64);
+    let exports: Vec<Plan> = exports
         .iter()
         .filter_map(|export| Planner { export, units_bytes_max, problems: &mut problems }.plan())
         .collect();
-    if problems.is_empty() { Ok(plans) } else { Err(problems) }
+    let surveys = surveys.iter().filter_map(|written| survey::plan(written, units_bytes_max, &mut problems)).collect();
+    if problems.is_empty() { Ok(Plans { exports, surveys }) } else { Err(problems) }
 }
 
 /// Exports of one name would share a budget and a chain of receipts.
@@ -108,11 +141,13 @@ struct Planner<'a> {
 impl<'a> Planner<'a> {
     fn plan(mut self) -> Option<Plan> {
         let before = self.problems.len();
-        self.name();
+        self.problems.extend(not_a_name(&self.export.name));
         let keys = self.keys();
         let bounds = self.bounds();
         self.bounds_fit_keys(keys.as_ref());
-        let (schedule, fleet) = (self.schedule(), self.fleet());
+        let schedule = Windows { window: &self.export.window, problems: self.problems }.schedule();
+        self.posted_in_one_part();
+        let fleet = self.fleet();
         let ids = self.ids();
         let mechanism = self.mechanism(bounds, ids);
         self.cells_fit_memory(keys.as_ref(), mechanism.as_ref());
@@ -155,27 +190,8 @@ impl<'a> Planner<'a> {
         self.problems.push(problem);
     }
 
-    /// The name becomes a directory and a part of the budget's identity.
-    fn name(&mut self) {
-        let Spanned { value, at } = &self.export.name;
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        if value.is_empty() || value.len() > 100 || value.starts_with('.') || !value.bytes().all(plain) {
-            self.report(
-                Diagnostic::error("P102", at, format!("`{value}` cannot name an export"))
-                    .help("use at most 100 letters, digits, `-`, `_` and `.`, and no dot at the beginning: receipts are published into a directory of this name"),
-            );
-        }
-    }
-
     fn span(&mut self, written: &Spanned<String>) -> Option<Duration> {
-        Duration::parse(&written.value)
-            .map_err(|error| {
-                self.report(
-                    Diagnostic::error("P106", &written.at, format!("`{}` is no length of time", written.value))
-                        .help(error.to_string()),
-                )
-            })
-            .ok()
+        span(written, self.problems)
     }
 
     fn loss(&mut self, measure: Measure, written: &Spanned<String>) -> Option<Loss> {
@@ -303,6 +319,28 @@ impl<'a> Planner<'a> {
             });
         }
     }
+}
+
+/// The name becomes a directory and a part of the budget's identity.
+fn not_a_name(name: &Spanned<String>) -> Option<Diagnostic> {
+    let Spanned { value, at } = name;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let is_one = !value.is_empty() && value.len() <= 100 && !value.starts_with('.') && value.bytes().all(plain);
+    (!is_one).then(|| {
+        Diagnostic::error("P102", at, format!("`{value}` cannot name an export"))
+            .help("use at most 100 letters, digits, `-`, `_` and `.`, and no dot at the beginning: receipts are published into a directory of this name")
+    })
+}
+
+fn span(written: &Spanned<String>, problems: &mut Vec<Diagnostic>) -> Option<Duration> {
+    Duration::parse(&written.value)
+        .map_err(|error| {
+            problems.push(
+                Diagnostic::error("P106", &written.at, format!("`{}` is no length of time", written.value))
+                    .help(error.to_string()),
+            );
+        })
+        .ok()
 }
 
 /// How many releases a horizon may have, in words.

@@ -13,6 +13,7 @@ use super::*;
 mod posted;
 mod publish;
 mod schedule;
+mod surveys;
 
 const NOON: i64 = 1_795_262_400;
 const POLICY: PolicyDigest = [7; 32];
@@ -110,7 +111,7 @@ struct Bench {
     directory: tempfile::TempDir,
     clock: Arc<HandClock>,
     log: Arc<Log>,
-    plans: Vec<Plan>,
+    plans: Plans,
     ring: Option<Ring>,
     publish: Publish,
     metrics: Arc<Metrics>,
@@ -122,7 +123,7 @@ impl Bench {
     }
 
     fn of(export: &Export, secs: i64) -> Self {
-        let plans = plan::plan(std::slice::from_ref(export)).unwrap();
+        let plans = plan::plan(std::slice::from_ref(export), &[]).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let metrics = Arc::new(Metrics::new());
         Self {

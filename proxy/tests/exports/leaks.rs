@@ -13,8 +13,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use privet::signing::SigningKey;
+use privet_ldp::{Epsilon, Method, NoEntropy, Randomizer};
 
 const DESIGN: &str = include_str!("../../../policy-lib/tests/data/design.yaml");
 
@@ -44,7 +45,26 @@ keys: {properties.query: {min_units: 20}}
 bounds: {keys_per_unit: 1, rows_per_key: 1}
 count: {noise: discrete_laplace, epsilon: "2", delta: "0.00001"}
 budget: {horizon: 30d, epsilon: "60", delta: "0.0003"}
+---
+apiVersion: privet.dev/v1alpha1
+kind: Contract
+metadata: {name: survey.season}
+match: {format: segment, type: track, event: Season Chosen}
+fields:
+  properties.report: {type: string, category: user.behavior}
+---
+apiVersion: privet.dev/v1alpha1
+kind: Export
+metadata: {name: seasons}
+purpose: analytics.reporting.content_performance
+from: {contract: survey.season}
+unit: userId
+window: {length: 1s, publish_marked: [restart, drained]}
+reports: {field: properties.report, method: unary, answers: 64, epsilon: "1", presence: public}
 "#;
+
+/// How every report of that question begins, as bytes: whoever has a report's first nine has seen one.
+const REPORT: [u8; 9] = [1, 2, 0, 0, 64, 0, 0x3b, 0x9a, 0xca];
 
 /// What every planted text holds.
 const CANARY: &str = "c4n4ry9f31";
@@ -185,6 +205,13 @@ impl Privet {
         self.ask(self.events, "POST /v1/track", "application/json", &body)
     }
 
+    fn answer(&mut self, user: &str, report: &str) -> u16 {
+        let body = format!(
+            r#"{{"type":"track","event":"Season Chosen","messageId":"r-{user}","userId":"{user}","properties":{{"report":"{report}"}},"context":{{"consent":{{"categoryPreferences":{{"Analytics":true}}}}}}}}"#
+        );
+        self.ask(self.events, "POST /v1/track", "application/json", &body)
+    }
+
     fn post(&mut self, day: u32, kind: &str, table: &str) -> u16 {
         let head = format!("POST /v1/exports/posted-by-text?window=2026-01-{day:02}T00:00:00Z");
         self.ask(self.admin, &head, kind, table)
@@ -251,6 +278,17 @@ fn no_output_of_the_process_holds_an_unreleased_key_or_a_unit() {
         assert_eq!(privet.search(&format!("{CANARY}-unit-{person}"), POPULAR), 200);
         assert_eq!(privet.search(&format!("{CANARY}-other-{person}"), &format!("{CANARY} {person}")), 200);
     }
+    let randomizer = Randomizer::new(Method::Unary, 64, Epsilon::from_decimal("1").unwrap()).unwrap();
+    for person in 0..20_u8 {
+        let mut coin = |bytes: &mut [u8]| {
+            bytes.fill(person * 11);
+            Ok::<(), NoEntropy>(())
+        };
+        let report = randomizer.randomize(u32::from(person), &mut coin).unwrap();
+        assert!(report.as_bytes().starts_with(&REPORT));
+        assert_eq!(privet.answer(&format!("{CANARY}-device-{person}"), report.text().as_str()), 200);
+        assert_eq!(privet.answer(&format!("{CANARY}-device-{person}"), &format!("{CANARY}{person}")), 200);
+    }
     let events = privet.events;
     for body in [format!("{{\"userId\":\"{CANARY}\""), CANARY.to_owned(), format!("{{\"type\":\"{CANARY}\"}}")] {
         privet.ask(events, "POST /v1/track", "application/json", &body);
@@ -286,6 +324,14 @@ fn no_output_of_the_process_holds_an_unreleased_key_or_a_unit() {
         let with_key = receipts.filter(|(_, bytes)| holds(bytes, POPULAR.as_bytes()));
         with_key.filter(|(path, _)| path.to_string_lossy().contains("searches-by-text")).count() >= 1
     });
+    privet.wait("publishes estimates", |privet| {
+        let counted = |(path, bytes): (PathBuf, Vec<u8>)| {
+            path.to_string_lossy().contains("seasons")
+                && holds(&bytes, br#""per_report""#)
+                && !holds(&bytes, br#""reports":0,"#)
+        };
+        privet.written().into_iter().any(counted)
+    });
     let (admin, metrics) = (privet.admin, privet.metrics);
     for path in ["/readyz", "/livez", "/v1/shadow", "/v1/exports/posted-by-text", "/v1/consent/get"] {
         privet.ask(admin, &format!("GET {path}"), "text/plain", "");
@@ -303,7 +349,10 @@ fn no_output_of_the_process_holds_an_unreleased_key_or_a_unit() {
     outputs.push(("the answers".into(), std::mem::take(&mut privet.answers)));
     let searched: usize = outputs.iter().map(|(_, bytes)| bytes.len()).sum();
     assert!(searched > 100_000, "only {searched} bytes were searched");
-    for needle in disguises(CANARY).into_iter().chain(disguises(EXACT)) {
+    let begins = URL_SAFE_NO_PAD.encode(REPORT);
+    let hexadecimal: String = REPORT.iter().map(|byte| format!("{byte:02x}")).collect();
+    let reports = disguises(&begins).into_iter().chain([REPORT.to_vec(), hexadecimal.into_bytes()]);
+    for needle in disguises(CANARY).into_iter().chain(disguises(EXACT)).chain(reports) {
         for (path, bytes) in &outputs {
             let name = path.to_string_lossy();
             assert!(!holds(name.as_bytes(), &needle) && !holds(bytes, &needle), "{name} holds a canary");

@@ -4,5 +4,6 @@
 mod leaks;
 mod measures;
 mod posted;
+mod reports;
 mod running;
 mod windows;

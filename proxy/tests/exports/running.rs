@@ -40,6 +40,13 @@ async fn collector() -> (SocketAddr, JoinHandle<()>) {
     (address, task)
 }
 
+/// What a sidecar that was stopped left.
+pub struct Stopped {
+    pub directory: tempfile::TempDir,
+    pub metrics: String,
+    pub files: Vec<Vec<u8>>,
+}
+
 pub struct Running {
     pub directory: tempfile::TempDir,
     pub address: SocketAddr,
@@ -116,17 +123,23 @@ impl Running {
 
     /// Stops the sidecar; gives what it published of this export, and how often windows were withheld.
     pub async fn stop_with(self, export: &str, reason: &str) -> (Vec<Receipt>, usize) {
+        let stopped = self.stop_files(export).await;
+        let counted = format!("privet_export_windows_withheld_total{{reason=\"{reason}\"}} ");
+        let withheld = stopped.metrics.lines().find_map(|line| line.strip_prefix(&counted)).unwrap().parse().unwrap();
+        let receipts = stopped.files.iter().map(|file| Receipt::from_bytes(file).unwrap());
+        (receipts.collect(), withheld)
+    }
+
+    /// Stops the sidecar; gives the files that it published of this export.
+    pub async fn stop_files(self, export: &str) -> Stopped {
         self.stop.send(()).unwrap();
         self.served.await.unwrap();
         self.collector.abort();
-        let told = self.metrics.render();
-        let counted = format!("privet_export_windows_withheld_total{{reason=\"{reason}\"}} ");
-        let withheld = told.lines().find_map(|line| line.strip_prefix(&counted)).unwrap().parse().unwrap();
         let published = self.directory.path().join("exports").join(export);
         let files: Vec<PathBuf> =
             fs::read_dir(published).map(|files| files.map(|file| file.unwrap().path()).collect()).unwrap_or_default();
-        let receipts = files.iter().map(|file| Receipt::from_bytes(&fs::read(file).unwrap()).unwrap());
-        (receipts.collect(), withheld)
+        let files = files.iter().map(|file| fs::read(file).unwrap()).collect();
+        Stopped { directory: self.directory, metrics: self.metrics.render(), files }
     }
 }
 

@@ -309,3 +309,25 @@ fn the_method_for_a_question_has_the_least_error() {
         }
     }
 }
+
+/// Every number of hits of a few hundred reports is found again from its whole
+/// estimate, and whole numbers between are nobody's.
+#[test]
+fn hits_are_found_behind_their_estimates_and_behind_nothing_else() {
+    for question in questions() {
+        let randomizer = Randomizer::new(question.method, question.answers, question.epsilon).unwrap();
+        let channel = randomizer.channel();
+        for reports in [0, 1, 300] {
+            let wholes: Vec<i64> = (0..=reports).map(|hits| channel.estimate(hits, reports).whole).collect();
+            for (hits, whole) in (0..).zip(&wholes) {
+                assert!((channel.estimate(hits, reports).count - *whole as f64).abs() <= 0.5);
+                assert_eq!(randomizer.hits_behind(*whole, reports), Some(hits));
+                let found = randomizer.hits_behind(whole + 1, reports);
+                assert_eq!(found.is_some(), wholes.contains(&(whole + 1)));
+            }
+            for whole in [i64::MIN, wholes[0] - 1, wholes[reports as usize] + 1, i64::MAX] {
+                assert_eq!(randomizer.hits_behind(whole, reports), None);
+            }
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use privet_dp::loss::Loss;
-use privet_dp::receipt::Receipt;
+use privet_dp::receipt::{AnyReceipt, LocalReceipt, Receipt};
 use serde_json::{Value, json};
 
 use super::{receipts, told};
@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         let releases = files.len();
         Some((releases, files.into_iter().rev().find_map(|file| file.receipt)?))
     });
-    let budgets: Vec<(usize, Receipt)> = last.collect();
+    let budgets: Vec<(usize, AnyReceipt)> = last.collect();
     if budgets.is_empty() {
         return cannot(&format!(
             "nothing is published in {} yet, so no receipt tells what is spent",
@@ -44,8 +44,12 @@ pub(super) fn run(args: &Args) -> Outcome {
     told(if args.json { tell_machine(&budgets) } else { tell(&budgets) })
 }
 
-fn tell(budgets: &[(usize, Receipt)]) -> io::Result<()> {
-    let lines: Vec<[String; 7]> = budgets.iter().map(|(releases, receipt)| line(*releases, receipt)).collect();
+fn tell(budgets: &[(usize, AnyReceipt)]) -> io::Result<()> {
+    let lines = budgets.iter().map(|(releases, receipt)| match receipt {
+        AnyReceipt::Central(receipt) => line(*releases, receipt),
+        AnyReceipt::Local(receipt) => local_line(*releases, receipt),
+    });
+    let lines: Vec<[String; 7]> = lines.collect();
     let mut out = io::stdout().lock();
     table::print(&mut out, ["export", "unit", "receipts", "last window", "spent", "left", "within"], &lines)
 }
@@ -64,6 +68,20 @@ fn line(releases: usize, receipt: &Receipt) -> [String; 7] {
     ]
 }
 
+/// Devices pay for reports, and nothing here.
+fn local_line(releases: usize, receipt: &LocalReceipt) -> [String; 7] {
+    let epsilon = receipt.privacy.per_report.loss().map_or_else(String::new, |loss| format!(", {loss} a report"));
+    [
+        receipt.query.clone(),
+        receipt.privacy.unit.clone(),
+        releases.to_string(),
+        receipt.window.start.to_string(),
+        format!("nothing here{epsilon}"),
+        "-".to_owned(),
+        "-".to_owned(),
+    ]
+}
+
 /// What the horizon of the last window has left.
 fn left(receipt: &Receipt) -> Option<Loss> {
     let horizon = &receipt.privacy.horizon;
@@ -73,17 +91,22 @@ fn left(receipt: &Receipt) -> Option<Loss> {
     Some(Loss::from_nano(limit.measure(), nano).ok()?.with_delta(delta))
 }
 
-fn tell_machine(budgets: &[(usize, Receipt)]) -> io::Result<()> {
-    let rows: Vec<Value> = budgets
-        .iter()
-        .map(|(releases, receipt)| {
+fn tell_machine(budgets: &[(usize, AnyReceipt)]) -> io::Result<()> {
+    let rows = budgets.iter().map(|(releases, receipt)| match receipt {
+        AnyReceipt::Central(receipt) => {
             let horizon = &receipt.privacy.horizon;
             json!({
                 "export": receipt.query, "unit": receipt.privacy.unit, "receipts": releases,
                 "last_window": receipt.window.start, "horizon": horizon.length,
                 "spent": horizon.spent, "limit": horizon.limit, "epsilon_at_delta": horizon.epsilon_at_delta,
             })
-        })
-        .collect();
+        }
+        AnyReceipt::Local(receipt) => json!({
+            "export": receipt.query, "unit": receipt.privacy.unit, "receipts": releases,
+            "last_window": receipt.window.start, "spent": receipt.privacy.charged,
+            "per_report": receipt.privacy.per_report,
+        }),
+    });
+    let rows: Vec<Value> = rows.collect();
     writeln!(io::stdout().lock(), "{}", json!({"budgets": rows}))
 }

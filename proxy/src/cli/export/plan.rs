@@ -1,5 +1,7 @@
 //! What an export will cost and how exact it will be, before it runs.
 
+mod survey;
+
 use std::io::{self, Write};
 use std::num::NonZeroU64;
 
@@ -16,16 +18,18 @@ use privet_dp::window::Span;
 use serde_json::{Value, json};
 
 use crate::cli::table;
-use crate::export::Plan;
+use crate::export::{Plan, Plans};
 
 /// One line for each export.
-pub(super) fn list(plans: &[Plan], machine: bool) -> io::Result<()> {
+pub(super) fn list(plans: &Plans, machine: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if machine {
-        let exports: Vec<Value> = plans.iter().map(described).collect();
+        let exports: Vec<Value> =
+            plans.exports.iter().map(described).chain(plans.surveys.iter().map(survey::described)).collect();
         return writeln!(out, "{}", json!({"exports": exports}));
     }
-    let lines: Vec<[String; 6]> = plans.iter().map(line).collect();
+    let lines: Vec<[String; 6]> =
+        plans.exports.iter().map(line).chain(plans.surveys.iter().map(survey::line)).collect();
     table::print(&mut out, ["export", "measures", "by", "of one", "window", "from"], &lines)
 }
 
@@ -55,14 +59,21 @@ fn described(plan: &Plan) -> Value {
 }
 
 /// What each export costs a person, and how far its noise reaches.
-pub(super) fn costs(plans: &[Plan], machine: bool) -> io::Result<()> {
+pub(super) fn costs(plans: &Plans, machine: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if machine {
-        let exports: Vec<Value> = plans.iter().map(costed).collect();
+        let exports: Vec<Value> =
+            plans.exports.iter().map(costed).chain(plans.surveys.iter().map(survey::costed)).collect();
         return writeln!(out, "{}", json!({"exports": exports}));
     }
-    for plan in plans {
+    for plan in &plans.exports {
         tell(&mut out, plan)?;
+    }
+    for plan in &plans.surveys {
+        survey::tell(&mut out, plan)?;
+    }
+    if plans.exports.is_empty() {
+        return Ok(());
     }
     writeln!(out, "a loss is that of a person who is in every window; budgets of exports do not know of each other,")?;
     writeln!(out, "so somebody who is counted in several loses their sum")

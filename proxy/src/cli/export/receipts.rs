@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use privet_dp::digest::Digest;
 use privet_dp::ledger::LedgerId;
-use privet_dp::receipt::Receipt;
+use privet_dp::receipt::AnyReceipt;
 
 /// One file.
 pub(super) struct Filed {
     pub(super) path: PathBuf,
     pub(super) bytes: Vec<u8>,
     /// Nothing where it is no receipt.
-    pub(super) receipt: Option<Receipt>,
+    pub(super) receipt: Option<AnyReceipt>,
 }
 
 /// The files named, and every `.json` below directories that are.
@@ -39,7 +39,7 @@ fn collect(path: &Path, named: bool, filed: &mut Vec<Filed>) -> Result<(), Strin
         && !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
     if named || is_receipt {
         let bytes = fs::read(path).map_err(failed)?;
-        let receipt = Receipt::from_bytes(&bytes).ok();
+        let receipt = AnyReceipt::from_bytes(&bytes).ok();
         filed.push(Filed { path: path.to_owned(), bytes, receipt });
     }
     Ok(())
@@ -65,7 +65,7 @@ impl fmt::Display for ChainName {
 impl ChainName {
     fn of(filed: &Filed) -> Self {
         match &filed.receipt {
-            Some(receipt) => Self { query: receipt.query.clone(), ledger: Some(receipt.ledger.chain) },
+            Some(receipt) => Self { query: receipt.query().to_owned(), ledger: Some(receipt.ledger().chain) },
             None => Self { query: filed.path.display().to_string(), ledger: None },
         }
     }
@@ -82,13 +82,13 @@ pub(super) fn chains(filed: Vec<Filed>) -> BTreeMap<ChainName, Vec<Filed>> {
 }
 
 fn in_order(mut files: Vec<Filed>) -> Vec<Filed> {
-    let start = |file: &Filed| file.receipt.as_ref().map(|receipt| receipt.window.start);
+    let start = |file: &Filed| file.receipt.as_ref().map(|receipt| receipt.window().start);
     files.sort_by(|one, other| start(one).cmp(&start(other)).then_with(|| one.path.cmp(&other.path)));
     let mut ordered: Vec<Filed> = Vec::with_capacity(files.len());
     let known: Vec<Digest> = files.iter().map(|file| Digest::of(&file.bytes)).collect();
     while !files.is_empty() {
         let last = ordered.last().map(|file| Digest::of(&file.bytes));
-        let prev = |file: &Filed| file.receipt.as_ref().map(|receipt| receipt.prev_receipt);
+        let prev = |file: &Filed| file.receipt.as_ref().map(AnyReceipt::prev_receipt);
         let next = files.iter().position(|file| last.is_some() && prev(file) == last);
         let next = next.or_else(|| files.iter().position(|file| prev(file).is_none_or(|prev| !known.contains(&prev))));
         ordered.push(files.remove(next.unwrap_or(0)));

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use privet_dp::receipt::{ChainReport, Crowd, Finding, Receipt, verify, verify_fleet};
+use privet_dp::receipt::{AnyReceipt, ChainReport, Crowd, Finding, LocalReceipt, Receipt, verify, verify_fleet};
 use serde_json::{Value, json};
 
 use super::receipts::{self, ChainName, Filed};
@@ -44,7 +44,7 @@ pub(super) fn run(args: &Args) -> Outcome {
             Checked { name, files, result }
         })
         .collect();
-    let receipts = checked.iter().flat_map(|chain| &chain.files).filter_map(|file| file.receipt.as_ref());
+    let receipts = checked.iter().flat_map(|chain| &chain.files).filter_map(|file| file.receipt.as_ref()?.central());
     let crowded = verify_fleet(receipts);
     let clean = crowded.is_empty() && checked.iter().all(|chain| chain.result.is_ok());
     let written = if args.json { tell_machine(&checked, &crowded) } else { tell(&checked, &crowded) };
@@ -75,12 +75,26 @@ fn tell(checked: &[Checked], crowded: &[Crowd]) -> io::Result<()> {
 fn tell_report(out: &mut impl Write, chain: &Checked, report: &ChainReport) -> io::Result<()> {
     writeln!(out, "{}: {} receipts verified, the last is {}", chain.name, report.receipts, report.head)?;
     if let Some(last) = chain.files.last().and_then(|file| file.receipt.as_ref()) {
-        writeln!(out, "  proved: every loss follows from noise and bounds; {}", spent(last))?;
+        match last {
+            AnyReceipt::Central(last) => {
+                writeln!(out, "  proved: every loss follows from noise and bounds; {}", spent(last))?;
+            }
+            AnyReceipt::Local(last) => writeln!(out, "  proved: {}", asked(last))?,
+        }
     }
     if !report.from_the_start {
         writeln!(out, "  assumed: that the receipts before the first were in order")?;
     }
     writeln!(out, "  not proved: that none was published after the last; that the noise was drawn as stated")
+}
+
+/// What follows from a receipt of reports.
+fn asked(last: &LocalReceipt) -> String {
+    let loss = last.privacy.per_report.loss().map_or_else(String::new, |loss| loss.to_string());
+    format!(
+        "estimates and intervals follow from reports of {loss} each, {} in the last window; nothing was charged here",
+        last.reports
+    )
 }
 
 /// What the budget has spent by the last receipt.

@@ -3,21 +3,23 @@
 use privet_dp::calendar::{CalendarUnit, Zone};
 use privet_dp::fleet::{Fleet, LEDGERS_MAX};
 use privet_dp::schedule::{EventTime, Late, Mark, Marks, NotASchedule, SPLITS_MAX, Schedule, Tiling};
+use privet_dp::window::Span;
 use privet_policy::diagnostic::Diagnostic;
+use privet_policy::export::Window;
 use privet_policy::span::Spanned;
 
-use super::Planner;
+use super::{Planner, span};
 
 impl Planner<'_> {
-    /// The schedule, if nothing about it is wrong.
-    pub(super) fn schedule(&mut self) -> Option<Schedule> {
-        let before = self.problems.len();
-        let schedule = self.tiling().map(Schedule::new)?;
-        let schedule = self.with_event_times(schedule);
-        let schedule = self.with_slot(schedule);
-        let schedule = self.with_marks(schedule);
-        let schedule = self.with_splits(schedule);
-        (self.problems.len() == before).then_some(schedule)
+    /// A table that somebody brings whole has no parts.
+    pub(super) fn posted_in_one_part(&mut self) {
+        let splits = self.export.window.splits_max.as_ref().filter(|splits| splits.value > 0);
+        if let (Some(splits), None) = (splits, &self.export.contract) {
+            self.report(
+                Diagnostic::error("P121", &splits.at, "a table that is posted is released once, in one part")
+                    .help("leave `splits_max` away: a drained pod holds nothing of this export"),
+            );
+        }
     }
 
     /// The fleet; one pod where none is written.
@@ -56,9 +58,36 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// Reads a `window:`, and goes on after a mistake to find the next.
+pub(super) struct Windows<'a> {
+    pub(super) window: &'a Window,
+    pub(super) problems: &'a mut Vec<Diagnostic>,
+}
+
+impl Windows<'_> {
+    /// The schedule, if nothing about it is wrong.
+    pub(super) fn schedule(&mut self) -> Option<Schedule> {
+        let before = self.problems.len();
+        let schedule = self.tiling().map(Schedule::new)?;
+        let schedule = self.with_event_times(schedule);
+        let schedule = self.with_slot(schedule);
+        let schedule = self.with_marks(schedule);
+        let schedule = self.with_splits(schedule);
+        (self.problems.len() == before).then_some(schedule)
+    }
+
+    fn report(&mut self, problem: Diagnostic) {
+        self.problems.push(problem);
+    }
+
+    fn span(&mut self, written: &Spanned<String>) -> Option<Span> {
+        span(written, self.problems)
+    }
 
     fn tiling(&mut self) -> Option<Tiling> {
-        let window = &self.export.window;
+        let window = self.window;
         match (&window.length, &window.calendar, &window.timezone) {
             (Some(length), None, None) => self.span(length).map(Tiling::Tumbling),
             (None, Some(unit), zone) => self.calendar(unit, zone.as_ref()),
@@ -111,7 +140,7 @@ impl Planner<'_> {
     }
 
     fn with_event_times(&mut self, schedule: Schedule) -> Schedule {
-        let window = &self.export.window;
+        let window = self.window;
         if window.time.is_none() {
             for (written, name) in [(&window.allowed_lateness, "allowed_lateness"), (&window.late, "late")] {
                 if let Some(written) = written {
@@ -141,14 +170,14 @@ impl Planner<'_> {
     }
 
     fn with_slot(&mut self, schedule: Schedule) -> Schedule {
-        let Some(written) = &self.export.window.publish_after else { return schedule };
+        let Some(written) = &self.window.publish_after else { return schedule };
         let Some(span) = self.span(written) else { return schedule };
         self.keep_or_report(schedule, Some(written), "P119", |schedule| schedule.published_after(span.secs()))
     }
 
     fn with_marks(&mut self, schedule: Schedule) -> Schedule {
         let mut marks = Marks::NONE;
-        for written in &self.export.window.publish_marked {
+        for written in &self.window.publish_marked {
             match Mark::named(&written.value) {
                 Some(Mark::Shed) => self.report(shed_is_never_published(written)),
                 Some(mark) => marks = marks.with(mark),
@@ -162,19 +191,13 @@ impl Planner<'_> {
     }
 
     fn with_splits(&mut self, schedule: Schedule) -> Schedule {
-        let Some(written) = &self.export.window.splits_max else { return schedule };
+        let Some(written) = &self.window.splits_max else { return schedule };
         let times = written.value;
         if times > SPLITS_MAX {
             let message = format!("`splits_max` must be from 0 to {SPLITS_MAX}");
             self.report(
                 Diagnostic::error("P121", &written.at, message)
                     .help("every split is paid for in every window: count how often a pod is drained within one"),
-            );
-        }
-        if times > 0 && self.export.contract.is_none() {
-            self.report(
-                Diagnostic::error("P121", &written.at, "a table that is posted is released once, in one part")
-                    .help("leave `splits_max` away: a drained pod holds nothing of this export"),
             );
         }
         schedule.clone().split_at_most(times).unwrap_or(schedule)
@@ -189,7 +212,7 @@ impl Planner<'_> {
         add: impl FnOnce(Schedule) -> Result<Schedule, NotASchedule>,
     ) -> Schedule {
         add(schedule.clone()).unwrap_or_else(|error| {
-            let at = written.map_or(&self.export.window.at, |written| &written.at);
+            let at = written.map_or(&self.window.at, |written| &written.at);
             self.report(Diagnostic::error(code, at, error.to_string()).help("make it shorter, or the window longer"));
             schedule
         })

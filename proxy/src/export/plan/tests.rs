@@ -50,12 +50,17 @@ fn measure(name: &str) -> Written {
 fn problems(change: impl FnOnce(&mut Export)) -> Vec<(&'static str, usize)> {
     let mut export = searches();
     change(&mut export);
-    plan(&[export]).err().unwrap_or_default().iter().map(|problem| (problem.code, problem.at.bytes.start)).collect()
+    plan(&[export], &[])
+        .err()
+        .unwrap_or_default()
+        .iter()
+        .map(|problem| (problem.code, problem.at.bytes.start))
+        .collect()
 }
 
 #[test]
 fn the_example_of_the_design_can_run() {
-    let plans = plan(&[searches()]).unwrap();
+    let plans = plan(&[searches()], &[]).unwrap().exports;
     let query = &plans[0].query;
     assert_eq!((query.keys.most(), query.mechanism.stages()[0].sensitivity().get()), (3, 6));
     assert_eq!(plans[0].cost_of_horizon(), Some(query.budget.limit));
@@ -71,10 +76,10 @@ fn a_concentrated_export_can_run() {
     (export.budget_epsilon, export.budget_rho) = (None, Some(text("3.24", 8)));
     export.ids_per_person.value = 3;
     // 720 windows, nine times 0.0005 each.
-    let plans = plan(&[export.clone()]).unwrap();
+    let plans = plan(&[export.clone()], &[]).unwrap().exports;
     assert_eq!(plans[0].cost_of_horizon(), Some(plans[0].query.budget.limit));
     export.budget_rho = Some(text("3.239999999", 8));
-    let problems = plan(&[export]).unwrap_err();
+    let problems = plan(&[export], &[]).unwrap_err();
     assert_eq!(problems[0].code, "P115");
     assert_eq!(problems[0].message, "720 windows at rho 0.0045 each do not fit a budget of rho 3.239999999");
     assert_eq!(problems[0].label, "room for 719 windows in 30d");
@@ -115,7 +120,7 @@ fn all_mistakes_are_found_at_once() {
     export.measure.epsilon = Some(text("lots", 6));
     export.horizon.value = "forever".to_owned();
     let codes: Vec<_> =
-        plan(&[export, searches(), searches()]).unwrap_err().iter().map(|problem| problem.code).collect();
+        plan(&[export, searches(), searches()], &[]).unwrap_err().iter().map(|problem| problem.code).collect();
     assert_eq!(codes, ["P101", "P102", "P104", "P110", "P106"]);
 }
 
@@ -131,7 +136,9 @@ pub(super) fn from_policies(written: &str, instead: &str) -> Result<Vec<Plan>, S
     assert!(DESIGN.contains(written), "{written}");
     let files = [SourceFile { name: "design.yaml".to_owned(), text: DESIGN.replace(written, instead) }];
     let policy = privet_policy::compile(&files).policy.unwrap();
-    plan(policy.exports()).map_err(|problems| problems.iter().map(|problem| problem.render(&files, false)).collect())
+    plan(policy.exports(), policy.surveys())
+        .map(|plans| plans.exports)
+        .map_err(|problems| problems.iter().map(|problem| problem.render(&files, false)).collect())
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use privet_dp::ledger::{LedgerId, Shard};
-use privet_dp::receipt::{LedgerReceipt, Receipt};
+use privet_dp::receipt::{AnyReceipt, LedgerReceipt};
 use privet_dp::window::Window;
 
 use super::table;
@@ -19,11 +19,11 @@ use super::table;
 ///
 /// # Errors
 /// What the system said, and a file of that name that holds something else.
-pub(super) fn write(output: &Path, parquet: bool, receipt: &Receipt, bytes: &[u8]) -> io::Result<PathBuf> {
-    let directory = output.join(&receipt.query);
+pub(super) fn write(output: &Path, parquet: bool, receipt: &AnyReceipt, bytes: &[u8]) -> io::Result<PathBuf> {
+    let directory = output.join(receipt.query());
     make_directory(&directory)?;
-    let LedgerReceipt { chain, opening, part, .. } = receipt.ledger;
-    let name = base_name(receipt.window.start, chain, opening, part);
+    let LedgerReceipt { chain, opening, part, .. } = receipt.ledger();
+    let name = base_name(receipt.window().start, chain, opening, part);
     let whole = put(&directory, &format!("{name}.json"), bytes)?;
     if parquet {
         let rows = table::parquet(receipt).map_err(io::Error::other)?;

@@ -21,11 +21,11 @@ use std::sync::Arc;
 
 use privet_dp::digest::Digest;
 use privet_dp::ledger::{Ledger, LedgerError, ReleaseId, Shard, Unsent};
-use privet_dp::receipt::Receipt;
+use privet_dp::receipt::AnyReceipt;
 use privet_dp::window::Window;
 use thiserror::Error;
 
-use super::evidence::{CannotRecord, DpEvidence, ReleaseEvidence};
+use super::evidence::{CannotRecord, DpEvidence, LocalEvidence, ReleaseEvidence};
 use super::{Published, Settings};
 use crate::clock::Clock;
 pub use post::CannotOpen;
@@ -100,16 +100,22 @@ impl Publisher {
 
     /// Writes the files, records the release, and hands it over to be sent; it is
     /// acknowledged here where there is no receiver.
-    pub(super) fn publish(&self, unsent: &Unsent, receipt: &Receipt) -> Result<Published, CannotPublish> {
-        let window = Window::between(receipt.window.start, receipt.window.end).ok_or(CannotPublish::NotAReceipt)?;
+    pub(super) fn publish(&self, unsent: &Unsent, receipt: &AnyReceipt) -> Result<Published, CannotPublish> {
+        let window = Window::between(receipt.window().start, receipt.window().end).ok_or(CannotPublish::NotAReceipt)?;
         let path = file::write(&self.output, self.parquet, receipt, &unsent.receipt).map_err(CannotPublish::File)?;
         if self.sender.as_ref().is_some_and(Sender::is_full) {
             return Err(CannotPublish::Waiting);
         }
         let receipt_sha256 = Digest::of(&unsent.receipt);
-        let export = receipt.query.clone();
+        let export = receipt.query().to_owned();
         self.evidence
-            .release(&ReleaseEvidence { release: unsent.release, export: export.clone(), window, receipt_sha256 })
+            .release(&ReleaseEvidence {
+                release: unsent.release,
+                export: export.clone(),
+                window,
+                receipt_sha256,
+                local: LocalEvidence::of(receipt),
+            })
             .map_err(CannotPublish::Unrecorded)?;
         match &self.sender {
             Some(sender) => sender.send(export, unsent.release),
@@ -135,14 +141,14 @@ pub(super) fn make_output(output: &Path) -> io::Result<()> {
 }
 
 /// Of each export the receipt of the latest window and the one that was written last.
-pub(super) fn newest_receipts(output: &Path) -> io::Result<Vec<(PathBuf, Receipt)>> {
+pub(super) fn newest_receipts(output: &Path) -> io::Result<Vec<(PathBuf, AnyReceipt)>> {
     let mut newest = Vec::new();
     for entry in fs::read_dir(output)? {
         let directory = entry?.path();
         if directory.is_dir() {
             let latest = file::newest(&directory)?;
             newest.extend(latest.into_iter().filter_map(|path| {
-                let receipt = Receipt::from_bytes(&fs::read(&path).ok()?).ok()?;
+                let receipt = AnyReceipt::from_bytes(&fs::read(&path).ok()?).ok()?;
                 Some((path, receipt))
             }));
         }

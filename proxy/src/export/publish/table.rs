@@ -26,7 +26,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{Type, TypePtr};
-use privet_dp::receipt::{CanaryReceipt, Receipt, Value};
+use privet_dp::receipt::{AnyReceipt, CanaryReceipt, Value};
 
 /// A column and its cells.
 struct Column {
@@ -45,7 +45,7 @@ enum Cells {
 ///
 /// # Errors
 /// What the format cannot hold.
-pub(super) fn parquet(receipt: &Receipt) -> Result<Vec<u8>, ParquetError> {
+pub(super) fn parquet(receipt: &AnyReceipt) -> Result<Vec<u8>, ParquetError> {
     let columns = columns(receipt);
     // Statistics and dictionaries would help readers of large files; these are
     // small, and plain pages are the same bytes for every version of the writer's heuristics.
@@ -66,17 +66,17 @@ fn schema(columns: &[Column]) -> Result<TypePtr, ParquetError> {
     Type::group_type_builder("receipt").with_fields(fields?).build().map(Arc::new)
 }
 
-fn columns(receipt: &Receipt) -> Vec<Column> {
-    let rows = receipt.values.len() + receipt.canaries.len();
+fn columns(receipt: &AnyReceipt) -> Vec<Column> {
+    let rows = receipt.values().len() + receipt.canaries().len();
     let same = |text: String| Cells::Text(vec![Some(text); rows]);
     let when = |at: jiff::Timestamp| Cells::Micros(vec![Some(at.as_microsecond()); rows]);
     let mut columns = vec![
-        Column::new("release_id", same(receipt.release_id.to_string())),
-        Column::new("query", same(receipt.query.clone())),
-        Column::new("window_start", when(receipt.window.start)),
-        Column::new("window_end", when(receipt.window.end)),
+        Column::new("release_id", same(receipt.release_id().to_string())),
+        Column::new("query", same(receipt.query().to_owned())),
+        Column::new("window_start", when(receipt.window().start)),
+        Column::new("window_end", when(receipt.window().end)),
     ];
-    for (place, name) in receipt.columns.iter().enumerate() {
+    for (place, name) in receipt.columns().iter().enumerate() {
         let cells = text(receipt, |row| row.key.get(place).cloned(), |_| None);
         columns.push(Column { name: format!("key.{name}"), cells });
     }
@@ -93,12 +93,12 @@ fn columns(receipt: &Receipt) -> Vec<Column> {
 }
 
 /// One cell a row: the values first, then the canaries.
-fn cells<T>(receipt: &Receipt, of_value: impl Fn(&Value) -> T, of_canary: impl Fn(&CanaryReceipt) -> T) -> Vec<T> {
-    receipt.values.iter().map(of_value).chain(receipt.canaries.iter().map(of_canary)).collect()
+fn cells<T>(receipt: &AnyReceipt, of_value: impl Fn(&Value) -> T, of_canary: impl Fn(&CanaryReceipt) -> T) -> Vec<T> {
+    receipt.values().iter().map(of_value).chain(receipt.canaries().iter().map(of_canary)).collect()
 }
 
 fn text(
-    receipt: &Receipt,
+    receipt: &AnyReceipt,
     of_value: impl Fn(&Value) -> Option<String>,
     of_canary: impl Fn(&CanaryReceipt) -> Option<String>,
 ) -> Cells {
@@ -106,7 +106,7 @@ fn text(
 }
 
 fn whole(
-    receipt: &Receipt,
+    receipt: &AnyReceipt,
     of_value: impl Fn(&Value) -> Option<i64>,
     of_canary: impl Fn(&CanaryReceipt) -> Option<i64>,
 ) -> Cells {

@@ -9,8 +9,9 @@ use super::*;
 const CANARY: &str = "c4n4ry9f31";
 
 fn query() -> Arc<Query> {
-    let export = Export { contract: None, ..export("1h") };
-    Arc::clone(&plan::plan(&[export]).unwrap()[0].query)
+    let mut export = Export { contract: None, ..export("1h") };
+    export.window.splits_max = None;
+    Arc::clone(&plan::plan(&[export], &[]).unwrap().exports[0].query)
 }
 
 /// How a row is spoiled.

@@ -249,7 +249,7 @@ fn one_export_that_is_refused_holds_up_no_other_and_is_kept() {
     let (first, mut second) = (export("1h"), export("1h"));
     second.name.value = "another".to_owned();
     let mut bench = Bench::at(NOON);
-    bench.plans = plan::plan(&[first, second]).unwrap();
+    bench.plans = plan::plan(&[first, second], &[]).unwrap();
     bench.post_to(desk.address, Duration::from_secs(5));
     let line = bench.start();
     bench.clock.set(NOON + 3600);
