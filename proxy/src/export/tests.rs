@@ -13,6 +13,7 @@ use super::*;
 mod posted;
 mod publish;
 mod schedule;
+mod timing;
 
 const NOON: i64 = 1_795_262_400;
 const POLICY: PolicyDigest = [7; 32];
