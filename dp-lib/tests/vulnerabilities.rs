@@ -407,7 +407,7 @@ fn smartnoise_572_quantiles_answer_whatever_the_rows_are() {
 
 /// smartnoise #621: an odometer with a logarithm missing told another loss than
 /// was spent. Here a reader adds up what receipts say each was charged, and gets
-/// what the ledger counted: for a person of several identifiers, in a fleet of
+/// what the ledger counted, deltas too: for a person of several identifiers, in a fleet of
 /// several pods, for releases of several stages.
 #[test]
 fn smartnoise_621_what_is_charged_is_what_is_drawn() {
@@ -420,7 +420,10 @@ fn smartnoise_621_what_is_charged_is_what_is_drawn() {
         };
         let fleet = Fleet::per_pod(5).unwrap();
         let books = Books::new();
-        let query = Query { fleet, ..query(spec, private(100, 2)) };
+        let declared = query(spec, private(100, 2));
+        // All three hours are in one horizon.
+        let budget = Budget { horizon: Span::parse("4h").unwrap(), ..declared.budget };
+        let query = Query { fleet, budget, ..declared };
         let receipts: Vec<Vec<u8>> = (0..3)
             .map(|_| {
                 let mut cells = Cells::declared(1, Vec::new());
@@ -437,6 +440,8 @@ fn smartnoise_621_what_is_charged_is_what_is_drawn() {
         let times = if noise == Noise::DiscreteLaplace { 3 } else { 9 };
         assert_eq!(charged.nano(), loss.nano() * times * 5);
         assert!(charged.delta_pico() >= loss.delta_pico() * 5);
+        let spent = last.privacy.horizon.spent.loss().unwrap();
+        assert_eq!((spent.nano(), spent.delta_pico()), (3 * charged.nano(), 3 * charged.delta_pico()));
         let drawn: u64 = query.mechanism.stages().iter().map(|stage| stage.loss().nano()).sum();
         assert!(drawn <= loss.nano() && drawn + 2 >= loss.nano(), "{drawn} of {}", loss.nano());
     }

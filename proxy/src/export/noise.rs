@@ -59,7 +59,15 @@ impl Releaser {
         settings: &Settings,
         evidence: Arc<dyn DpEvidence>,
     ) -> Self {
-        Self { shared, ledger, publisher, metrics: settings.metrics.clone(), evidence, pace: Pace::REAL, retry_at: None }
+        Self {
+            shared,
+            ledger,
+            publisher,
+            metrics: settings.metrics.clone(),
+            evidence,
+            pace: Pace::REAL,
+            retry_at: None,
+        }
     }
 
     /// Publishes what an earlier process committed and did not acknowledge:
