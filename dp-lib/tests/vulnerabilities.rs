@@ -261,19 +261,18 @@ fn casacuberta_2022_sums_do_not_overflow() {
     }
 }
 
-/// The same for scores of quantiles, which multiply rows by a thousand: cells
-/// at the ends of 64 bits choose a candidate and do not overflow. The larger
-/// half of the rows is above the last edge, so the last one is nearest.
+/// The same for scores of quantiles, which multiply rows by up to a thousand:
+/// cells at the ends of 64 bits choose the candidate that they should.
 #[test]
 fn casacuberta_2022_scores_do_not_overflow() {
     let edges = Edges::new(vec![10, 20], 0).unwrap();
-    let quantiles = Quantiles::new(vec![PerMille::parse("0.5").unwrap()], edges).unwrap();
+    let quantiles = Quantiles::new(vec![PerMille::parse("0.333").unwrap()], edges).unwrap();
     let query = exactly(Aggregate::Quantiles(quantiles), bounds(1, 1), 3);
-    let cells = vec![0, i64::MAX, i64::MAX, i64::MIN, 1, 5, i64::MAX, 0, i64::MIN];
+    let cells = vec![0, i64::MAX, i64::MAX, i64::MIN, 5, 1, i64::MAX, 0, i64::MIN];
     let (receipt, _) = Books::new().release(&query, 0, Exact::new(Cells::declared(3, cells)));
     let values: Vec<i64> = receipt.values.iter().map(|row| row.value).collect();
-    // Below 10 are 0 of 2, below 20 half; then 0 and 1 of 6; then all are below 10, and below 20.
-    assert_eq!(values[..2], [20, 20]);
+    // Below 10 none and below 20 half of the rows; then none of 6 and 5 of 6; then all are below both.
+    assert_eq!(values[..2], [20, 10]);
     assert!([10, 20].contains(&values[2]));
 }
 
@@ -407,7 +406,7 @@ fn smartnoise_572_quantiles_answer_whatever_the_rows_are() {
 
 /// smartnoise #621: an odometer with a logarithm missing told another loss than
 /// was spent. Here a reader adds up what receipts say each was charged, and gets
-/// what the ledger counted: for a person of several identifiers, in a fleet of
+/// what the ledger counted, deltas too: for a person of several identifiers, in a fleet of
 /// several pods, for releases of several stages.
 #[test]
 fn smartnoise_621_what_is_charged_is_what_is_drawn() {
@@ -420,7 +419,10 @@ fn smartnoise_621_what_is_charged_is_what_is_drawn() {
         };
         let fleet = Fleet::per_pod(5).unwrap();
         let books = Books::new();
-        let query = Query { fleet, ..query(spec, private(100, 2)) };
+        let declared = query(spec, private(100, 2));
+        // All three hours are in one horizon.
+        let budget = Budget { horizon: Span::parse("4h").unwrap(), ..declared.budget };
+        let query = Query { fleet, budget, ..declared };
         let receipts: Vec<Vec<u8>> = (0..3)
             .map(|_| {
                 let mut cells = Cells::declared(1, Vec::new());
@@ -437,6 +439,8 @@ fn smartnoise_621_what_is_charged_is_what_is_drawn() {
         let times = if noise == Noise::DiscreteLaplace { 3 } else { 9 };
         assert_eq!(charged.nano(), loss.nano() * times * 5);
         assert!(charged.delta_pico() >= loss.delta_pico() * 5);
+        let spent = last.privacy.horizon.spent.loss().unwrap();
+        assert_eq!((spent.nano(), spent.delta_pico()), (3 * charged.nano(), 3 * charged.delta_pico()));
         let drawn: u64 = query.mechanism.stages().iter().map(|stage| stage.loss().nano()).sum();
         assert!(drawn <= loss.nano() && drawn + 2 >= loss.nano(), "{drawn} of {}", loss.nano());
     }

@@ -25,6 +25,7 @@ pub mod evidence;
 pub mod intake;
 mod noise;
 mod observe;
+mod pace;
 pub mod plan;
 pub mod posted;
 mod publish;

@@ -1,10 +1,8 @@
 //! The noise thread: it closes windows on time, pays, draws and publishes.
 //!
 //! Promise: one thread draws, so OpenDP's objects never cross threads and no
-//! request waits for a draw. A draw takes the longer the larger the noise is, so
-//! what was drawn is published a fixed time after the windows were taken, which
-//! depends on the number of declared keys alone. A release that fails is
-//! withheld; the thread goes on.
+//! request waits for a draw. What was drawn leaves at its slot ([`super::pace`]),
+//! whatever the draw took. A release that fails is withheld; the thread goes on.
 
 use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -19,6 +17,7 @@ use privet_dp::window::{ClosedWindow, Window};
 use super::counted::{Closed, cells};
 use super::evidence::DpEvidence;
 use super::observe::{Early, Waiting};
+use super::pace::Pace;
 use super::publish::Publisher;
 use super::spend::{PaidWindow, spend};
 use super::{CannotPublish, Outcome, Published, Settings, Shared, Withheld};
@@ -29,12 +28,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// How long a receipt that could not be published waits for its next try.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// Between taking windows and publishing them: this, and so much for each cell.
-/// Drawing takes 13 to 24 microseconds of processor time a key, and took 38 on a
-/// machine with four times as much to do as it has processors.
-const SLOT: Duration = Duration::from_millis(100);
-const SLOT_PER_CELL: Duration = Duration::from_micros(100);
 
 pub(super) enum Command {
     End(Early, SyncSender<Vec<Outcome>>),
@@ -55,6 +48,7 @@ pub(super) struct Releaser {
     publisher: Publisher,
     metrics: Option<Arc<Metrics>>,
     evidence: Arc<dyn DpEvidence>,
+    pace: Pace,
     /// When to try the outbox again, by the monotonic clock; `None` when all of it is out.
     retry_at: Option<Duration>,
     /// The exports of which something is not out yet. What comes after it waits, too.
@@ -75,6 +69,7 @@ impl Releaser {
             publisher,
             metrics: settings.metrics.clone(),
             evidence,
+            pace: Pace::REAL,
             retry_at: None,
             behind: HashSet::new(),
         }
@@ -121,7 +116,7 @@ impl Releaser {
     /// Releases a table that was brought. Its name does not depend on when the
     /// process started, so that bringing it again gives what is published.
     fn post(&mut self, closed: ClosedWindow) -> Result<Vec<u8>, Withheld> {
-        let (taken_at, cells) = (Instant::now(), cells(&closed.query));
+        let slot = self.pace.slot(Instant::now(), cells(&closed.query));
         let (export, window) = (closed.query.name.clone(), closed.window);
         let shard = self.ledger.posted();
         let paid = spend(&self.ledger, &*self.evidence, closed, shard);
@@ -133,22 +128,26 @@ impl Releaser {
             }
             Err(withheld) => Err(withheld),
         };
-        let slot = SLOT + SLOT_PER_CELL * u32::try_from(cells).unwrap_or(u32::MAX);
-        std::thread::sleep(slot.saturating_sub(taken_at.elapsed()));
+        slot.wait();
         let bytes = unsent.as_ref().map_or_else(|_| Vec::new(), |unsent| unsent.receipt.clone());
         self.release(Drawn { export, window, unsent }).result.map(|_| bytes)
     }
 
+    /// Goes by another pace.
+    #[cfg(test)]
+    pub(super) fn at_pace(self, pace: Pace) -> Self {
+        Self { pace, ..self }
+    }
+
     /// Releases every window that is due, and those that are ended early.
-    fn release_all(&mut self, early: Option<Early>) -> Vec<Outcome> {
+    pub(super) fn release_all(&mut self, early: Option<Early>) -> Vec<Outcome> {
         let (taken_at, due) = (Instant::now(), self.take_due(early));
         if due.is_empty() {
             return Vec::new();
         }
-        let cells: usize = due.iter().map(|waiting| waiting.counted.cells()).sum();
+        let slot = self.pace.slot(taken_at, due.iter().map(|waiting| waiting.counted.cells()).sum());
         let drawn: Vec<Drawn> = due.into_iter().map(|waiting| self.pay_and_draw(waiting)).collect();
-        let slot = SLOT + SLOT_PER_CELL * u32::try_from(cells).unwrap_or(u32::MAX);
-        std::thread::sleep(slot.saturating_sub(taken_at.elapsed()));
+        slot.wait();
         drawn.into_iter().map(|drawn| self.release(drawn)).collect()
     }
 

@@ -14,6 +14,7 @@ mod posted;
 mod publish;
 mod schedule;
 mod surveys;
+mod timing;
 
 const NOON: i64 = 1_795_262_400;
 const POLICY: PolicyDigest = [7; 32];

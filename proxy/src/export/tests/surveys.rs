@@ -210,8 +210,8 @@ fn a_table_of_reports_has_one_row_an_answer_in_parquet_too() {
     bench.clock.set(NOON + 3600);
     bench.wait_for(1);
     let directory = bench.settings().output.join("seasons");
-    let tables = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let table = tables.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "parquet")).unwrap();
+    let mut tables = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let table = tables.find(|path| path.extension().is_some_and(|ending| ending == "parquet")).unwrap();
     let file = fs::File::open(table).unwrap();
     let reader = SerializedFileReader::new(file).unwrap();
     let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(|row| row.unwrap().into_columns()).collect();
