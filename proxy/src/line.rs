@@ -14,8 +14,8 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use privet_dp::window::PolicyDigest;
-use privet_policy::consent::{Heard, Memory, is_null_id};
-use privet_policy::decide::{Decision, Outcome, Refusal as Refused, value_at};
+use privet_policy::consent::{Heard, Memory};
+use privet_policy::decide::{Decision, Outcome, Refusal as Refused};
 use privet_policy::format::Format;
 use privet_policy::policy::{AgeClass, ContractNo, DestinationNo, Policy, PurposeNo, Response as Listed};
 
@@ -27,7 +27,7 @@ use crate::consent::{Answers, ConsentStore, SubjectKey};
 use crate::contained::{Panicked, contained};
 use crate::decide::{Surroundings, decide};
 use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_hint};
-use crate::export::{ExportLine, Plans, Report, Row, event_time};
+use crate::export::{ExportLine, Plans, Seen};
 use crate::formats::{
     Refusal, Unready, answer_refusal, answer_success, forbid_keeping, pass_response_headers, passed_status, preflight,
 };
@@ -409,33 +409,16 @@ impl Line {
             let name = &policy.contract(contract).name;
             let permitted =
                 |purpose: &str| number_of(policy, purpose).is_some_and(|it| decision.publishable.contains(it));
-            let asked = in_force.plans.surveys.iter().enumerate();
-            for (number, plan) in asked.filter(|(_, plan)| plan.contract == *name && permitted(&plan.purpose)) {
-                let Some(unit) = value_at(&plan.unit, event, around).filter(|unit| !is_null_id(unit)) else { continue };
-                let Some(text) = value_at(&plan.report, event, around) else { continue };
-                let time = plan.time.as_ref().and_then(|time| value_at(time, event, around));
-                let event_secs = time.and_then(|time| event_time::seconds(&time));
-                let report = Report { unit: unit.as_bytes(), text: &text, event_secs };
-                if exports.observe_report(number, report, &digest).is_err() {
-                    self.metrics.export_reports_malformed.increment(1);
+            let seen = Seen { event, around, policy: &digest };
+            for (number, plan) in in_force.plans.exports.iter().enumerate() {
+                if plan.contract.as_ref() == Some(name) && permitted(&plan.purpose) {
+                    exports.see(number, plan, seen);
                 }
             }
-            for (number, plan) in in_force.plans.exports.iter().enumerate() {
-                if !permitted(&plan.purpose) || plan.contract.as_ref() != Some(name) {
-                    continue;
-                }
-                let Some(unit) = value_at(&plan.unit, event, around).filter(|unit| !is_null_id(unit)) else { continue };
-                let values: Option<Vec<_>> =
-                    plan.columns.iter().map(|column| value_at(column, event, around)).collect();
-                let Some(values) = values else { continue };
-                let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
-                let measured = plan.of.as_ref().and_then(|of| value_at(of, event, around));
-                let value = plan.steps_of(measured.as_deref());
-                if let (Some(key), Some(value)) = (plan.query.keys.key_of(&values), value) {
-                    let time = plan.time.as_ref().and_then(|time| value_at(time, event, around));
-                    let event_secs = time.and_then(|time| event_time::seconds(&time));
-                    let row = Row { unit: unit.as_bytes(), key, value, event_secs };
-                    exports.observe(number, row, &digest);
+            for (number, plan) in in_force.plans.surveys.iter().enumerate() {
+                let brings_one = plan.contract == *name && permitted(&plan.purpose);
+                if brings_one && exports.see_report(number, plan, seen).is_err() {
+                    self.metrics.export_reports_malformed.increment(1);
                 }
             }
         }

@@ -9,7 +9,8 @@
 //! not committed when the process died is *forfeited*, not drawn again. What
 //! was committed is sent again byte for byte until it is acknowledged.
 //!
-//! There is no refund, whatever happens after a reservation.
+//! There is no refund, whatever happens after a reservation. A release of local
+//! reports walks the same way without a charge ([`Uncharged`]).
 //!
 //! The budget belongs to a population, not to a policy: its identity is the
 //! export's name and the privacy unit, so that a changed policy goes on

@@ -173,7 +173,10 @@ impl Reporters {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use privet_ldp::Method;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::local::tests::{seeded, survey};
@@ -250,6 +253,37 @@ mod tests {
             assert!(one.reporters.reports.of(2).iter().all(|byte| *byte == 0));
             assert_eq!(one.decoder.reports(), 3);
             assert_eq!(counted(one), counted(other), "{method:?}");
+        }
+    }
+
+    proptest! {
+        /// However units report and withdraw, what is counted is what a window would hold in which those who are
+        /// left reported once and nobody else ever did.
+        #[test]
+        fn what_is_counted_is_the_first_report_of_whoever_is_left(
+            steps in prop::collection::vec((0_u8..6, prop::option::weighted(0.7, 0_u32..4)), 0..40),
+            method in prop::sample::select(vec![Method::Kary, Method::Unary, Method::Projective]),
+        ) {
+            let survey = survey(method, "1");
+            let reports: Vec<String> = (0..4).map(|answer| report(&survey, answer)).collect();
+            let (mut open, mut fresh, mut left) = (open(survey.clone()), open(survey), BTreeMap::new());
+            for (unit, step) in steps {
+                match step {
+                    Some(answer) => {
+                        open.observe(&[unit], &reports[answer as usize], &POLICY).unwrap();
+                        left.entry(unit).or_insert(answer);
+                    }
+                    None => {
+                        open.withdraw(&[unit]);
+                        left.remove(&unit);
+                    }
+                }
+            }
+            for (unit, answer) in &left {
+                fresh.observe(&[*unit], &reports[*answer as usize], &POLICY).unwrap();
+            }
+            prop_assert_eq!(open.decoder.reports() as usize, left.len());
+            prop_assert_eq!(counted(open), counted(fresh));
         }
     }
 

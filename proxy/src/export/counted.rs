@@ -54,7 +54,7 @@ impl Counted {
     pub(super) fn cells(&self) -> usize {
         match self {
             Self::Query(query) => cells(query),
-            Self::Survey(survey) => survey.question.randomizer().counters() as usize,
+            Self::Survey(survey) => survey.question.answers().len(),
         }
     }
 

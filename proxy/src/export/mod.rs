@@ -20,7 +20,7 @@
 //! them to a receiver, so that a slow one shifts no release.
 
 mod counted;
-pub(crate) mod event_time;
+mod event_time;
 pub mod evidence;
 pub mod intake;
 mod noise;
@@ -30,6 +30,7 @@ pub mod plan;
 pub mod posted;
 mod publish;
 mod ring;
+mod seen;
 mod spend;
 pub(crate) mod volume;
 
@@ -60,6 +61,7 @@ use observe::{Draining, Early, Generation, Surroundings};
 pub use plan::{Plan, Plans, SurveyPlan};
 use publish::Publisher;
 pub use publish::{CannotOpen, CannotPrepare, CannotPublish};
+pub(crate) use seen::Seen;
 
 /// Where the line keeps what it must not lose, and puts what it publishes.
 #[derive(Clone)]
