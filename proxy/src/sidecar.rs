@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -108,6 +109,7 @@ impl Sidecar {
         }
         let exports = export::Settings {
             ledger: config.exports.directory.join("ledger.redb"),
+            shared: config.exports.shared.clone(),
             durability: volume::durability(&config.exports),
             output: config.exports.directory.clone(),
             ring: config.exports.ring.clone(),
@@ -128,11 +130,13 @@ impl Sidecar {
             board: Arc::clone(&foundation.shadow),
             clock: Arc::clone(&foundation.clock),
             exports,
+            exports_later: AtomicBool::new(false),
             consent: (consent.clone(), config.consent.clone()),
             signatures: config.signatures.clone(),
             current: Mutex::new(Current { before, ..Current::default() }),
         });
         foundation.background.spawn(watch_memory(Arc::clone(&loader)));
+        foundation.background.spawn(watch_exports(Arc::clone(&loader)));
         Ok(Self { line, recorder, consent, loader })
     }
 
@@ -230,6 +234,20 @@ async fn watch_memory(loader: Arc<Loader>) {
     }
 }
 
+/// Starts exports that a shared ledger held up, as soon as it can be reached.
+async fn watch_exports(loader: Arc<Loader>) {
+    let mut every = tokio::time::interval(EXPORTS_RETRY_EVERY);
+    loop {
+        every.tick().await;
+        let loader = Arc::clone(&loader);
+        // Waits for PostgreSQL, and for whoever is loading a policy.
+        tokio::task::spawn_blocking(move || loader.adopt_exports_later()).await.ok();
+    }
+}
+
+/// How often exports are tried again that a shared ledger held up.
+const EXPORTS_RETRY_EVERY: Duration = Duration::from_secs(5);
+
 /// How often the log's health, and the consent store's memory, are looked at.
 const LOG_WATCH_EVERY: Duration = Duration::from_millis(500);
 
@@ -277,6 +295,8 @@ struct Loader {
     board: Arc<Board>,
     clock: Arc<dyn Clock>,
     exports: export::Settings,
+    /// Whether the exports are off for a reason that may pass.
+    exports_later: AtomicBool,
     /// The consent store and how it was configured.
     consent: (ConsentStore, config::Consent),
     signatures: Option<Signatures>,
@@ -493,13 +513,17 @@ impl Loader {
     fn adopt_exports(&self, current: &Current) {
         let Some(loaded) = &current.policy else { return };
         let digest = loaded.policy.digest().0;
+        self.exports_later.store(false, Ordering::Relaxed);
         let outcome = match self.line.exports() {
             // Whether a change loosens is not known here, so open windows are given up.
             Some(running) => {
                 running.adopt(&loaded.plans, digest, PolicyChange::Tightens).map_err(|error| chain(&error))
             }
             None if loaded.plans.is_empty() => Ok(()),
-            None => self.start_exports(&loaded.plans, digest).map_err(|error| chain(&error)),
+            None => self.start_exports(&loaded.plans, digest).map_err(|error| {
+                self.exports_later.store(error.may_pass(), Ordering::Relaxed);
+                chain(&error)
+            }),
         };
         match outcome {
             Ok(()) => self.tell_ringless(&loaded.plans),
@@ -510,15 +534,25 @@ impl Loader {
         }
     }
 
+    /// Tries again to start exports whose shared ledger could not be reached.
+    fn adopt_exports_later(&self) {
+        if self.exports_later.load(Ordering::Relaxed) {
+            self.adopt_exports(&self.lock());
+        }
+    }
+
     /// Says which exports stay off because nobody says how units are shared.
     fn tell_ringless(&self, plans: &Plans) {
         let sharded = plans.exports.iter().filter(|plan| plan.query.fleet == Fleet::UserSharded);
         let off: Vec<&str> = sharded.map(|plan| plan.query.name.as_str()).collect();
-        if off.is_empty() || self.exports.ring.is_some() {
+        if off.is_empty() || self.exports.shards().is_some() {
             return self.health.clear_note("exports");
         }
-        let note =
-            format!("off: {}: its fleet is user_sharded, and the configuration has no `exports.ring`", off.join(", "));
+        let why = match self.exports.shared {
+            None => "the configuration has no `exports.ring`",
+            Some(_) => "shards keep their budgets in files of their own, and `exports.ledger` is a shared one",
+        };
+        let note = format!("off: {}: its fleet is user_sharded, and {why}", off.join(", "));
         tracing::warn!("{note}");
         self.health.note("exports", note);
     }

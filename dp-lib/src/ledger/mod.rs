@@ -381,6 +381,12 @@ impl Ledger {
         shared.lease(&unmade)
     }
 
+    /// Whether several pods charge it.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
     /// Asks for more time to publish in, where charges are shared.
     ///
     /// # Errors
@@ -399,11 +405,12 @@ impl Ledger {
     }
 
     /// Ends a pod's part in a shared ledger cleanly: leases that no release was
-    /// reserved from are returned, and what was published is told.
+    /// reserved from are returned, and what was published is told. To be called last:
+    /// after it nothing is paid for and nothing may be published.
     ///
     /// # Errors
     /// A shared ledger that cannot be reached: the leases stay burnt.
-    pub fn hand_back(self) -> Result<(), LedgerError> {
+    pub fn hand_back(&self) -> Result<(), LedgerError> {
         let Some(shared) = &self.shared else { return Ok(()) };
         self.settle()?;
         shared.leave(|release| Ok(self.state(release)?.is_some()))

@@ -78,6 +78,8 @@ const CONNECTIONS_DEFAULT: usize = 4;
 
 const SHARED: [&str; 4] = ["store", "timeout_ms", "cache", "token_file"];
 const EMBEDDED: [&str; 3] = ["directory", "subjects_max", "only_pod"];
+/// What says where a server is, and who logs in.
+pub(super) const SERVER: [&str; 5] = ["url", "user", "password_file", "tls", "connect_timeout_ms"];
 const REMOTE: [&str; 6] = ["url", "user", "password_file", "tls", "connections", "connect_timeout_ms"];
 
 impl Reader<'_> {
@@ -173,14 +175,25 @@ impl Reader<'_> {
                     .help("`privet keys init DIR` makes one"),
             );
         }
+        let connections = members.get("connections").and_then(|node| self.whole(node, 1..=256));
+        let mut remote = self.server(members, kind)?;
+        if let Some(most) = connections {
+            remote.connections = usize::try_from(most).unwrap_or(remote.connections);
+        }
+        Some(remote)
+    }
+
+    /// The shared ledger of budgets in PostgreSQL, by the same members.
+    pub(super) fn postgresql(&mut self, members: Members<'_>) -> Option<Remote> {
+        self.server(members, &POSTGRESQL)
+    }
+
+    fn server(&mut self, members: Members<'_>, kind: &Kind) -> Option<Remote> {
         let tls = members.get("tls").map(|node| self.upstream(Some(node)));
         let url = self.need(members, "url").and_then(|node| self.store_url(node, tls.is_some(), kind));
         let user = members.get("user").and_then(|node| self.text(node));
         let password_file = members.get("password_file").and_then(|node| self.file(node));
-        let mut connections = CONNECTIONS_DEFAULT;
-        if let Some(most) = members.get("connections").and_then(|node| self.whole(node, 1..=256)) {
-            connections = usize::try_from(most).unwrap_or(connections);
-        }
+        let connections = CONNECTIONS_DEFAULT;
         let mut connect_timeout = CONNECT_TIMEOUT_DEFAULT;
         self.millis(members, "connect_timeout_ms", 10..=60_000, &mut connect_timeout);
         let Address { host, port, database } = url?;
@@ -193,7 +206,7 @@ impl Reader<'_> {
             // A caret would show the line, and the password in it.
             let start = Span { file: 0, bytes: 0..0 };
             self.mistake(
-                Diagnostic::error(code::VALUE, &start, "there is no user and no password in `consent.url`")
+                Diagnostic::error(code::VALUE, &start, "there is no user and no password in the `url` of a store")
                     .help("write `user:` and `password_file:`"),
             );
             return None;
@@ -212,7 +225,7 @@ impl Reader<'_> {
         if !tls && (!is_loopback(&host) || scheme == "rediss") {
             self.mistake(
                 Diagnostic::error(code::MISSING, &node.at, "this store needs `tls`")
-                    .note("without it the password and everybody's decisions would cross the network in the clear")
+                    .note("without it the password and what is stored would cross the network in the clear")
                     .help("write `tls: {}` for an authority of the public web, `tls: {ca: FILE}` for your own"),
             );
             return None;

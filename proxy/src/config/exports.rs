@@ -10,7 +10,7 @@ use privet_policy::span::Span;
 use privet_policy::yaml::Node;
 
 use super::Upstream;
-use super::consent::is_loopback;
+use super::consent::{Remote, SERVER, is_loopback};
 use super::read::{Members, Reader, code};
 
 /// What the sidecar was told about exports.
@@ -18,14 +18,27 @@ use super::read::{Members, Reader, code};
 pub struct Exports {
     /// Where the ledger and the receipts are kept.
     pub directory: PathBuf,
-    /// What the directory outlives, and the budget with it.
+    /// What the directory outlives, and with it a budget whose ledger is in it.
     pub volume: Volume,
+    /// Where budgets are charged that pods share; nothing where each pod's are in its directory.
+    pub shared: Option<SharedLedger>,
     /// The shards of this fleet, where exports share units among them.
     pub ring: Option<Ring>,
     /// Where receipts go beside their files.
     pub publish: Publish,
     /// Whose bearer token posts tables. Without one they are taken on a loopback address alone.
     pub token_file: Option<PathBuf>,
+}
+
+/// A ledger of budgets in PostgreSQL, which every pod charges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedLedger {
+    /// The database.
+    pub remote: Remote,
+    /// This pod's name, which no other has and which it has again after a restart.
+    pub pod: String,
+    /// For how long the pod may publish what it has paid for without asking again.
+    pub lease: Duration,
 }
 
 /// What a directory outlives, by the word of whoever mounted it: it cannot be told from inside a pod.
@@ -65,6 +78,7 @@ pub struct Receiver {
 }
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+const LEASE_DEFAULT: Duration = Duration::from_secs(600);
 
 impl Reader<'_> {
     /// The section `exports`; without one, files in `exports` beside the configuration.
@@ -72,17 +86,20 @@ impl Reader<'_> {
         let Some(node) = node else {
             let directory = self.base.join("exports");
             let publish = Publish::default();
-            return Some(Exports { directory, volume: Volume::Unsaid, ring: None, publish, token_file: None });
+            let volume = Volume::Unsaid;
+            return Some(Exports { directory, volume, shared: None, ring: None, publish, token_file: None });
         };
-        let members = self.members(node, &["directory", "volume", "ring", "publish", "token_file"])?;
+        let members = self.members(node, &["directory", "volume", "ledger", "ring", "publish", "token_file"])?;
         let directory = self.need(members, "directory").and_then(|node| self.file(node));
         let volume = members.get("volume").map_or(Some(Volume::Unsaid), |node| self.volume(node));
+        let shared = members.get("ledger").map_or(Some(None), |node| self.ledger(node));
         let ring = members.get("ring").map(|node| self.ring(node));
         let publish = members.get("publish").map_or(Some(Publish::default()), |node| self.publish(node));
         let token_file = members.get("token_file").map(|node| self.file(node));
         Some(Exports {
             directory: directory?,
             volume: volume?,
+            shared: shared?,
             ring: ring.map_or(Some(None), |ring| ring.map(Some))?,
             publish: publish?,
             token_file: token_file.map_or(Some(None), |file| file.map(Some))?,
@@ -103,6 +120,57 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// Where budgets are charged: nothing where it is the file that is there anyway.
+    fn ledger(&mut self, node: &Node) -> Option<Option<SharedLedger>> {
+        let known: Vec<&str> = ["store", "pod", "lease_secs"].into_iter().chain(SERVER).collect();
+        let members = self.members(node, &known)?;
+        let store = self.need(members, "store")?;
+        match store.scalar() {
+            Some("file") => {
+                for (key, node) in known.iter().skip(1).filter_map(|key| Some((key, members.get(key)?))) {
+                    let message = format!("`{key}` has no effect with `store: file`");
+                    self.mistake(
+                        Diagnostic::error(code::CONFLICT, &node.at, message)
+                            .note("the file is in `exports.directory`, and no other pod has it"),
+                    );
+                }
+                Some(None)
+            }
+            Some("postgresql") => self.shared_ledger(members, node).map(Some),
+            _ => {
+                let message = "`store` is `file` or `postgresql`";
+                self.mistake(Diagnostic::error(code::VALUE, &store.at, message));
+                None
+            }
+        }
+    }
+
+    fn shared_ledger(&mut self, members: Members<'_>, node: &Node) -> Option<SharedLedger> {
+        let remote = self.postgresql(members);
+        let pod = match members.get("pod") {
+            Some(node) => self.text(node),
+            None => self.this_pod(node),
+        };
+        let mut lease = LEASE_DEFAULT;
+        if let Some(secs) = members.get("lease_secs").and_then(|node| self.whole(node, 30..=86_400)) {
+            lease = Duration::from_secs(secs);
+        }
+        Some(SharedLedger { remote: remote?, pod: pod?, lease })
+    }
+
+    /// The pod's name by the platform's word.
+    fn this_pod(&mut self, node: &Node) -> Option<String> {
+        let named = std::env::var("POD_NAME").ok().filter(|name| !name.is_empty());
+        if named.is_none() {
+            self.mistake(
+                Diagnostic::error(code::MISSING, &node.at, "which pod this is, is not known")
+                    .note("a shared ledger lets only one process charge under a name, so each pod needs its own")
+                    .help("write `pod: NAME`, or set POD_NAME from `metadata.name`"),
+            );
+        }
+        named
     }
 
     fn publish(&mut self, node: &Node) -> Option<Publish> {

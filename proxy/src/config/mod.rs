@@ -24,7 +24,7 @@ use privet_policy::diagnostic::{Diagnostic, SourceFile};
 use crate::request::ListenerFacts;
 
 pub use consent::{Consent, Embedded, Remote, Store};
-pub use exports::{Exports, Publish, Receiver, Volume};
+pub use exports::{Exports, Publish, Receiver, SharedLedger, Volume};
 
 /// What the sidecar was told, checked and complete.
 #[derive(Clone, Debug)]

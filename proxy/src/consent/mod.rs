@@ -15,10 +15,10 @@ mod cache;
 pub mod desk;
 mod embedded;
 mod flights;
-mod link;
 mod postgres;
 mod record;
 mod redis;
+mod slots;
 mod subject;
 mod writer;
 
@@ -36,7 +36,6 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
 pub use embedded::OpenError;
-pub use link::CannotLink;
 pub use record::{EVERYTHING, Fact, NotARecord, Record};
 pub use subject::{SubjectKey, SubjectKeys};
 
@@ -45,6 +44,8 @@ use crate::clock::Clock;
 use crate::config::{self, Consent};
 use crate::contained::contained;
 use crate::keys::Keyring;
+pub use crate::link::CannotLink;
+use crate::link::Link;
 use crate::metrics::{ConsentFailure, ConsentLookup, Metrics};
 use crate::remember;
 use crate::tasks::TaskSet;
@@ -52,7 +53,6 @@ use breaker::Breaker;
 use cache::Cache;
 use embedded::Embedded;
 use flights::Flights;
-use link::Link;
 use postgres::Postgres;
 use redis::Redis;
 use writer::Writer;
@@ -113,6 +113,12 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl From<tokio::time::error::Elapsed> for StoreError {
+    fn from(_: tokio::time::error::Elapsed) -> Self {
+        Self::TimedOut
+    }
 }
 
 impl StoreError {

@@ -6,24 +6,21 @@
 //! Not here: making the database and its role.
 
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio_postgres::config::SslMode;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::tls::{ChannelBinding, NoTls, TlsConnect, TlsStream};
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, Statement};
-use tokio_rustls::client::TlsStream as Encrypted;
+use tokio_postgres::tls::NoTls;
+use tokio_postgres::{AsyncMessage, Client, Connection, Statement};
 
-use super::link::{Link, Slots, Tls};
 use super::record::Record;
+use super::slots::Slots;
 use super::subject::SubjectKey;
 use super::{HEARTBEAT_EVERY, Listener, StoreError, Workers};
+use crate::link::Link;
+use crate::postgres::login;
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS privet_consent (
@@ -84,21 +81,9 @@ impl Postgres {
         Self { slots: Slots::of(link.connections), link, workers, origin }
     }
 
-    fn config(&self) -> Config {
-        let mut config = Config::new();
-        config.dbname(&self.link.database).application_name("privet");
-        config.user(self.link.user.as_deref().unwrap_or("privet"));
-        if let Some(password) = &self.link.password {
-            config.password(password.as_str());
-        }
-        let mode = if self.link.tls().is_some() { SslMode::Require } else { SslMode::Disable };
-        config.ssl_mode(mode);
-        config
-    }
-
     /// A connection whose notifications go to a listener, where there is one.
     async fn connect(&self, listener: Option<Listener>) -> Result<Client, StoreError> {
-        let (config, stream) = (self.config(), self.link.tcp().await?);
+        let (config, stream) = (login(&self.link), self.link.tcp().await.map_err(StoreError::Connect)?);
         let refused = failed("log in to PostgreSQL");
         match self.link.tls() {
             None => {
@@ -226,45 +211,5 @@ where
         if let (AsyncMessage::Notification(told), Some(listener)) = (message, &listener) {
             listener.changed(told.payload());
         }
-    }
-}
-
-/// A connection that PostgreSQL agreed to encrypt.
-pub(super) struct Sealed(Encrypted<TcpStream>);
-
-impl TlsConnect<TcpStream> for Tls {
-    type Stream = Sealed;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Sealed>> + Send>>;
-
-    fn connect(self, stream: TcpStream) -> Self::Future {
-        Box::pin(async move { Tls::connect(self, stream).await.map(Sealed) })
-    }
-}
-
-impl TlsStream for Sealed {
-    /// None: the server is known by its certificate, which has to be signed by the configured authority.
-    fn channel_binding(&self) -> ChannelBinding {
-        ChannelBinding::none()
-    }
-}
-
-impl AsyncRead for Sealed {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Sealed {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

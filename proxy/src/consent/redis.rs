@@ -10,10 +10,11 @@ use futures_util::StreamExt as _;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value, cmd, pipe};
 
-use super::link::{Lease, Link, Slots};
 use super::record::Record;
+use super::slots::{Lease, Slots};
 use super::subject::SubjectKey;
 use super::{HEARTBEAT_EVERY, Listener, StoreError, Workers};
+use crate::link::Link;
 
 const PREFIX: &str = "privet:consent:subject:";
 const CHECK: &str = "privet:consent:key_check";
@@ -82,7 +83,7 @@ impl Redis {
     }
 
     async fn connect_however_long(&self) -> Result<MultiplexedConnection, StoreError> {
-        let (info, stream) = (self.info(), self.link.tcp().await?);
+        let (info, stream) = (self.info(), self.link.tcp().await.map_err(StoreError::Connect)?);
         // How long an answer may take is ours to say; the library's own bound would hide it.
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
         let refused = failed("log in to Redis");
@@ -191,7 +192,7 @@ impl Redis {
             listener.not_emptied(self.is_known().await?)?;
             listener.unlocked_by(&self.check_or(&listener.check()?).await?)?;
             listener.may_forget(self.may_forget().await?);
-            Ok(())
+            Ok::<(), StoreError>(())
         };
         self.link.within(attach).await?;
         listener.attached();
@@ -229,7 +230,7 @@ impl Redis {
     }
 
     async fn subscribe(&self) -> Result<PubSub, StoreError> {
-        let (info, stream) = (self.info(), self.link.tcp().await?);
+        let (info, stream) = (self.info(), self.link.tcp().await.map_err(StoreError::Connect)?);
         let made = match self.link.tls() {
             None => PubSub::new(&info, stream).await,
             Some(tls) => PubSub::new(&info, tls.connect(stream).await.map_err(StoreError::Connect)?).await,

@@ -38,13 +38,14 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use privet_dp::NoRandomness;
 use privet_dp::digest::Digest;
 use privet_dp::exact::Exact;
 use privet_dp::fleet::Ring;
-use privet_dp::ledger::{CannotSpend, Durability, Ledger, LedgerError, LossOverflow, NotDurable};
+use privet_dp::ledger::{CannotSpend, Durability, Ledger, LedgerError, LossOverflow, NotDurable, shared};
 use privet_dp::mechanism::{CannotDraw, Cells};
 use privet_dp::query::{Query, RowKey};
 use privet_dp::schedule::Mark;
@@ -53,8 +54,10 @@ use privet_ldp::NotAReport;
 use thiserror::Error;
 
 use crate::clock::Clock;
-use crate::config::Publish;
+use crate::config::{Publish, SharedLedger};
+use crate::link::{CannotLink, Link};
 use crate::metrics::{Metrics, WithheldFor};
+use crate::postgres;
 pub use evidence::{CannotRecord, ChargeEvidence, DpEvidence, LocalEvidence, ReleaseEvidence};
 use noise::{Command, Releaser};
 use observe::{Draining, Early, Generation, Surroundings};
@@ -68,7 +71,9 @@ pub(crate) use seen::Seen;
 pub struct Settings {
     /// The budget ledger's file.
     pub ledger: PathBuf,
-    /// What that file outlives.
+    /// Where budgets are charged that pods share; nothing where they are charged in that file.
+    pub shared: Option<SharedLedger>,
+    /// What the charges outlive.
     pub durability: Durability,
     /// The directory that receipts are published into, one directory per export.
     pub output: PathBuf,
@@ -186,6 +191,9 @@ pub enum CannotStart {
         "the budget ledger may go with this pod: if `exports.directory` is on a persistent volume, write `exports.volume: persistent`"
     )]
     NotDurable(#[source] NotDurable),
+    /// A file that says how to reach the shared ledger is missing or wrong.
+    #[error("cannot use `exports.ledger`")]
+    Link(#[source] CannotLink),
     /// The ledger is damaged, open elsewhere or not writable.
     #[error("cannot open the budget ledger")]
     Ledger(#[source] LedgerError),
@@ -254,6 +262,17 @@ struct Shared {
     draining: Mutex<Draining>,
 }
 
+impl CannotStart {
+    /// Whether trying again may help: the shared ledger could not be reached.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Ledger(LedgerError::Unreachable { .. }))
+    }
+}
+
+/// How long one step of the shared ledger may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 impl ExportLine {
     /// Opens the ledger, publishes again what was committed and not
     /// acknowledged, opens a window for each plan and starts the noise thread.
@@ -277,11 +296,11 @@ impl ExportLine {
         if !settings.ledger.exists() && publish::any_receipts(&settings.output).map_err(CannotStart::Output)? {
             return Err(CannotStart::LedgerGone);
         }
-        let ledger = Arc::new(Ledger::open(&settings.ledger).map_err(CannotStart::Ledger)?);
+        let ledger = Arc::new(open(settings)?);
         knows_its_receipts(&ledger, &settings.output)?;
         let now = clock.now();
         let ring_age = ring::age(&settings.output, settings.ring.as_ref(), now).map_err(CannotStart::Ring)?;
-        let around = Surroundings { ring: settings.ring.clone().map(Arc::new), ring_age, last_shed: Arc::default() };
+        let around = Surroundings { ring: settings.shards().map(Arc::new), ring_age, last_shed: Arc::default() };
         let generation = Generation::open(plans, policy, &around, now).map_err(CannotStart::Windows)?;
         let generation = ArcSwap::from_pointee(generation);
         let shared = Arc::new(Shared { clock, generation, around, draining: Mutex::default() });
@@ -393,6 +412,27 @@ impl ExportLine {
         old.retire(now, change, &mut draining);
         Ok(())
     }
+}
+
+impl Settings {
+    /// The ring that units are shared by. Shards keep their budgets apart, each in a file:
+    /// one ledger for all would add up what is spent on different units.
+    #[must_use]
+    pub fn shards(&self) -> Option<Ring> {
+        self.ring.clone().filter(|_| self.shared.is_none())
+    }
+}
+
+/// Opens the ledger. Where pods share the charges, PostgreSQL is waited for.
+fn open(settings: &Settings) -> Result<Ledger, CannotStart> {
+    let Some(shared) = &settings.shared else {
+        return Ledger::open(&settings.ledger).map_err(CannotStart::Ledger);
+    };
+    let link = Link::new(&shared.remote).map_err(CannotStart::Link)?;
+    let patience = PATIENCE.max(2 * shared.remote.connect_timeout);
+    let holder = shared.pod.clone();
+    let settled = shared::Settings { dial: postgres::dial(link), holder, lease: shared.lease, patience };
+    Ledger::open_shared(&settings.ledger, settled).map_err(CannotStart::Ledger)
 }
 
 /// That the ledger has not forgotten what it paid for: the newest receipts of its chains tell.

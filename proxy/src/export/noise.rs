@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use privet_dp::ledger::{Ledger, ReleaseId, Shard, Unsent};
+use privet_dp::ledger::{Claim, Ledger, ReleaseId, Shard, Unsent};
 use privet_dp::local::ClosedReports;
 use privet_dp::receipt::{AnyReceipt, Facts, LocalFacts, LocalReceipt, Receipt};
 use privet_dp::window::{ClosedWindow, Window};
@@ -51,6 +51,9 @@ pub(super) struct Releaser {
     pace: Pace,
     /// When to try the outbox again, by the monotonic clock; `None` when all of it is out.
     retry_at: Option<Duration>,
+    /// When to hold the lease of a shared ledger again, by the monotonic clock; never where there is none.
+    hold_at: Option<Duration>,
+    hold_every: Duration,
     /// The exports of which something is not out yet. What comes after it waits, too.
     behind: HashSet<String>,
 }
@@ -71,6 +74,8 @@ impl Releaser {
             evidence,
             pace: Pace::REAL,
             retry_at: None,
+            hold_at: settings.shared.is_some().then_some(Duration::ZERO),
+            hold_every: settings.shared.as_ref().map_or(Duration::MAX, |shared| shared.lease / 8),
             behind: HashSet::new(),
         }
     }
@@ -102,14 +107,49 @@ impl Releaser {
                     // Tables that come without a pause hold up no window.
                     self.release_all(None);
                 }
-                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return self.stop(),
                 Err(RecvTimeoutError::Timeout) => {
                     self.release_all(None);
                 }
             }
+            if self.hold_at.is_some_and(|at| at <= self.shared.clock.monotonic()) {
+                self.hold();
+            }
             if self.retry_at.is_some_and(|at| at <= self.shared.clock.monotonic()) {
                 self.publish_outbox();
             }
+        }
+    }
+
+    /// Where pods share the ledger: asks for more time, pays for the windows that are
+    /// open, so that they can be released while it cannot be reached, and tells what
+    /// became of those before. Whatever fails is tried again, and charged when it is due.
+    fn hold(&mut self) {
+        self.hold_at = Some(self.shared.clock.monotonic() + self.hold_every);
+        let generation = self.shared.generation.load();
+        let ahead: Vec<Claim> = generation.slots().filter_map(|slot| slot.claim_ahead(&self.ledger)).collect();
+        let held = self.ledger.renew().and_then(|()| self.ledger.settle());
+        if let Err(error) = held {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot hold the lease of the shared budget ledger"
+            );
+            return;
+        }
+        // Each by itself: one budget without room is no reason not to pay for the others.
+        for claim in ahead {
+            if let Err(error) = self.ledger.lease(&[claim]) {
+                tracing::debug!(error = &error as &dyn std::error::Error, "a window is not paid for ahead");
+            }
+        }
+    }
+
+    /// Ends the sender first, for it publishes; then gives back what was paid for and not begun.
+    fn stop(self) {
+        let Self { ledger, publisher, .. } = self;
+        drop(publisher);
+        if let Err(error) = ledger.hand_back() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "what was paid for ahead stays charged");
         }
     }
 

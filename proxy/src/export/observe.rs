@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use privet_dp::NoRandomness;
 use privet_dp::fleet::{Fleet, Ring};
+use privet_dp::ledger::{Claim, Ledger};
 use privet_dp::schedule::{Late, Mark, Schedule};
 use privet_dp::window::{PolicyDigest, Window};
 use privet_ldp::NotAReport;
@@ -216,10 +217,10 @@ struct SlotState {
     retired: bool,
 }
 
-/// An open window, and from when on events count in it.
+/// An open window, and since when events may have counted in it.
 struct Counting {
     window: Open,
-    from: Timestamp,
+    since: Timestamp,
 }
 
 impl Slot {
@@ -296,6 +297,15 @@ impl Slot {
         waiting.iter_mut().for_each(|waiting| waiting.withdraw(unit));
     }
 
+    /// What the release of the open window will ask the ledger for, if it is whole
+    /// and will cost something.
+    pub(super) fn claim_ahead(&self, ledger: &Ledger) -> Option<Claim> {
+        let state = self.lock();
+        let (window, parts) = state.last.filter(|_| state.open.is_some())?;
+        let Counted::Query(query) = &state.counted else { return None };
+        Claim::of(query, &state.policy, window, ledger.shard(parts.checked_sub(1)?)).ok()
+    }
+
     /// Rolls the windows over if their time has come; takes what is due.
     pub(super) fn due(&self, now: Timestamp) -> (Result<(), NoRandomness>, Vec<Waiting>) {
         let mut state = self.lock();
@@ -320,7 +330,7 @@ impl Slot {
 
 impl Counting {
     fn mark_if_shed(&mut self, last_shed: &LastShed) {
-        if last_shed.is_since(self.from) {
+        if last_shed.is_since(self.since) {
             self.window.mark(Mark::Shed);
         }
     }
@@ -372,7 +382,7 @@ impl SlotState {
             opened.mark(Mark::RingChanged);
         }
         self.last = Some((window, part + 1));
-        self.open = Some(Counting { window: opened, from });
+        self.open = Some(Counting { window: opened, since: from.min(now) });
         Ok(())
     }
 

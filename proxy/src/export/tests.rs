@@ -141,6 +141,7 @@ impl Bench {
     fn settings(&self) -> Settings {
         Settings {
             ledger: self.directory.path().join("ledger.redb"),
+            shared: None,
             durability: Durability::Volume,
             output: self.directory.path().join("exports"),
             ring: self.ring.clone(),

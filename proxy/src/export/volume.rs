@@ -5,7 +5,7 @@
 //! Kubernetes only the operator's word counts. Elsewhere silence is believed,
 //! unless the directory is in memory or in the layers of a container.
 //!
-//! Not here: where a ledger is that no pod owns.
+//! A ledger that no pod owns outlives them all.
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,9 @@ const FLEETING: [&str; 4] = ["tmpfs", "ramfs", "overlay", "fuse.fuse-overlayfs"]
 
 /// What the exports' directory outlives.
 pub(crate) fn durability(exports: &Exports) -> Durability {
+    if exports.shared.is_some() {
+        return Durability::Shared;
+    }
     match exports.volume {
         Volume::Persistent => Durability::Volume,
         Volume::Pod => Durability::PodLife,
@@ -100,6 +103,7 @@ mod tests {
             durability(&Exports {
                 directory: PathBuf::from("/proc"),
                 volume,
+                shared: None,
                 ring: None,
                 publish: Default::default(),
                 token_file: None,

@@ -6,4 +6,8 @@ mod measures;
 mod posted;
 mod reports;
 mod running;
+#[allow(dead_code, reason = "the servers of the consent store's tests, which use more of them")]
+#[path = "../consent_store/servers.rs"]
+mod servers;
+mod shared;
 mod windows;

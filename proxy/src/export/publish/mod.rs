@@ -38,6 +38,9 @@ pub enum CannotPublish {
     /// The ledger holds bytes that are no receipt.
     #[error("the committed bytes are no receipt")]
     NotAReceipt,
+    /// The shared ledger does not say that this pod may publish.
+    #[error("the shared budget ledger has to be asked first")]
+    Held(#[source] LedgerError),
     /// A file could not be written.
     #[error("cannot write the receipt's files")]
     File(#[source] io::Error),
@@ -102,6 +105,7 @@ impl Publisher {
     /// acknowledged here where there is no receiver.
     pub(super) fn publish(&self, unsent: &Unsent, receipt: &AnyReceipt) -> Result<Published, CannotPublish> {
         let window = Window::between(receipt.window().start, receipt.window().end).ok_or(CannotPublish::NotAReceipt)?;
+        self.ledger.may_publish().map_err(CannotPublish::Held)?;
         let path = file::write(&self.output, self.parquet, receipt, &unsent.receipt).map_err(CannotPublish::File)?;
         if self.sender.as_ref().is_some_and(Sender::is_full) {
             return Err(CannotPublish::Waiting);

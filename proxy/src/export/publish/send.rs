@@ -225,6 +225,10 @@ impl Carrier {
 
     fn carry(&self, due: &Due) {
         let Due { export, release, within } = due;
+        if let Err(error) = self.ledger.may_publish() {
+            tracing::warn!(%release, error = &error as &dyn std::error::Error, "a receipt may not be sent yet");
+            return self.shared.try_again(export, false);
+        }
         match self.ledger.committed(*release) {
             Ok(Some(receipt)) => {
                 let name = release.to_string();
