@@ -9,7 +9,7 @@ SHELL := bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 STEP := tools/step
 
-.PHONY: help demo test bench lint fmt-check clippy deny binaries unit tree template fuzz helm clients consent needs-build needs-test
+.PHONY: help demo test bench lint fmt-check clippy deny seeded-bugs binaries unit tree template fuzz helm clients consent needs-build needs-test
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 14
@@ -28,7 +28,7 @@ test: ## everything: format, supply chain, lints, unit and end-to-end tests, cha
 bench: needs-build ## microbenchmarks and the load run, release build
 	@$(STEP) "benches" cargo bench --locked -p privet-benches
 
-lint: fmt-check deny clippy ## format, supply chain and clippy alone
+lint: fmt-check deny seeded-bugs clippy ## format, supply chain and clippy alone
 
 fmt-check: needs-test
 	@$(STEP) "format" cargo fmt --all --check
@@ -38,6 +38,9 @@ clippy: needs-test
 
 deny: needs-test
 	@$(STEP) "licences, bans, sources" tools/deny
+
+seeded-bugs: ## whether each seeded privacy bug still fits the sources; tools/dp-seeded-bugs tries them all
+	@$(STEP) "seeded privacy bugs fit" tools/dp-seeded-bugs --check
 
 binaries: needs-build
 	@$(STEP) "debug build" cargo build --locked -p privet -p privet-audit

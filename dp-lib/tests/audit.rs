@@ -199,9 +199,9 @@ fn proved_of_bounds(claim: &str, units: usize, alarm: f64) -> f64 {
 /// False alarm: 10^-6.
 #[test]
 fn the_path_keeps_its_bounds() {
-    let epsilon = proved_of_bounds("2", 100_000, 5e-7);
-    println!("bounds of 3 and 2, epsilon 2: {epsilon:.3} proved");
-    assert!((1.3..=2.0).contains(&epsilon), "{epsilon}");
+    let epsilon = proved_of_bounds("1", 100_000, 5e-7);
+    println!("bounds of 3 and 2, epsilon 1: {epsilon:.3} proved");
+    assert!((0.6..=1.0).contains(&epsilon), "{epsilon}");
 }
 
 /// The family of seven claims fails correct noise less than once in 10^3 runs:
@@ -211,21 +211,29 @@ fn the_path_keeps_its_bounds() {
 fn the_long_audit() {
     const RUNS: usize = 1_000_000;
     const ALARM: f64 = 1e-3 / 14.0;
-    println!("| privacy audit, 10^6 runs a side | claim | proved | of the claim |");
     for claim in ["0.1", "0.5", "1", "2"] {
         let epsilon = proved(claim, RUNS, ALARM);
         let share = epsilon / claim.parse::<f64>().unwrap();
-        println!("| count by discrete_laplace | epsilon {claim} | {epsilon:.4} | {share:.3} |");
-        assert!(share <= 1.0 && (claim == "0.1" || share >= 0.97), "{share}");
+        // At 0.1 sampling alone takes some eight hundredths off.
+        let least = if claim == "0.1" { 0.8 } else { 0.97 };
+        support::row(
+            &format!("privacy audit, 10^6 runs a side: count by discrete_laplace, epsilon {claim}"),
+            &format!("{epsilon:.4} proved, {share:.3} of the claim"),
+            &format!("at least {least} of the claim, never above"),
+            share <= 1.0 && share >= least,
+        );
     }
     for (rho, epsilon) in [("0.125", 0.5), ("0.5", 1.0), ("0.02", 0.2)] {
         let (delta, exact) = proved_delta(rho, epsilon, RUNS, ALARM);
-        println!(
-            "| count by discrete_gaussian, rho {rho} | delta {exact:.5} at epsilon {epsilon} | {delta:.5} | {:.3} |",
-            delta / exact
-        );
         // What sampling takes off a difference of two probabilities at this false alarm.
-        assert!(exact >= 1e-3 && delta <= exact && delta >= 0.8 * exact, "{delta} {exact}");
+        support::row(
+            &format!(
+                "privacy audit, 10^6 runs a side: count by discrete_gaussian, rho {rho}, delta at epsilon {epsilon}"
+            ),
+            &format!("{delta:.5} proved of {exact:.5}"),
+            "delta at least 0.001, proved at least 0.8 of it, never above",
+            exact >= 1e-3 && delta <= exact && delta >= 0.8 * exact,
+        );
     }
 }
 
@@ -234,7 +242,6 @@ fn the_long_audit() {
 #[ignore = "long: tools/dp-audit runs it"]
 fn the_long_coverage() {
     const RUNS: usize = 100_000;
-    println!("| interval coverage, 10^5 releases | exact | covered |");
     for (noise, written) in [(Noise::DiscreteLaplace, "0.1"), (Noise::DiscreteGaussian, "0.005")] {
         let mut path = Path::of(query(noise, loss(noise.measure(), written), KEYS, false));
         let (law, scale) = support::law(&path.query.mechanism);
@@ -245,9 +252,13 @@ fn the_long_coverage() {
         };
         let covered: usize = (0..RUNS / KEYS).map(|_| covers(&path.release(true))).sum();
         let covered = covered as f64 / RUNS as f64;
-        println!("| {} {written} | {exact:.5} | {covered:.5} |", noise.name());
         let error = (exact * (1.0 - exact) / RUNS as f64).sqrt();
-        assert!(exact >= 0.95 && (covered - exact).abs() <= 3.5 * error, "{covered} {exact}");
+        support::row(
+            &format!("interval coverage, 10^5 releases: {} {written}", noise.name()),
+            &format!("{covered:.5}, {:+.2} standard errors", (covered - exact) / error),
+            &format!("within 3.5 of the exact {exact:.5}, which is at least 0.95"),
+            exact >= 0.95 && (covered - exact).abs() <= 3.5 * error,
+        );
     }
 }
 
@@ -261,7 +272,6 @@ fn processor_ms() -> f64 {
 #[cfg(target_os = "linux")]
 #[ignore = "long: tools/dp-audit runs it"]
 fn the_cost_of_ten_thousand_keys() {
-    println!("| cost of a release of 10,000 keys | milliseconds of processor time |");
     for (noise, written, private) in [
         (Noise::DiscreteLaplace, "0.1", false),
         (Noise::DiscreteGaussian, "0.005", false),
@@ -294,7 +304,15 @@ fn the_cost_of_ten_thousand_keys() {
             path.query.mechanism.release(paid, closed.cells).unwrap();
             least = least.min(processor_ms() - started);
         }
-        println!("| {} {} | {least:.1} |", noise.name(), if private { "private keys" } else { "declared keys" });
-        assert!(least <= 100.0, "{least}");
+        support::row(
+            &format!(
+                "cost of a release of 10,000 {} keys: {}",
+                if private { "private" } else { "declared" },
+                noise.name()
+            ),
+            &format!("{least:.1} ms of processor time"),
+            "at most 100 ms",
+            least <= 100.0,
+        );
     }
 }

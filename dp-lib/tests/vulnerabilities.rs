@@ -466,11 +466,11 @@ fn the_keys_of_one_unit_show_as_rarely_as_delta_says_together() {
     }
 }
 
-/// opacus #616 stands for noise that is no noise: a generator that is not
-/// cryptographic, or Gaussian noise as a sum or a rounding of doubles. Ours are
-/// whole numbers by a sampler that is exact (Canonne, Kamath and Steinke 2020),
-/// out of libcrypto (`tests/randomness.rs`); far out, where a double's
-/// Gaussian would end or be coarse, tails are as heavy as they should be.
+/// opacus #616 could not be read where this was written. What may be wrong with
+/// Gaussian noise in any library is asserted: that it is a sum or a rounding of
+/// doubles, whose tails end or are coarse. Ours are whole numbers by a sampler that
+/// is exact (Canonne, Kamath and Steinke 2020), out of libcrypto
+/// (`tests/randomness.rs`), and far out as frequent as they should be.
 /// False alarm: 10^-6 for each of two.
 #[test]
 fn opacus_616_gaussian_noise_is_exact_in_its_tails() {

@@ -16,6 +16,13 @@ use privet_dp::query::{KeyTable, Keys, Query};
 use privet_dp::schedule::{Schedule, Tiling};
 use privet_dp::window::{Span, Window};
 
+/// A row of the audit's table: what, measured, to reach, met. Fails where it is not met.
+#[allow(clippy::print_stdout)]
+pub fn row(what: &str, measured: &str, to_reach: &str, met: bool) {
+    println!("| {what} | {measured} | {to_reach} | {} |", if met { "yes" } else { "NO" });
+    assert!(met, "{what}: {measured}, to reach: {to_reach}");
+}
+
 pub fn mechanism(noise: Noise, l0: u64, linf: u64, loss: &str) -> Mechanism {
     let bounds = ContributionBounds::new(l0, linf).unwrap();
     count(noise, bounds, Loss::from_decimal(noise.measure(), loss).unwrap())
