@@ -14,6 +14,8 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use privet_dp::window::PolicyDigest;
+use privet_json::Node;
+use privet_policy::batch::Around;
 use privet_policy::consent::{Heard, Memory, is_null_id};
 use privet_policy::decide::{Decision, Outcome, Refusal as Refused, value_at};
 use privet_policy::format::Format;
@@ -60,8 +62,8 @@ pub struct InForce {
     pub enforcement: Enforcement,
     /// The connections to its destinations.
     pub upstreams: Upstreams,
-    /// Its exports.
-    pub plans: Vec<Plan>,
+    /// Its exports, in order.
+    pub exports: Vec<Counted>,
     /// Its number in the log.
     pub policy: PolicyNo,
     /// Its destinations' numbers in the log.
@@ -70,6 +72,57 @@ pub struct InForce {
     pub classes: Arc<Classes>,
     /// Another policy that is only tried out beside it.
     pub shadow: ArcSwapOption<Shadow>,
+}
+
+/// An export, and what it counts by this policy's own numbers.
+pub struct Counted {
+    plan: Plan,
+    /// `None` where the policy has no such purpose: nothing counts.
+    purpose: Option<PurposeNo>,
+    /// `None` where tables are posted.
+    contract: Option<ContractNo>,
+}
+
+impl Counted {
+    /// Looks up purpose and contract of a plan in the policy that it came from.
+    #[must_use]
+    pub fn of(policy: &Policy, plan: Plan) -> Self {
+        let purpose = policy.purposes().iter().position(|purpose| purpose.name == plan.purpose);
+        let named = |name: &String| policy.contracts().iter().position(|contract| contract.name == *name);
+        let contract = plan.contract.as_ref().and_then(named);
+        Self {
+            purpose: purpose.and_then(|number| u8::try_from(number).ok()).map(PurposeNo),
+            contract: contract.and_then(|number| u16::try_from(number).ok()).map(ContractNo),
+            plan,
+        }
+    }
+
+    /// The export.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Whether it counts events of this contract that are decided so.
+    fn counts(&self, contract: ContractNo, decision: &Decision) -> bool {
+        self.contract == Some(contract) && self.purpose.is_some_and(|purpose| decision.publishable.contains(purpose))
+    }
+
+    /// Counts one event, if it has a unit, a key and, where one is measured, a value.
+    fn observe<'a>(&self, event: Node<'a>, around: Around<'a>, count: impl FnOnce(Row<'_>)) -> Option<()> {
+        let plan = &self.plan;
+        let unit = value_at(&plan.unit, event, around).filter(|unit| !is_null_id(unit))?;
+        let values: Vec<_> =
+            plan.columns.iter().map(|column| value_at(column, event, around)).collect::<Option<_>>()?;
+        let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
+        let key = plan.query.keys.key_of(&values)?;
+        let measured = plan.of.as_ref().and_then(|of| value_at(of, event, around));
+        let value = plan.steps_of(measured.as_deref())?;
+        let time = plan.time.as_ref().and_then(|time| value_at(time, event, around));
+        let event_secs = time.and_then(|time| event_time::seconds(&time));
+        count(Row { unit: unit.as_bytes(), key, value, event_secs });
+        Some(())
+    }
 }
 
 /// What a class is known by inside the process.
@@ -387,50 +440,27 @@ impl Line {
 
     /// Takes whoever refuses what is counted for out of the open windows.
     fn withdraw_refused(&self, in_force: &InForce, refusal: &Refused) {
-        let purposes = in_force.enforcement.policy.purposes();
-        let is_refused = |plan: &Plan| {
-            let number = purposes.iter().position(|purpose| purpose.name == plan.purpose);
-            number
-                .and_then(|number| u8::try_from(number).ok())
-                .is_some_and(|number| refusal.purposes.contains(PurposeNo(number)))
-        };
-        if in_force.plans.iter().any(is_refused) {
+        let is_refused = |purpose: PurposeNo| refusal.purposes.contains(purpose);
+        if in_force.exports.iter().any(|export| export.purpose.is_some_and(is_refused)) {
             refusal.subjects.iter().for_each(|subject| self.withdraw(subject));
         }
     }
 
     /// Shows permitted events to the export line.
     fn observe(&self, in_force: &InForce, decoded: &Decoded, decisions: &[Decision]) {
-        if in_force.plans.is_empty() {
+        if in_force.exports.is_empty() {
             return;
         }
-        let Some(exports) = &*self.exports.load() else { return };
-        let policy = &in_force.enforcement.policy;
-        let digest: PolicyDigest = policy.digest().0;
+        let running = self.exports.load();
+        let digest: PolicyDigest = in_force.enforcement.policy.digest().0;
+        let Some(observer) = running.as_ref().and_then(|exports| exports.observer(&digest)) else { return };
         let around = decoded.groups().flat_map(|group| group.events.map(move |_| group.around));
         for ((decision, event), around) in decisions.iter().zip(&decoded.events).zip(around) {
             let Some(contract) = contract_of(&decision.outcome) else { continue };
             let event = decoded.index.node(&decoded.body, *event);
-            for (number, plan) in in_force.plans.iter().enumerate() {
-                let purpose = policy.purposes().iter().position(|purpose| purpose.name == plan.purpose);
-                let permitted = purpose
-                    .and_then(|purpose| u8::try_from(purpose).ok())
-                    .is_some_and(|purpose| decision.publishable.contains(PurposeNo(purpose)));
-                if !permitted || plan.contract.as_ref() != Some(&policy.contract(contract).name) {
-                    continue;
-                }
-                let Some(unit) = value_at(&plan.unit, event, around).filter(|unit| !is_null_id(unit)) else { continue };
-                let values: Option<Vec<_>> =
-                    plan.columns.iter().map(|column| value_at(column, event, around)).collect();
-                let Some(values) = values else { continue };
-                let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
-                let measured = plan.of.as_ref().and_then(|of| value_at(of, event, around));
-                let value = plan.steps_of(measured.as_deref());
-                if let (Some(key), Some(value)) = (plan.query.keys.key_of(&values), value) {
-                    let time = plan.time.as_ref().and_then(|time| value_at(time, event, around));
-                    let event_secs = time.and_then(|time| event_time::seconds(&time));
-                    let row = Row { unit: unit.as_bytes(), key, value, event_secs };
-                    exports.observe(number, row, &digest);
+            for (number, export) in in_force.exports.iter().enumerate() {
+                if export.counts(contract, decision) {
+                    export.observe(event, around, |row| observer.observe(number, row));
                 }
             }
         }

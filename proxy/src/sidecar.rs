@@ -26,7 +26,7 @@ use crate::export::intake::Intake;
 use crate::export::{self, ExportLine, Plan, PolicyChange, volume};
 use crate::forward::{Client, Destination, Upstreams};
 use crate::keys::Keyring;
-use crate::line::{Classes, InForce, Line, Parts};
+use crate::line::{Classes, Counted, InForce, Line, Parts};
 use crate::metrics::{Label as _, Metrics, Reloaded};
 use crate::policies;
 use crate::reload::{Files, Place, Source, contents_digest};
@@ -446,7 +446,7 @@ impl Loader {
         self.line.enforce(InForce {
             enforcement,
             upstreams,
-            plans: loaded.plans.clone(),
+            exports: loaded.plans.iter().map(|plan| Counted::of(&loaded.policy, plan.clone())).collect(),
             policy: loaded.number,
             destinations: numbers.map_err(|error| error.to_string())?,
             classes: Arc::clone(&loaded.classes),

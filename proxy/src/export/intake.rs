@@ -17,7 +17,7 @@ use super::Withheld;
 use super::posted::{self, Written};
 use crate::bearer::Token;
 use crate::clock::Clock;
-use crate::line::Line;
+use crate::line::{Counted, Line};
 use crate::run::chain;
 
 /// The largest table.
@@ -98,7 +98,7 @@ impl Intake {
         let (in_force, exports) = in_force.zip(self.line.exports()).ok_or_else(|| {
             Declined(StatusCode::SERVICE_UNAVAILABLE, "no export runs: see the notes of /readyz".to_owned())
         })?;
-        let plan = in_force.plans.iter().find(|plan| plan.query.name == name);
+        let plan = in_force.exports.iter().map(Counted::plan).find(|plan| plan.query.name == name);
         let plan = plan.ok_or_else(|| Declined(StatusCode::NOT_FOUND, "there is no export of this name".to_owned()))?;
         if plan.contract.is_some() {
             let why = "this export counts events: one that takes tables says `from: {table: posted}`";

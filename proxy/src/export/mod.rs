@@ -37,7 +37,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
+use jiff::Timestamp;
 use privet_dp::NoRandomness;
 use privet_dp::digest::Digest;
 use privet_dp::exact::Exact;
@@ -214,6 +215,22 @@ pub struct Row<'a> {
     pub event_secs: Option<i64>,
 }
 
+/// The exports that the events of one request count in, at one time.
+pub struct Observer {
+    generation: Guard<Arc<Generation>>,
+    now: Timestamp,
+}
+
+impl Observer {
+    /// Counts one row in an export's table, within its unit's bounds. `export` is
+    /// the export's place among the plans of the policy.
+    pub fn observe(&self, export: usize, row: Row<'_>) {
+        if let Some(slot) = self.generation.slot(export) {
+            slot.observe(row, self.now);
+        }
+    }
+}
+
 /// The running line.
 pub struct ExportLine {
     shared: Arc<Shared>,
@@ -275,16 +292,20 @@ impl ExportLine {
         Ok(Self { shared, commands, thread: Some(thread) })
     }
 
-    /// Counts one row in an export's table, within its unit's bounds.
-    ///
-    /// `export` is the export's place among the plans of the policy whose digest
-    /// is `policy`. Events decided under any other policy do not count: their
-    /// place and key may mean something else.
+    /// Counts one row in an export's table, within its unit's bounds; see [`Observer::observe`].
     pub fn observe(&self, export: usize, row: Row<'_>, policy: &PolicyDigest) {
-        let generation = self.shared.generation.load();
-        if let Some(slot) = generation.slot(export, policy) {
-            slot.observe(row, self.shared.clock.now());
+        if let Some(observer) = self.observer(policy) {
+            observer.observe(export, row);
         }
+    }
+
+    /// Takes what one request counts, all of it now. Events decided under any
+    /// other policy than the one being counted by do not count, since their place
+    /// and key may mean something else: there is no observer for them.
+    #[must_use]
+    pub fn observer(&self, policy: &PolicyDigest) -> Option<Observer> {
+        let generation = self.shared.generation.load();
+        (generation.policy() == policy).then(|| Observer { generation, now: self.shared.clock.now() })
     }
 
     /// Marks every open window: load was shed, so that what others sent decided

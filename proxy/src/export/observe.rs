@@ -136,8 +136,8 @@ impl Generation {
         &self.policy
     }
 
-    pub(super) fn slot(&self, export: usize, policy: &PolicyDigest) -> Option<&Slot> {
-        self.slots.get(export).filter(|_| policy == &self.policy)
+    pub(super) fn slot(&self, export: usize) -> Option<&Slot> {
+        self.slots.get(export)
     }
 
     pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
