@@ -17,6 +17,8 @@ const FILES: [(&str, &str); 4] = [
     ("contract.yaml", include_str!("../policy/contract.yaml")),
     ("rules.yaml", include_str!("../policy/rules.yaml")),
 ];
+/// What is counted besides, where that is measured.
+const EXPORTS: &str = include_str!("../policy/exports.yaml");
 /// The address in `destination.yaml`.
 const WRITTEN_COLLECTOR: &str = "127.0.0.1:8081";
 
@@ -45,6 +47,15 @@ pub fn enforcement() -> Result<Enforcement, Unusable> {
         return Err(Unusable::DoesNotCompile(policies::errors(&files, &loaded.diagnostics)));
     };
     Ok(Enforcement::new(Arc::new(policy), &Keyring::random()?)?)
+}
+
+/// Writes the exports into a directory for the policy.
+///
+/// # Errors
+/// Where the directory cannot be written.
+pub fn write_exports(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    fs::write(directory.join("exports.yaml"), EXPORTS)
 }
 
 /// Writes the policy into a directory, for a collector at an address.

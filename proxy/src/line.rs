@@ -27,7 +27,7 @@ use crate::consent::{Answers, ConsentStore, SubjectKey};
 use crate::contained::{Panicked, contained};
 use crate::decide::{Surroundings, decide};
 use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_hint};
-use crate::export::{ExportLine, Plans, Seen};
+use crate::export::{ExportLine, Seen, Watched};
 use crate::formats::{
     Refusal, Unready, answer_refusal, answer_success, forbid_keeping, pass_response_headers, passed_status, preflight,
 };
@@ -61,7 +61,7 @@ pub struct InForce {
     /// The connections to its destinations.
     pub upstreams: Upstreams,
     /// Its exports.
-    pub plans: Plans,
+    pub exports: Watched,
     /// Its number in the log.
     pub policy: PolicyNo,
     /// Its destinations' numbers in the log.
@@ -387,40 +387,25 @@ impl Line {
 
     /// Takes whoever refuses what is counted for out of the open windows.
     fn withdraw_refused(&self, in_force: &InForce, refusal: &Refused) {
-        let policy = &in_force.enforcement.policy;
-        let is_refused = |purpose: &str| number_of(policy, purpose).is_some_and(|it| refusal.purposes.contains(it));
-        if in_force.plans.purposes().any(is_refused) {
+        if in_force.exports.purposes().any(|purpose| refusal.purposes.contains(purpose)) {
             refusal.subjects.iter().for_each(|subject| self.withdraw(subject));
         }
     }
 
     /// Shows permitted events to the export line.
     fn observe(&self, in_force: &InForce, decoded: &Decoded, decisions: &[Decision]) {
-        if in_force.plans.is_empty() {
+        if in_force.exports.is_empty() {
             return;
         }
-        let Some(exports) = &*self.exports.load() else { return };
-        let policy = &in_force.enforcement.policy;
-        let digest: PolicyDigest = policy.digest().0;
+        let running = self.exports.load();
+        let digest: PolicyDigest = in_force.enforcement.policy.digest().0;
+        let Some(observer) = running.as_ref().and_then(|exports| exports.observer(&digest)) else { return };
         let around = decoded.groups().flat_map(|group| group.events.map(move |_| group.around));
         for ((decision, event), around) in decisions.iter().zip(&decoded.events).zip(around) {
             let Some(contract) = contract_of(&decision.outcome) else { continue };
             let event = decoded.index.node(&decoded.body, *event);
-            let name = &policy.contract(contract).name;
-            let permitted =
-                |purpose: &str| number_of(policy, purpose).is_some_and(|it| decision.publishable.contains(it));
-            let seen = Seen { event, around, policy: &digest };
-            for (number, plan) in in_force.plans.exports.iter().enumerate() {
-                if plan.contract.as_ref() == Some(name) && permitted(&plan.purpose) {
-                    exports.see(number, plan, seen);
-                }
-            }
-            for (number, plan) in in_force.plans.surveys.iter().enumerate() {
-                let brings_one = plan.contract == *name && permitted(&plan.purpose);
-                if brings_one && exports.see_report(number, plan, seen).is_err() {
-                    self.metrics.export_reports_malformed.increment(1);
-                }
-            }
+            let malformed = in_force.exports.see(&observer, contract, decision, Seen { event, around });
+            self.metrics.export_reports_malformed.increment(malformed);
         }
     }
 
@@ -651,12 +636,6 @@ const fn word(outcome: &Outcome, kept: bool) -> EventOutcome {
         Outcome::Unmatched => EventOutcome::Unmatched,
         Outcome::Invalid(_) | Outcome::Malformed => EventOutcome::Invalid,
     }
-}
-
-/// The number of a data use among the policy's purposes, if it is one of them.
-fn number_of(policy: &Policy, purpose: &str) -> Option<PurposeNo> {
-    let number = policy.purposes().iter().position(|known| known.name == purpose)?;
-    u8::try_from(number).ok().map(PurposeNo)
 }
 
 fn contract_of(outcome: &Outcome) -> Option<ContractNo> {

@@ -24,7 +24,7 @@ use crate::consent::desk::Desk;
 use crate::consent::{CannotOpen, ConsentStore, Ground};
 use crate::decode::DecodeLimits;
 use crate::export::intake::Intake;
-use crate::export::{self, ExportLine, Plans, PolicyChange, volume};
+use crate::export::{self, ExportLine, Plans, PolicyChange, Watched, volume};
 use crate::forward::{Client, Destination, Upstreams};
 use crate::keys::Keyring;
 use crate::line::{Classes, InForce, Line, Parts};
@@ -466,7 +466,7 @@ impl Loader {
         self.line.enforce(InForce {
             enforcement,
             upstreams,
-            plans: loaded.plans.clone(),
+            exports: Watched::of(&loaded.policy, &loaded.plans),
             policy: loaded.number,
             destinations: numbers.map_err(|error| error.to_string())?,
             classes: Arc::clone(&loaded.classes),

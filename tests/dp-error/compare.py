@@ -41,7 +41,7 @@ def workloads():
     yield of("count, epsilon 1", "count", 1, 100, 10_000, 25)
     yield of("count, 4 keys a person, epsilon 1", "count", 4, 100, 10_000, 25)
     yield of("sum of 0 to 50, epsilon 1", "sum", 1, 100, 10_000, 25)
-    yield of("mean of 0 to 50, 200 rows, epsilon 1", "mean", 1, 200, 5_000, 50)
+    yield of("mean of 0 to 50, 50 rows, epsilon 1", "mean", 1, 50, 10_000, 25)
     yield of("count, 4 keys a person, rho 0.1", "count", 4, 100, 10_000, 25, "discrete_gaussian", "0.1")
 
 
@@ -113,7 +113,8 @@ def batches(of):
 
 
 def tumult(workload):
-    """A session over a table of all keys, with integer noise, in a few queries of many keys."""
+    """A session over a table of all keys, with integer noise, in a few queries of many keys. It takes its time, so it is asked
+    for a fifth of the draws, and its standard errors are larger."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
     import warnings
     warnings.simplefilter("ignore")
@@ -131,8 +132,8 @@ def tumult(workload):
     budget = (PureDPBudget if pure else RhoZCDPBudget)(float(workload["loss"]))
     person = AddMaxRowsInMaxGroups("key", workload["keys_per_unit"], 1)
     published = []
-    for keys in batches(draws(workload)):
-        names = spark.range(keys[0], keys[-1] + 1).withColumnRenamed("id", "key")
+    for keys in batches(draws(workload)[::5]):
+        names = spark.range(len(keys)).withColumnRenamed("id", "key")
         table = names.crossJoin(spark.createDataFrame([(value,) for value in workload["values"]], "value long"))
         session = Session.from_dataframe(budget, "rows", table, protected_change=person)
         grouped = QueryBuilder("rows").groupby(KeySet.from_dataframe(names))

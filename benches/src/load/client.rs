@@ -35,10 +35,10 @@ pub(super) struct Load {
 }
 
 /// One request, ready to be written.
-struct Prepared {
-    bytes: Vec<u8>,
+pub(super) struct Prepared {
+    pub(super) bytes: Vec<u8>,
     body_bytes: u64,
-    leaves: bool,
+    pub(super) leaves: bool,
 }
 
 /// Runs and tells about it in one line on stdout.
@@ -52,7 +52,7 @@ pub(super) fn run(to: SocketAddr, batch: usize, connections: usize, length: Dura
     Ok(())
 }
 
-fn prepare(to: SocketAddr, batch: usize) -> Rc<[Prepared]> {
+pub(super) fn prepare(to: SocketAddr, batch: usize) -> Rc<[Prepared]> {
     let prepared = batches(batch).into_iter().map(|batch| {
         let head = format!(
             "POST {TARGET} HTTP/1.1\r\nhost: {to}\r\nauthorization: {AUTHORIZATION}\r\ncontent-type: application/json\r\nuser-agent: load\r\ncontent-length: {}\r\n\r\n",
@@ -89,7 +89,7 @@ async fn all(to: SocketAddr, prepared: Rc<[Prepared]>, connections: usize, lengt
     load
 }
 
-fn quantile(sorted: &[u32], percent: usize) -> f64 {
+pub(super) fn quantile(sorted: &[u32], percent: usize) -> f64 {
     sorted.get(sorted.len() * percent / 100).map_or(f64::NAN, |micros| f64::from(*micros))
 }
 
@@ -125,7 +125,7 @@ async fn one(to: SocketAddr, prepared: Rc<[Prepared]>, number: usize, until: Ins
 }
 
 /// Sends a request and reads its answer to the end; gives the status.
-async fn exchange(stream: &mut TcpStream, request: &[u8], room: &mut Vec<u8>) -> Option<u16> {
+pub(super) async fn exchange(stream: &mut TcpStream, request: &[u8], room: &mut Vec<u8>) -> Option<u16> {
     stream.write_all(request).await.ok()?;
     room.clear();
     loop {

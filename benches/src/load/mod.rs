@@ -10,6 +10,8 @@
 //! counts do not add up is no figure but an error.
 
 mod client;
+mod exports;
+mod paced;
 mod pass;
 mod process;
 mod report;
@@ -18,12 +20,13 @@ mod upstream;
 
 use std::io::Read;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use privet::cli::{Cli, Command, LogFormat, LogLevel, run, tell_panics_by_place};
 
+pub use exports::Beside;
 pub use rounds::Scope;
 
 /// Why there is no figure.
@@ -59,6 +62,8 @@ enum Role {
     Pass { to: SocketAddr },
     Privet { config: PathBuf },
     Client { to: SocketAddr, batch: usize, connections: usize, length: Duration },
+    Exports { scope: Beside, directory: PathBuf },
+    Paced(paced::Pace),
 }
 
 /// The rig as a program: the whole of it, or the part that its arguments name.
@@ -69,7 +74,7 @@ pub fn main() -> ExitCode {
         Some(role) => tell(role.play()),
         None => {
             eprintln!(
-                "usage: load [--secs S] [--rounds N] [--batches 1,20,200] [--connections N] [--out DIR] [--gate]"
+                "usage: load [--secs S] [--rounds N] [--batches 1,20,200] [--connections N] [--out DIR] [--gate]\n       load --exports [--secs S] [--rounds N] [--batch N] [--rate N] [--connections N] [--out DIR]"
             );
             ExitCode::from(2)
         }
@@ -117,8 +122,35 @@ impl Role {
                 connections: connections.parse().ok()?,
                 length: Duration::from_millis(millis.parse().ok()?),
             },
+            ["paced", to, batch, connections, millis, rate, first] => Self::Paced(paced::Pace {
+                to: to.parse().ok()?,
+                batch: batch.parse().ok()?,
+                connections: connections.parse().ok()?,
+                length: Duration::from_millis(millis.parse().ok()?),
+                rate: rate.parse().ok().filter(|rate| *rate > 0)?,
+                first: first.parse().ok()?,
+            }),
+            ["--exports", options @ ..] => Self::exports(options)?,
             options => Self::whole(options)?,
         })
+    }
+
+    fn exports(options: &[&str]) -> Option<Self> {
+        let mut scope = Beside::default();
+        let mut directory = results_directory();
+        let mut options = options.iter();
+        while let Some(option) = options.next() {
+            match *option {
+                "--secs" => scope.length = Duration::from_secs_f64(options.next()?.parse().ok()?),
+                "--rounds" => scope.rounds = options.next()?.parse().ok()?,
+                "--connections" => scope.connections = options.next()?.parse().ok()?,
+                "--batch" => scope.batch = options.next()?.parse().ok()?,
+                "--rate" => scope.rate = options.next()?.parse().ok()?,
+                "--out" => directory = options.next()?.into(),
+                _ => return None,
+            }
+        }
+        Some(Self::Exports { scope, directory })
     }
 
     fn whole(options: &[&str]) -> Option<Self> {
@@ -146,9 +178,13 @@ impl Role {
         if let Self::Whole { scope, directory, gate } = self {
             return whole(&scope, directory, gate);
         }
+        if let Self::Exports { scope, directory } = self {
+            return beside(&scope, &directory);
+        }
         end_with_parent();
         match self {
-            Self::Whole { .. } => {}
+            Self::Whole { .. } | Self::Exports { .. } => {}
+            Self::Paced(pace) => paced::run(pace)?,
             Self::Upstream => upstream::serve()?,
             Self::Pass { to } => pass::serve(to)?,
             Self::Privet { config } => return Ok(privet(config)),
@@ -156,6 +192,11 @@ impl Role {
         }
         Ok(true)
     }
+}
+
+fn beside(scope: &Beside, directory: &Path) -> Result<bool, Failed> {
+    std::fs::create_dir_all(directory).map_err(while_doing("cannot make the directory for results"))?;
+    exports::measure(scope, directory)
 }
 
 fn whole(scope: &Scope, directory: PathBuf, gate: bool) -> Result<bool, Failed> {

@@ -182,7 +182,7 @@ impl Rig<'_> {
 }
 
 /// privet with the policy of the benchmarks, its files in a directory of their own.
-fn privet(work: &Path, durability: &str, upstream: SocketAddr, pinned: bool) -> Result<Part, Failed> {
+pub(super) fn privet(work: &Path, durability: &str, upstream: SocketAddr, pinned: bool) -> Result<Part, Failed> {
     let place = work.join(durability);
     let keyring = place.join("keyring");
     fs::create_dir_all(&keyring).map_err(while_doing("cannot make a directory"))?;

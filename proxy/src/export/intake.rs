@@ -98,11 +98,11 @@ impl Intake {
         let (in_force, exports) = in_force.zip(self.line.exports()).ok_or_else(|| {
             Declined(StatusCode::SERVICE_UNAVAILABLE, "no export runs: see the notes of /readyz".to_owned())
         })?;
-        if in_force.plans.surveys.iter().any(|plan| plan.survey.name == name) {
+        if in_force.exports.is_survey(name) {
             let why = "this export gathers reports from events: one that takes tables says `from: {table: posted}`";
             return Err(Declined(StatusCode::CONFLICT, why.to_owned()));
         }
-        let plan = in_force.plans.exports.iter().find(|plan| plan.query.name == name);
+        let plan = in_force.exports.export(name);
         let plan = plan.ok_or_else(|| Declined(StatusCode::NOT_FOUND, "there is no export of this name".to_owned()))?;
         if plan.contract.is_some() {
             let why = "this export counts events: one that takes tables says `from: {table: posted}`";

@@ -40,7 +40,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
+use jiff::Timestamp;
 use privet_dp::NoRandomness;
 use privet_dp::digest::Digest;
 use privet_dp::exact::Exact;
@@ -65,6 +66,7 @@ pub use plan::{Plan, Plans, SurveyPlan};
 use publish::Publisher;
 pub use publish::{CannotOpen, CannotPrepare, CannotPublish};
 pub(crate) use seen::Seen;
+pub use seen::Watched;
 
 /// Where the line keeps what it must not lose, and puts what it publishes.
 #[derive(Clone)]
@@ -243,6 +245,32 @@ pub struct Report<'a> {
     pub event_secs: Option<i64>,
 }
 
+/// The exports that the events of one request count in, at one time.
+pub struct Observer {
+    generation: Guard<Arc<Generation>>,
+    now: Timestamp,
+}
+
+impl Observer {
+    /// Counts one row in an export's table, within its unit's bounds. `export` is
+    /// the export's place among the plans of the policy.
+    pub fn observe(&self, export: usize, row: Row<'_>) {
+        if let Some(slot) = self.generation.slot(export) {
+            slot.observe(row, self.now);
+        }
+    }
+
+    /// Counts a report in a survey, if it is the first of its unit in the window.
+    /// `survey` is its place among the surveys of the policy.
+    ///
+    /// # Errors
+    /// What is no report of the survey's question: nothing is counted.
+    pub fn observe_report(&self, survey: usize, report: Report<'_>) -> Result<(), NotAReport> {
+        let slot = self.generation.survey(survey);
+        slot.map_or(Ok(()), |slot| slot.observe_report(report, self.now))
+    }
+}
+
 /// The running line.
 pub struct ExportLine {
     shared: Arc<Shared>,
@@ -317,29 +345,28 @@ impl ExportLine {
         Ok(Self { shared, commands, thread: Some(thread) })
     }
 
-    /// Counts one row in an export's table, within its unit's bounds.
-    ///
-    /// `export` is the export's place among the plans of the policy whose digest
-    /// is `policy`. Events decided under any other policy do not count: their
-    /// place and key may mean something else.
+    /// Counts one row in an export's table, within its unit's bounds; see [`Observer::observe`].
     pub fn observe(&self, export: usize, row: Row<'_>, policy: &PolicyDigest) {
-        let generation = self.shared.generation.load();
-        if let Some(slot) = generation.slot(export, policy) {
-            slot.observe(row, self.shared.clock.now());
+        if let Some(observer) = self.observer(policy) {
+            observer.observe(export, row);
         }
     }
 
-    /// Counts a report in a survey, if it is the first of its unit in the window.
-    ///
-    /// `survey` is its place among the surveys of the policy whose digest is
-    /// `policy`, as with [`ExportLine::observe`].
+    /// Counts a report in a survey; see [`Observer::observe_report`].
     ///
     /// # Errors
     /// What is no report of the survey's question: nothing is counted.
     pub fn observe_report(&self, survey: usize, report: Report<'_>, policy: &PolicyDigest) -> Result<(), NotAReport> {
+        self.observer(policy).map_or(Ok(()), |observer| observer.observe_report(survey, report))
+    }
+
+    /// Takes what one request counts, all of it now. Events decided under any
+    /// other policy than the one being counted by do not count, since their place
+    /// and key may mean something else: there is no observer for them.
+    #[must_use]
+    pub fn observer(&self, policy: &PolicyDigest) -> Option<Observer> {
         let generation = self.shared.generation.load();
-        let slot = generation.survey(survey, policy);
-        slot.map_or(Ok(()), |slot| slot.observe_report(report, self.shared.clock.now()))
+        (generation.policy() == policy).then(|| Observer { generation, now: self.shared.clock.now() })
     }
 
     /// Marks every open window: load was shed, so that what others sent decided

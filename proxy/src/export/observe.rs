@@ -164,12 +164,12 @@ impl Generation {
         &self.policy
     }
 
-    pub(super) fn slot(&self, export: usize, policy: &PolicyDigest) -> Option<&Slot> {
-        self.slots.get(export).filter(|_| policy == &self.policy)
+    pub(super) fn slot(&self, export: usize) -> Option<&Slot> {
+        self.slots.get(export)
     }
 
-    pub(super) fn survey(&self, survey: usize, policy: &PolicyDigest) -> Option<&Slot> {
-        self.surveys.get(survey).filter(|_| policy == &self.policy)
+    pub(super) fn survey(&self, survey: usize) -> Option<&Slot> {
+        self.surveys.get(survey)
     }
 
     pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
