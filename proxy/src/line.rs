@@ -17,7 +17,7 @@ use privet_dp::window::PolicyDigest;
 use privet_policy::consent::{Heard, Memory};
 use privet_policy::decide::{Decision, Outcome, Refusal as Refused};
 use privet_policy::format::Format;
-use privet_policy::policy::{AgeClass, ContractNo, DestinationNo, Policy, PurposeNo, Response as Listed};
+use privet_policy::policy::{AgeClass, ContractNo, DestinationNo, Policy, Response as Listed};
 
 use crate::accept::{self, Carry, Held};
 use crate::audit::{
