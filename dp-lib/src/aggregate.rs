@@ -214,7 +214,7 @@ impl Clamp {
 
     /// How far so many clamped values with this sum are above the lower end, and
     /// how far below the upper one, all together.
-    pub(crate) const fn from_ends(self, sum: i64, values: i64) -> [i64; 2] {
+    pub(crate) const fn to_ends(self, sum: i64, values: i64) -> [i64; 2] {
         [sum.saturating_sub(self.low.saturating_mul(values)), self.high.saturating_mul(values).saturating_sub(sum)]
     }
 }

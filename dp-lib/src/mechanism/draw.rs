@@ -90,7 +90,7 @@ impl Drawing<'_> {
     /// What noise is added to for a key.
     fn exact(&self, key: usize) -> Vec<i64> {
         match (self.mechanism.aggregate(), self.cells.of(key)) {
-            (Aggregate::Mean(clamp), [sum, rows]) => clamp.from_ends(*sum, *rows).to_vec(),
+            (Aggregate::Mean(clamp), [sum, rows]) => clamp.to_ends(*sum, *rows).to_vec(),
             (_, cells) => cells.to_vec(),
         }
     }
