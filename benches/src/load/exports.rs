@@ -39,6 +39,9 @@ impl Default for Beside {
     }
 }
 
+/// A figure of a measurement.
+type Figure = fn(&Measured) -> f64;
+
 /// What one measurement came to.
 struct Measured {
     p50_us: f64,
@@ -120,7 +123,7 @@ fn tell(scope: &Beside, pinned: bool, rounds: &[(Measured, Measured)]) -> bool {
         scope.rate,
         scope.batch
     );
-    let figures: [(&str, fn(&Measured) -> f64); 3] =
+    let figures: [(&str, Figure); 3] =
         [("p50 us", |one| one.p50_us), ("p99 us", |one| one.p99_us), ("CPU us/event", |one| one.cpu_us)];
     let mut holds = true;
     for (name, of) in figures {
