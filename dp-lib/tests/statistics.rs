@@ -179,17 +179,18 @@ fn a_mean_has_two_noises() {
     let mechanism = Mechanism::calibrate(spec).unwrap();
     let cells = (0..KEYS).flat_map(|_| [COUNT, COUNT]).collect();
     let noised = support::released(&mechanism, cells);
-    let noise = |part: Of| -> Vec<i64> {
-        noised.rows().iter().filter(|row| row.of == part).map(|row| row.value - COUNT).collect()
+    let noise = |of: Of, exact: i64| -> Vec<i64> {
+        noised.rows().iter().filter(|row| row.of == of).map(|row| row.value - exact).collect()
     };
-    let (sums, counts) = (noise(Of::Sum), noise(Of::Count));
-    for (noise, stage) in [(&sums, mechanism.stages()[0]), (&counts, mechanism.stages()[1])] {
-        let (statistic, freedom) = chi_square(noise, &Pmf::of_stage(&stage), 100.0);
-        assert!(statistic < chi_square_limit(freedom), "{:?}: {statistic} at {freedom}", stage.part());
+    // So many values of one: each is 21 above the lower end and 49 below the upper one.
+    let (above, below) = (noise(Of::AboveLow, 21 * COUNT), noise(Of::BelowHigh, 49 * COUNT));
+    for noise in [&above, &below] {
+        let (statistic, freedom) = chi_square(noise, &Pmf::of_stage(&mechanism.stages()[0]), 100.0);
+        assert!(statistic < chi_square_limit(freedom), "{statistic} at {freedom}");
     }
     let power = |noise: &[i64]| noise.iter().map(|noise| (*noise as f64).powi(2)).sum::<f64>();
-    let product: f64 = sums.iter().zip(&counts).map(|(one, other)| (one * other) as f64).sum();
-    let correlation = product / (power(&sums) * power(&counts)).sqrt();
+    let product: f64 = above.iter().zip(&below).map(|(one, other)| (one * other) as f64).sum();
+    let correlation = product / (power(&above) * power(&below)).sqrt();
     assert!(correlation.abs() < 5.0 / (KEYS as f64).sqrt(), "{correlation}");
 }
 

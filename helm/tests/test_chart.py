@@ -384,6 +384,7 @@ class PrivetReadsIt(unittest.TestCase):
             running = subprocess.Popen(
                 [binary, "run", "--config", str(file)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                env={**os.environ, "POD_NAME": "shop-7d9c-x2x4z"},
             )
             try:
                 said, _ = running.communicate(timeout=3)

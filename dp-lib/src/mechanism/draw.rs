@@ -58,9 +58,9 @@ impl Drawing<'_> {
         let enough = |key: &usize| self.units(*key) >= i64::from(threshold.min_units);
         let mut looked_at: Vec<usize> = self.keys.iter().copied().filter(enough).collect();
         looked_at.sort_by(|one, other| self.cells.names.get(*one).cmp(&self.cells.names.get(*other)));
-        let units: Vec<i64> = looked_at.iter().map(|key| self.units(*key)).collect();
+        let units = Zeroizing::new(looked_at.iter().map(|key| self.units(*key)).collect::<Vec<i64>>());
         let truth = certain(stage, threshold);
-        let noisy = self.noised(stage, units, truth)?;
+        let noisy = self.noised(stage, &units, truth)?;
         let passed: Vec<(usize, i64)> =
             looked_at.into_iter().zip(noisy).filter(|(_, noisy)| reaches(*noisy, threshold)).collect();
         self.keys = passed.iter().map(|(key, _)| *key).collect();
@@ -78,30 +78,34 @@ impl Drawing<'_> {
 
     /// Noise on the cells of every key that is measured.
     fn add_noise(&mut self, stage: &Stage, of: impl Fn(u16) -> Of) -> Result<(), CannotDraw> {
-        let exact: Vec<i64> = self.keys.iter().flat_map(|key| self.exact(*key)).collect();
-        let width = self.cells.width;
-        let noisy = self.noised(stage, exact, 0)?;
+        let (exact, width) = (self.exact(), self.cells.width);
+        let noisy = self.noised(stage, &exact, 0)?;
         // There are at most EDGES_MAX + 1 cells.
         let row = |(place, value)| NoisedRow { key: place / width, of: of((place % width) as u16), value };
         self.rows.extend(noisy.into_iter().enumerate().map(row));
         Ok(())
     }
 
-    /// What noise is added to for a key.
-    fn exact(&self, key: usize) -> Vec<i64> {
-        match (self.mechanism.aggregate(), self.cells.of(key)) {
-            (Aggregate::Mean(clamp), [sum, rows]) => clamp.distances(*sum, *rows).to_vec(),
-            (_, cells) => cells.to_vec(),
+    /// What noise is added to, key after key.
+    fn exact(&self) -> Zeroizing<Vec<i64>> {
+        let mut exact = Zeroizing::new(Vec::with_capacity(self.keys.len() * self.cells.width));
+        for key in &self.keys {
+            match (self.mechanism.aggregate(), self.cells.of(*key)) {
+                (Aggregate::Mean(clamp), [sum, rows]) => exact.extend(clamp.distances(*sum, *rows)),
+                (_, cells) => exact.extend_from_slice(cells),
+            }
         }
+        exact
     }
 
     /// Noise on exact numbers, and on the canaries behind them.
-    fn noised(&mut self, stage: &Stage, exact: Vec<i64>, truth: i64) -> Result<Vec<i64>, CannotDraw> {
+    fn noised(&mut self, stage: &Stage, exact: &[i64], truth: i64) -> Result<Vec<i64>, CannotDraw> {
         let length = exact.len();
         let low = if stage.part() == Part::Sum { -COUNT_MAX } else { 0 };
-        let clamped = exact.into_iter().map(|number| number.clamp(low, COUNT_MAX));
+        let clamped = exact.iter().map(|number| (*number).clamp(low, COUNT_MAX));
         let canaries = std::iter::repeat_n(truth, self.mechanism.spec().canaries as usize);
-        let numbers = Zeroizing::new(clamped.chain(canaries).collect::<Vec<i64>>());
+        let mut numbers = Zeroizing::new(Vec::with_capacity(length + self.mechanism.spec().canaries as usize));
+        numbers.extend(clamped.chain(canaries));
         let mut noisy = opendp_backend::draw(stage.noise(), stage.scale(), &numbers)?;
         let drawn = noisy.split_off(length);
         self.canaries.extend(drawn.into_iter().map(|value| Canary { part: stage.part(), truth, value }));

@@ -59,6 +59,9 @@ log:
 exports:
   directory: /var/lib/privet/exports
   volume: {{ ternary "persistent" "pod" .Values.exports.persistence.enabled }}
+  {{- with .Values.exports.ledger.settings }}
+  ledger: {{ toJson . }}
+  {{- end }}
 consent: {{ toJson (default (dict "directory" "/var/lib/privet/consent") .Values.consent.settings) }}
 {{- if or .Values.upstream.caSecretName .Values.upstream.clientSecretName }}
 upstream:
