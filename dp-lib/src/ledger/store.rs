@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::{Builder, Database, Durability, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
@@ -63,8 +65,14 @@ pub(super) struct Charge {
     pub(super) own: bool,
 }
 
+/// The ledger's file. redb gives up a database for good when a write of it failed,
+/// as on a full disk; it is opened again then, which takes it back to its last commit.
 pub(super) struct Store {
-    database: Database,
+    open: Box<dyn Fn() -> Result<Database, LedgerError> + Send + Sync>,
+    /// Nothing while it could not be opened again.
+    database: Mutex<Option<Database>>,
+    /// Whether a commit failed since it was opened.
+    failed: Arc<AtomicBool>,
 }
 
 /// What a ledger file is found to be when it is opened.
@@ -86,6 +94,7 @@ pub(super) enum Charges {
 /// One step of the ledger: all of it happens, or none.
 pub(super) struct Step {
     transaction: WriteTransaction,
+    failed: Arc<AtomicBool>,
 }
 
 /// Says what was being done when redb failed.
@@ -103,22 +112,41 @@ impl Store {
         } else {
             begin(path)?;
         }
-        let database = Builder::new().set_cache_size(CACHE_BYTES).open(path).map_err(failed("open the file"))?;
-        Ok(Self { database })
+        let path = path.to_owned();
+        Self::opened_by(move || Builder::new().set_cache_size(CACHE_BYTES).open(&path).map_err(failed("open the file")))
+    }
+
+    fn opened_by(
+        open: impl Fn() -> Result<Database, LedgerError> + Send + Sync + 'static,
+    ) -> Result<Self, LedgerError> {
+        let database = Mutex::new(Some(open()?));
+        Ok(Self { open: Box::new(open), database, failed: Arc::default() })
     }
 
     #[cfg(test)]
-    pub(super) fn over(backend: impl redb::StorageBackend) -> Result<Self, LedgerError> {
-        let database =
-            Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(failed("open the file"))?;
-        Ok(Self { database })
+    pub(super) fn over<B: redb::StorageBackend>(
+        backend: impl Fn() -> B + Send + Sync + 'static,
+    ) -> Result<Self, LedgerError> {
+        Self::opened_by(move || {
+            let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend());
+            database.map_err(failed("open the file"))
+        })
     }
 
     pub(super) fn begin(&self) -> Result<Step, LedgerError> {
-        let mut transaction = self.database.begin_write().map_err(failed("begin a step"))?;
+        let mut held = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.failed.swap(false, Ordering::SeqCst) {
+            // Its lock on the file goes with it, or with the last step of it that is still under way.
+            drop(held.take());
+        }
+        let database = match &mut *held {
+            Some(database) => database,
+            none => none.insert((self.open)()?),
+        };
+        let mut transaction = database.begin_write().map_err(failed("begin a step"))?;
         transaction.set_durability(Durability::Immediate).map_err(failed("begin a durable step"))?;
         transaction.set_two_phase_commit(true);
-        Ok(Step { transaction })
+        Ok(Step { transaction, failed: Arc::clone(&self.failed) })
     }
 
     /// The shared ledger that the charges of this file's releases are in, if there
@@ -202,7 +230,7 @@ fn remove_unfinished(directory: &Path, ledger: &str) -> io::Result<()> {
 
 impl Step {
     pub(super) fn commit(self, doing: &'static str) -> Result<(), LedgerError> {
-        self.transaction.commit().map_err(failed(doing))
+        self.transaction.commit().map_err(failed(doing)).inspect_err(|_| self.failed.store(true, Ordering::SeqCst))
     }
 
     /// That the charges of this file have always been where they are to be now:

@@ -18,7 +18,7 @@ const NOON: i64 = 1_795_262_400;
 const POLICY: PolicyDigest = [7; 32];
 
 fn in_memory() -> Ledger {
-    Ledger::recover(Store::over(redb::backends::InMemoryBackend::new()).unwrap()).unwrap()
+    Ledger::recover(Store::over(redb::backends::InMemoryBackend::new).unwrap()).unwrap()
 }
 
 fn window(hour: i64) -> Window {
@@ -260,6 +260,12 @@ impl Platter {
     }
 }
 
+/// The ledger on a disk.
+fn on(disk: &Disk) -> Ledger {
+    let disk = disk.clone();
+    Ledger::recover(Store::over(move || disk.clone()).unwrap()).unwrap()
+}
+
 impl redb::StorageBackend for Disk {
     fn len(&self) -> Result<u64, io::Error> {
         Ok(self.0.lock().unwrap().current.len() as u64)
@@ -315,7 +321,8 @@ struct Witnessed {
 /// Runs three hours of releases until the power goes; a later run does the
 /// hours again, as a process that restarts within them would.
 fn run(disk: &Disk, query: &Query, witnessed: &mut Witnessed) -> Result<(), CannotSpend> {
-    let ledger = Ledger::recover(Store::over(disk.clone())?)?;
+    let disk = disk.clone();
+    let ledger = Ledger::recover(Store::over(move || disk.clone())?)?;
     for release in ledger.outbox()? {
         let unsent = Unsent { release, receipt: ledger.committed(release)?.unwrap() };
         witnessed.sent.entry(unsent.release.to_string()).or_default().push(unsent.receipt);
@@ -351,7 +358,7 @@ fn run(disk: &Disk, query: &Query, witnessed: &mut Witnessed) -> Result<(), Cann
 fn killed_at_any_write_nothing_is_published_unpaid_or_drawn_twice() {
     let query = query("searches", 2, 3);
     let born = Disk::new(Vec::new(), u64::MAX);
-    drop(Ledger::recover(Store::over(born.clone()).unwrap()).unwrap());
+    drop(on(&born));
     let content = born.after_power_loss(Torn::KeepsAll);
     let whole = Disk::new(content.clone(), 1_000_000);
     run(&whole, &query, &mut Witnessed::default()).unwrap();
@@ -378,8 +385,7 @@ fn check(disk: &Disk, query: &Query, witnessed: &Witnessed, after: u64) {
         witnessed.sent.values().all(|sent| sent.windows(2).all(|pair| pair[0] == pair[1])),
         "write {after}: sent two different tables"
     );
-    let ledger =
-        Ledger::recover(Store::over(Disk::new(disk.after_power_loss(Torn::LosesAll), u64::MAX)).unwrap()).unwrap();
+    let ledger = on(&Disk::new(disk.after_power_loss(Torn::LosesAll), u64::MAX));
     let spent = ledger.spent("searches by userId", NOON, query.budget).unwrap().nano;
     let published = witnessed.sent.len() as u64 * 100_000_000;
     assert!(spent >= published, "write {after}: {spent} spent, {published} published");
@@ -436,4 +442,24 @@ fn a_window_more_than_a_horizon_before_the_last_one_is_refused() {
     assert!(refused.to_string().contains("see that the clock is right"), "{refused}");
     // As long as one horizon holds both, the sum does.
     paid(&ledger, &claim(&query, 1 - horizon_hours, 1));
+}
+
+/// A disk that is full refuses, and one that has room again is spent on again without a restart;
+/// what was spent before is spent.
+#[test]
+fn a_ledger_whose_disk_was_full_goes_on_when_there_is_room_again() {
+    let (disk, query) = (Disk::new(Vec::new(), u64::MAX), query("searches", 2, 3));
+    let ledger = on(&disk);
+    paid(&ledger, &claim(&query, 0, 1));
+    disk.0.lock().unwrap().steps_left = 0;
+    for hour in 1..4 {
+        let refused = ledger.spend(&claim(&query, hour, 1)).unwrap_err();
+        assert!(matches!(refused, CannotSpend::Ledger(LedgerError::Storage { .. })), "{refused}");
+    }
+    disk.0.lock().unwrap().steps_left = u64::MAX;
+    let (payment, charged) = paid(&ledger, &claim(&query, 4, 1));
+    assert_eq!(charged.spent.nano, 200_000_000);
+    let unsent = commit(&ledger, &query, 4, payment, charged).unwrap();
+    ledger.acknowledge(unsent.release).unwrap();
+    assert_eq!(ledger.spent("searches by userId", NOON, query.budget).unwrap().nano, 200_000_000);
 }
