@@ -108,7 +108,7 @@ impl Sidecar {
             foundation.intake.open(intake);
         }
         let exports = export::Settings {
-            ledger: config.exports.directory.join("ledger.redb"),
+            ledger: export::ledger_in(&config.exports.directory),
             shared: config.exports.shared.clone(),
             durability: volume::durability(&config.exports),
             output: config.exports.directory.clone(),

@@ -88,6 +88,9 @@ pub enum LedgerError {
         #[source]
         source: Box<redb::Error>,
     },
+    /// There is no ledger.
+    #[error("there is no budget ledger yet: it is begun when the first export runs")]
+    Missing,
     /// The directory entry of a new ledger could not be made durable.
     #[error("cannot make the new budget ledger durable")]
     Directory(#[source] std::io::Error),

@@ -289,6 +289,25 @@ impl Ledger {
         Ok(Self { books, incarnation: shared.fence(), forfeited, shared: Some(shared), store })
     }
 
+    /// Every charge of the ledger in this file, which stays as it is.
+    ///
+    /// # Errors
+    /// A file that is not there, is open elsewhere, or holds something else.
+    pub fn read(path: &Path) -> Result<Vec<Entry>, LedgerError> {
+        if !path.exists() {
+            return Err(LedgerError::Missing);
+        }
+        Store::open(path)?.begin()?.entries()
+    }
+
+    /// Every charge of a shared ledger, without taking part in it.
+    ///
+    /// # Errors
+    /// A shared ledger that cannot be reached, or is not there.
+    pub fn read_shared(settings: shared::Settings) -> Result<Vec<Entry>, LedgerError> {
+        shared::entries(settings)
+    }
+
     fn recover(store: Store) -> Result<Self, LedgerError> {
         let Opened { id, incarnation, forfeited } = store.begin_incarnation(Charges::Here)?;
         let books = Books { charges: id, chain: id, store: BookStore::File };

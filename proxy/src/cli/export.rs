@@ -1,6 +1,7 @@
 //! `privet export`: what exports cost, how exact they will be, what is spent,
 //! and whether receipts say the truth.
 
+mod charges;
 mod ledger;
 mod plan;
 mod receipts;

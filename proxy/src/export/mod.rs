@@ -46,7 +46,7 @@ use privet_dp::NoRandomness;
 use privet_dp::digest::Digest;
 use privet_dp::exact::Exact;
 use privet_dp::fleet::Ring;
-use privet_dp::ledger::{CannotSpend, Durability, Ledger, LedgerError, LossOverflow, NotDurable, shared};
+use privet_dp::ledger::{CannotSpend, Durability, Entry, Ledger, LedgerError, LossOverflow, NotDurable, shared};
 use privet_dp::mechanism::{CannotDraw, Cells};
 use privet_dp::query::{Query, RowKey};
 use privet_dp::schedule::Mark;
@@ -55,7 +55,7 @@ use privet_ldp::NotAReport;
 use thiserror::Error;
 
 use crate::clock::Clock;
-use crate::config::{Publish, SharedLedger};
+use crate::config::{self, Publish, SharedLedger};
 use crate::link::{CannotLink, Link};
 use crate::metrics::{Metrics, WithheldFor};
 use crate::postgres;
@@ -452,14 +452,35 @@ impl Settings {
 
 /// Opens the ledger. Where pods share the charges, PostgreSQL is waited for.
 fn open(settings: &Settings) -> Result<Ledger, CannotStart> {
-    let Some(shared) = &settings.shared else {
-        return Ledger::open(&settings.ledger).map_err(CannotStart::Ledger);
+    let opened = match &settings.shared {
+        None => Ledger::open(&settings.ledger),
+        Some(shared) => Ledger::open_shared(&settings.ledger, taking_part(shared)?),
     };
+    opened.map_err(CannotStart::Ledger)
+}
+
+fn taking_part(shared: &SharedLedger) -> Result<shared::Settings, CannotStart> {
     let link = Link::new(&shared.remote).map_err(CannotStart::Link)?;
     let patience = PATIENCE.max(2 * shared.remote.connect_timeout);
-    let holder = shared.pod.clone();
-    let settled = shared::Settings { dial: postgres::dial(link), holder, lease: shared.lease, patience };
-    Ledger::open_shared(&settings.ledger, settled).map_err(CannotStart::Ledger)
+    Ok(shared::Settings { dial: postgres::dial(link), holder: shared.pod.clone(), lease: shared.lease, patience })
+}
+
+/// Every charge of the ledger that this configuration names, without taking part in it.
+///
+/// # Errors
+/// A ledger that is not there, is open in a sidecar, or cannot be reached.
+pub fn charges(exports: &config::Exports) -> Result<Vec<Entry>, CannotStart> {
+    let entries = match &exports.shared {
+        None => Ledger::read(&ledger_in(&exports.directory)),
+        Some(shared) => Ledger::read_shared(taking_part(shared)?),
+    };
+    entries.map_err(CannotStart::Ledger)
+}
+
+/// Where a ledger is in the directory of exports.
+#[must_use]
+pub fn ledger_in(directory: &Path) -> PathBuf {
+    directory.join("ledger.redb")
 }
 
 /// That the ledger has not forgotten what it paid for: the newest receipts of its chains tell.

@@ -1,8 +1,7 @@
 //! Reports that were randomized on devices, from their clients to published estimates.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use privet_audit_log::note::VerifierKey;
 use privet_audit_log::verify::{Options, verify as verify_log};
@@ -11,7 +10,7 @@ use privet_ldp::{Epsilon, Method, NoEntropy, Randomizer};
 use serde_json::{Value, json};
 
 use crate::measures::POLICY;
-use crate::running::{Running, post};
+use crate::running::{Running, post, privet};
 
 const DOCUMENTED: &str = include_str!("../../../docs/ldp.md");
 const PEOPLE: u32 = 2_000;
@@ -74,10 +73,6 @@ fn reports() -> Vec<Value> {
     let (randomizer, mut entropy) = (randomizer(), seeded(42));
     let report = |person| randomizer.randomize(answer_of(person), &mut entropy).unwrap().text().as_str().into();
     (0..PEOPLE).map(report).collect()
-}
-
-fn privet(arguments: &[&str], directory: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_privet")).args(arguments).current_dir(directory).output().unwrap()
 }
 
 fn stdout(output: &Output) -> String {

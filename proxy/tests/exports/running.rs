@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::sync::Arc;
 
 use privet::clock::SystemClock;
@@ -154,4 +155,9 @@ pub async fn post(address: SocketAddr, path: &str, header: &str, body: &str) -> 
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// Runs the command as somebody would in this directory.
+pub fn privet(arguments: &[&str], directory: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_privet")).args(arguments).current_dir(directory).output().unwrap()
 }

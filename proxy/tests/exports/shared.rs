@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use privet_dp::ledger::BookStore;
+use privet_dp::receipt::Receipt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::running::{LISTED, Running};
+use crate::running::{LISTED, Running, privet};
 use crate::servers::{Kind, Server};
 
 /// The members of `exports:` that put the ledger into this server.
@@ -48,16 +49,29 @@ async fn two_pods_charge_one_budget_and_name_their_releases_apart() {
         until_exports_are(privet, false).await;
         assert_eq!(privet.search("user-1", true).await, 200);
     }
-    let (one, two) = (one.stop("drained").await.0.remove(0), two.stop("drained").await.0.remove(0));
+    let (one, two) = (one.stop_files("searches-by-section").await, two.stop_files("searches-by-section").await);
+    let told = privet(&["export", "ledger", "--config", "privet.yaml", "--json"], two.directory.path());
+    let [one, two] = [one, two].map(|stopped| Receipt::from_bytes(&stopped.files[0]).unwrap());
     assert_eq!((one.ledger.store, one.ledger.id), (BookStore::Postgresql, two.ledger.id));
     assert_ne!(one.ledger.chain, two.ledger.chain);
     assert_ne!(one.release_id, two.release_id);
-    let spent = |receipt: &privet_dp::receipt::Receipt| receipt.privacy.horizon.spent.loss().unwrap().nano();
+    let spent = |receipt: &Receipt| receipt.privacy.horizon.spent.loss().unwrap().nano();
     assert_eq!(
         (spent(&one), spent(&two)),
         (60_000_000_000, 120_000_000_000),
         "the second pod sees what the first spent"
     );
+    // The ledger tells of both, whoever asks.
+    let charges: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    let text = |charge: &serde_json::Value, name: &str| charge[name].as_str().unwrap().to_owned();
+    let charges = charges["charges"].as_array().unwrap().iter();
+    let charges: Vec<_> =
+        charges.map(|charge| (text(charge, "pod"), text(charge, "release_id"), text(charge, "state"))).collect();
+    for (pod, receipt) in [("pod-1", &one), ("pod-2", &two)] {
+        let charge = (pod.to_owned(), receipt.release_id.to_string(), "acknowledged".to_owned());
+        assert!(charges.contains(&charge), "{charges:?}");
+    }
+    assert_eq!(charges.len(), 2, "what was paid ahead and not begun came back: {charges:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

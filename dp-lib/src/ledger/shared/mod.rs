@@ -67,6 +67,12 @@ struct State {
     granted: HashMap<ReleaseId, Charged>,
 }
 
+/// Every charge of the shared ledger, by whoever only reads it.
+pub(super) fn entries(settings: Settings) -> Result<Vec<Entry>, LedgerError> {
+    let Settings { dial, holder, lease, patience } = settings;
+    Session::new(dial, holder, lease, patience)?.entries()
+}
+
 impl Shared {
     /// Joins: takes a fence, and with it the place of every earlier process of this holder.
     /// Only where no ledger is known yet are tables made: one that is gone is not begun again.

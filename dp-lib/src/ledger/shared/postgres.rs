@@ -235,6 +235,10 @@ impl Session {
 
     pub(super) fn entries(&mut self) -> Result<Vec<Entry>, LedgerError> {
         self.step("read the charges", async |step: &Step<'_>| {
+            let there = step.transaction.query_one(TABLES_ARE_THERE, &[]).await.map_err(failed("read the charges"))?;
+            if !get::<bool>(&there, 0)? {
+                return Err(LedgerError::Missing);
+            }
             let rows = step.transaction.query(ENTRIES, &[]).await.map_err(failed("read the charges"))?;
             rows.iter().map(|row| entry(row).ok_or(LedgerError::Damaged)).collect()
         })

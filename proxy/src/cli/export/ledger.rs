@@ -1,20 +1,25 @@
 //! `privet export ledger`: what is spent of each budget, by its receipts.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use privet_dp::loss::Loss;
 use privet_dp::receipt::{AnyReceipt, LocalReceipt, Receipt};
 use serde_json::{Value, json};
 
-use super::{receipts, told};
+use super::{charges, receipts, told};
 use crate::cli::{Outcome, cannot, table};
 
 /// The arguments of `privet export ledger`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The directory that receipts are published into.
-    exports: PathBuf,
+    /// The directory that receipts are published into: what they say is spent.
+    #[arg(required_unless_present = "config", conflicts_with = "config")]
+    exports: Option<PathBuf>,
+    /// The sidecar's configuration: what its ledger was charged, by itself. A ledger in a
+    /// file can be read while no sidecar runs; one in PostgreSQL tells of every pod.
+    #[arg(long)]
+    config: Option<PathBuf>,
     /// Machine output on stdout.
     #[arg(long)]
     json: bool,
@@ -25,7 +30,15 @@ pub struct Args {
 /// The ledger's own file is open in the sidecar alone. A release that was paid
 /// for and lost has no receipt; the next one's sum holds it.
 pub(super) fn run(args: &Args) -> Outcome {
-    let filed = match receipts::read(std::slice::from_ref(&args.exports)) {
+    match (&args.exports, &args.config) {
+        (Some(exports), _) => by_receipts(exports, args.json),
+        (None, Some(config)) => charges::run(config, args.json),
+        (None, None) => cannot("name the directory of receipts, or the configuration with `--config`"),
+    }
+}
+
+fn by_receipts(exports: &Path, machine: bool) -> Outcome {
+    let filed = match receipts::read(&[exports.to_owned()]) {
         Ok(filed) => filed,
         Err(why) => return cannot(&why),
     };
@@ -38,10 +51,10 @@ pub(super) fn run(args: &Args) -> Outcome {
     if budgets.is_empty() {
         return cannot(&format!(
             "nothing is published in {} yet, so no receipt tells what is spent",
-            args.exports.display()
+            exports.display()
         ));
     }
-    told(if args.json { tell_machine(&budgets) } else { tell(&budgets) })
+    told(if machine { tell_machine(&budgets) } else { tell(&budgets) })
 }
 
 fn tell(budgets: &[(usize, AnyReceipt)]) -> io::Result<()> {
