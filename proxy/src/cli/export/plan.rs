@@ -111,18 +111,20 @@ impl Cost {
             return [self.span, "beyond counting", "", ""].map(str::to_owned);
         };
         let (epsilon, delta) = epsilon(loss);
-        let exact = self.by_distribution(query).unwrap_or_else(|| "-".to_owned());
+        let exact = self.by_distribution(query);
+        let exact = exact.map_or_else(|| "-".to_owned(), |(epsilon, delta)| format!("{epsilon} at {delta}"));
         [self.span.to_owned(), loss.to_string(), format!("{epsilon} at {delta}"), exact]
     }
 
-    /// The epsilon of the same releases at the same delta, by the distribution
-    /// of the loss: mostly smaller, and what the budget does not count by.
-    fn by_distribution(&self, query: &Query) -> Option<String> {
+    /// The epsilon of the same releases by the distribution of their loss, which is mostly
+    /// smaller, and what the budget does not count by; and the delta that it holds at: what the
+    /// releases cost of it, and [`Delta::REPORTED`] more, for without one there is no gain.
+    fn by_distribution(&self, query: &Query) -> Option<(String, Delta)> {
         let times = query.guarantee().multiplier.get().checked_mul(self.releases)?;
         let releases = Release::all_of(query, NonZeroU64::new(times)?)?;
         let delta = Delta::from_pico(self.loss?.delta_pico() + Delta::REPORTED.pico())?;
         let epsilon = Report::of(&releases, &[delta]).rows.first()?.pld?;
-        Some(decimal(Some(epsilon)))
+        Some((decimal(Some(epsilon)), delta))
     }
 }
 
@@ -138,7 +140,7 @@ fn tell(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
         query.schedule.tiling()
     )?;
     let lines: Vec<[String; 4]> = spans(query).map(|cost| cost.line(query)).collect();
-    table::print(out, ["a person loses in", "loss", "epsilon at delta", "by its distribution"], &lines)?;
+    table::print(out, ["a person loses in", "loss", "epsilon at delta", "by its distribution at delta"], &lines)?;
     let budget = format!("budget of {}: {}", query.budget.horizon, query.budget.limit);
     writeln!(out, "  {budget}, of which {} are planned", query.schedule.releases_in(query.budget.horizon))?;
     writeln!(out, "  {}: {}", topology(query), query.guarantee().text())?;
@@ -193,7 +195,9 @@ fn costed(plan: &Plan) -> Value {
         let (loss, exact) = (cost.loss, cost.by_distribution(query));
         let epsilon = loss.map(epsilon);
         json!({
-            "span": cost.span, "releases": cost.releases, "epsilon_by_distribution": exact, "measure": query.budget.limit.measure().symbol(),
+            "span": cost.span, "releases": cost.releases, "measure": query.budget.limit.measure().symbol(),
+            "epsilon_by_distribution": exact.as_ref().map(|(epsilon, _)| epsilon),
+            "delta_by_distribution": exact.as_ref().map(|(_, delta)| delta.to_string()),
             "nano": loss.map(Loss::nano), "delta_pico": loss.map(Loss::delta_pico),
             "epsilon": epsilon.as_ref().map(|(epsilon, _)| epsilon), "delta": epsilon.as_ref().map(|(_, delta)| delta),
         })
