@@ -130,6 +130,9 @@ pub enum Withheld {
     /// Counting was not whole, and the policy does not publish it then.
     #[error("the window is marked `{0}`, which this export does not publish: its `publish_marked` says which it does")]
     Marked(Mark),
+    /// The ledger may be gone before the budget's horizon is over.
+    #[error("this budget may not be charged here")]
+    Forgetful(#[source] NotDurable),
     /// The loss is beyond counting.
     #[error("cannot claim this window's privacy loss")]
     Claim(#[source] LossOverflow),
@@ -166,7 +169,7 @@ impl Withheld {
             Self::Marked(Mark::Drained) => WithheldFor::Drained,
             Self::Marked(Mark::Shed) => WithheldFor::Shed,
             Self::Marked(Mark::RingChanged) => WithheldFor::RingChanged,
-            Self::Claim(_) | Self::Unpaid(_) => WithheldFor::Unpaid,
+            Self::Forgetful(_) | Self::Claim(_) | Self::Unpaid(_) => WithheldFor::Unpaid,
             Self::Before(_) => WithheldFor::Before,
             Self::Unrecorded(_) => WithheldFor::Unrecorded,
             Self::Undrawn(_) | Self::Uncommitted(_) | Self::Stopping => WithheldFor::Lost,
@@ -274,6 +277,8 @@ impl Observer {
 /// The running line.
 pub struct ExportLine {
     shared: Arc<Shared>,
+    /// What the charges outlive.
+    durability: Durability,
     commands: SyncSender<Command>,
     thread: Option<JoinHandle<()>>,
 }
@@ -315,11 +320,7 @@ impl ExportLine {
         clock: Arc<dyn Clock>,
         evidence: Arc<dyn DpEvidence>,
     ) -> Result<Self, CannotStart> {
-        plans
-            .exports
-            .iter()
-            .try_for_each(|plan| settings.durability.carries(plan.query.budget.horizon))
-            .map_err(CannotStart::NotDurable)?;
+        durable(plans, settings.durability)?;
         publish::make_output(&settings.output).map_err(CannotStart::Output)?;
         if !settings.ledger.exists() && publish::any_receipts(&settings.output).map_err(CannotStart::Output)? {
             return Err(CannotStart::LedgerGone);
@@ -342,7 +343,7 @@ impl ExportLine {
             .name("privet-noise".to_owned())
             .spawn(move || releaser.run(&received))
             .map_err(CannotStart::Thread)?;
-        Ok(Self { shared, commands, thread: Some(thread) })
+        Ok(Self { shared, durability: settings.durability, commands, thread: Some(thread) })
     }
 
     /// Counts one row in an export's table, within its unit's bounds; see [`Observer::observe`].
@@ -411,6 +412,7 @@ impl ExportLine {
         window: Window,
         cells: Exact<Cells>,
     ) -> Result<Vec<u8>, Withheld> {
+        self.durability.carries(query.budget.horizon).map_err(Withheld::Forgetful)?;
         let circumstances = Circumstances::whole(window);
         let closed = Box::new(ClosedWindow { query, window, policy, circumstances, cells });
         let (reply, result) = sync_channel(1);
@@ -427,18 +429,28 @@ impl ExportLine {
     /// Takes up a new policy: its exports are counted from their next windows on.
     ///
     /// # Errors
-    /// When the operating system gives no random bytes; the old policy's windows stay.
-    pub fn adopt(&self, plans: &Plans, policy: PolicyDigest, change: PolicyChange) -> Result<(), NoRandomness> {
+    /// When the operating system gives no random bytes; the old policy's windows stay. A
+    /// budget that the ledger does not outlive, as at a start: then nothing is counted any more.
+    pub fn adopt(&self, plans: &Plans, policy: PolicyDigest, change: PolicyChange) -> Result<(), CannotStart> {
         if self.shared.generation.load().policy() == &policy {
             return Ok(());
         }
+        let (durable, none) = (durable(plans, self.durability), Plans::default());
+        let counted = if durable.is_ok() { plans } else { &none };
         let now = self.shared.clock.now();
-        let next = Arc::new(Generation::from_next_boundary(plans, policy, &self.shared.around, now)?);
-        let old = self.shared.generation.swap(next);
+        let next = Generation::from_next_boundary(counted, policy, &self.shared.around, now);
+        let next = Arc::new(next.map_err(CannotStart::Windows)?);
+        // Before the swap: whoever withdraws finds each window among the open ones or among these.
         let mut draining = self.shared.draining.lock().unwrap_or_else(PoisonError::into_inner);
-        old.retire(now, change, &mut draining);
-        Ok(())
+        self.shared.generation.swap(next).retire(now, change, &mut draining);
+        durable
     }
+}
+
+/// That no budget is longer than what its charges outlive.
+fn durable(plans: &Plans, durability: Durability) -> Result<(), CannotStart> {
+    let mut exports = plans.exports.iter();
+    exports.try_for_each(|plan| durability.carries(plan.query.budget.horizon)).map_err(CannotStart::NotDurable)
 }
 
 impl Settings {

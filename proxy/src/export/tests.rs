@@ -444,3 +444,23 @@ fn a_ledger_that_goes_with_the_pod_starts_no_export() {
     assert!(matches!(started, Err(CannotStart::NotDurable(_))));
     assert!(!settings.ledger.exists() && !settings.output.exists(), "nothing is begun that would be forgotten");
 }
+
+/// A line may run without a budget, for reports alone; a policy that brings one does not slip in.
+#[test]
+fn a_ledger_that_goes_with_the_pod_takes_up_no_export_either() {
+    let bench = Bench::of(&export("1h"), NOON);
+    let settings = Settings { durability: Durability::PodLife, ..bench.settings() };
+    let log: Arc<dyn DpEvidence> = Arc::clone(&bench.log) as _;
+    let started = ExportLine::start(&Plans::default(), POLICY, &settings, Arc::clone(&bench.clock) as _, log);
+    let line = started.unwrap();
+    let adopted = line.adopt(&bench.plans, NEXT_POLICY, PolicyChange::Loosens);
+    assert!(matches!(adopted, Err(CannotStart::NotDurable(_))));
+    bench.clock.set(NOON + 3600);
+    line.observe(0, row(b"u-1", 0), &NEXT_POLICY);
+    bench.clock.set(NOON + 7200);
+    assert!(line.drain().is_empty(), "no window was opened");
+    let query = Arc::clone(&bench.plans.exports[0].query);
+    let (window, cells) = (query.schedule.tiling().window_at(NOON), Exact::new(Cells::declared(1, vec![1, 2, 3])));
+    assert!(matches!(line.post(query, NEXT_POLICY, window, cells), Err(Withheld::Forgetful(_))));
+    assert!(bench.log.charges.lock().unwrap().is_empty());
+}
