@@ -140,6 +140,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::schedule::Tiling;
+    use crate::tally::model::SplitMix;
     use crate::window::Span;
 
     /// Four seasons, asked by the hour.
@@ -157,14 +158,11 @@ pub(crate) mod tests {
     }
 
     /// SplitMix64: good for a test, unfit for a device.
-    pub(crate) fn seeded(mut state: u64) -> impl FnMut(&mut [u8]) -> Result<(), NoEntropy> {
+    pub(crate) fn seeded(state: u64) -> impl FnMut(&mut [u8]) -> Result<(), NoEntropy> {
+        let mut random = SplitMix(state);
         move |bytes: &mut [u8]| {
             for chunk in bytes.chunks_mut(8) {
-                state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                let mut mixed = state;
-                mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                chunk.copy_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes()[..chunk.len()]);
+                chunk.copy_from_slice(&random.next().to_le_bytes()[..chunk.len()]);
             }
             Ok(())
         }

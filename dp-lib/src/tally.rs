@@ -237,7 +237,7 @@ impl Drop for Places {
 }
 
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use privet_dp::ledger::shared::{Dial, Dialed, Dialing};
+use privet_dp::ledger::shared::{Dial, Dialed, Dialing, kind};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_postgres::Config;
@@ -70,9 +70,7 @@ impl From<tokio::time::error::Elapsed> for Failed {
 
 impl From<tokio_postgres::Error> for Failed {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self(
-            error.code().map_or_else(|| "the connection failed".to_owned(), |code| format!("SQLSTATE {}", code.code())),
-        )
+        Self(kind(&error))
     }
 }
 

@@ -136,7 +136,9 @@ impl Sidecar {
             current: Mutex::new(Current { before, ..Current::default() }),
         });
         foundation.background.spawn(watch_memory(Arc::clone(&loader)));
-        foundation.background.spawn(watch_exports(Arc::clone(&loader)));
+        if config.exports.shared.is_some() {
+            foundation.background.spawn(watch_exports(Arc::clone(&loader)));
+        }
         Ok(Self { line, recorder, consent, loader })
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
 
 use super::{Failed, while_doing};
 use crate::traffic::{AUTHORIZATION, TARGET, batches};
@@ -73,23 +73,30 @@ async fn all(to: SocketAddr, prepared: Rc<[Prepared]>, connections: usize, lengt
     let tasks: Vec<_> = (0..connections)
         .map(|number| tokio::task::spawn_local(one(to, Rc::clone(&prepared), number * 7, until)))
         .collect();
-    let (mut load, mut micros) = (Load::default(), Vec::new());
-    for task in tasks {
-        let Ok((part, times)) = task.await else { continue };
-        load.requests += part.requests;
-        load.leaving += part.leaving;
-        load.bytes += part.bytes;
-        load.errors += part.errors;
-        micros.extend(times);
-    }
-    load.secs = begun.elapsed().as_secs_f64();
-    micros.sort_unstable();
-    load.p50_us = quantile(&micros, 50);
-    load.p99_us = quantile(&micros, 99);
-    load
+    Load::of(tasks, begun).await
 }
 
-pub(super) fn quantile(sorted: &[u32], percent: usize) -> f64 {
+impl Load {
+    /// What came of all connections together, each of which gives its part and its times.
+    pub(super) async fn of(connections: Vec<JoinHandle<(Self, Vec<u32>)>>, begun: Instant) -> Self {
+        let (mut load, mut micros) = (Self::default(), Vec::new());
+        for connection in connections {
+            let Ok((part, times)) = connection.await else { continue };
+            load.requests += part.requests;
+            load.leaving += part.leaving;
+            load.bytes += part.bytes;
+            load.errors += part.errors;
+            micros.extend(times);
+        }
+        load.secs = begun.elapsed().as_secs_f64();
+        micros.sort_unstable();
+        load.p50_us = quantile(&micros, 50);
+        load.p99_us = quantile(&micros, 99);
+        load
+    }
+}
+
+fn quantile(sorted: &[u32], percent: usize) -> f64 {
     sorted.get(sorted.len() * percent / 100).map_or(f64::NAN, |micros| f64::from(*micros))
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
-use super::client::{Load, exchange, prepare, quantile};
+use super::client::{Load, exchange, prepare};
 use super::{Failed, while_doing};
 
 /// How many people there are.
@@ -51,19 +51,7 @@ async fn all(pace: Pace) -> Load {
     let tasks: Vec<_> = (0..pace.connections)
         .map(|number| tokio::task::spawn_local(one(pace, Rc::clone(&requests), number as u64, begun)))
         .collect();
-    let (mut load, mut micros) = (Load::default(), Vec::new());
-    for task in tasks {
-        let Ok((part, times)) = task.await else { continue };
-        load.requests += part.requests;
-        load.leaving += part.leaving;
-        load.errors += part.errors;
-        micros.extend(times);
-    }
-    load.secs = begun.elapsed().as_secs_f64();
-    micros.sort_unstable();
-    load.p50_us = quantile(&micros, 50);
-    load.p99_us = quantile(&micros, 99);
-    load
+    Load::of(tasks, begun).await
 }
 
 /// A request, and where it names people.

@@ -400,12 +400,6 @@ impl Ledger {
         shared.lease(&unmade)
     }
 
-    /// Whether several pods charge it.
-    #[must_use]
-    pub const fn is_shared(&self) -> bool {
-        self.shared.is_some()
-    }
-
     /// Asks for more time to publish in, where charges are shared.
     ///
     /// # Errors

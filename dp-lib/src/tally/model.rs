@@ -21,10 +21,10 @@ use crate::query::tests::query;
 use crate::query::{Column, KeyTable, PrivateColumn, PrivateKeys};
 
 /// Steele, Lea and Flood 2014.
-struct SplitMix(u64);
+pub(crate) struct SplitMix(pub(crate) u64);
 
 impl SplitMix {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -12,6 +12,7 @@ use privet_policy::yaml::Node;
 use super::Upstream;
 use super::consent::{Remote, SERVER, is_loopback};
 use super::read::{Members, Reader, code};
+use super::ring::POD_NAME;
 
 /// What the sidecar was told about exports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,12 +163,12 @@ impl Reader<'_> {
 
     /// The pod's name by the platform's word.
     fn this_pod(&mut self, node: &Node) -> Option<String> {
-        let named = std::env::var("POD_NAME").ok().filter(|name| !name.is_empty());
+        let named = std::env::var(POD_NAME).ok().filter(|name| !name.is_empty());
         if named.is_none() {
             self.mistake(
                 Diagnostic::error(code::MISSING, &node.at, "which pod this is, is not known")
                     .note("a shared ledger lets only one process charge under a name, so each pod needs its own")
-                    .help("write `pod: NAME`, or set POD_NAME from `metadata.name`"),
+                    .help(format!("write `pod: NAME`, or set {POD_NAME} from `metadata.name`")),
             );
         }
         named

@@ -7,7 +7,7 @@ use privet_policy::yaml::Node;
 use super::read::{Members, Reader, code};
 
 /// Where the platform writes a pod's name (the downward API).
-const POD_NAME: &str = "POD_NAME";
+pub(super) const POD_NAME: &str = "POD_NAME";
 
 impl Reader<'_> {
     /// The ring, and this pod's place in it; `None` after a mistake.

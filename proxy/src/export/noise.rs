@@ -19,7 +19,7 @@ use super::evidence::DpEvidence;
 use super::observe::{Early, Waiting};
 use super::pace::Pace;
 use super::publish::Publisher;
-use super::spend::{PaidWindow, spend};
+use super::spend::{PaidWindow, give_up, spend};
 use super::{CannotPublish, Outcome, Published, Settings, Shared, Withheld};
 use crate::metrics::Metrics;
 
@@ -297,8 +297,7 @@ fn decode(ledger: &Ledger, closed: &ClosedReports, shard: Shard) -> Result<Unsen
         ledger.commit_uncharged(uncharged, &receipt)
     });
     if committed.is_err() {
-        // As with a draw: if this fails too, the next start forfeits it.
-        ledger.forfeit(release).ok();
+        give_up(ledger, release);
     }
     committed.map_err(Withheld::Uncommitted)
 }
@@ -323,8 +322,7 @@ fn draw(ledger: &Ledger, window: PaidWindow) -> Result<Unsent, Withheld> {
         ledger.commit(noised, &receipt).map_err(Withheld::Uncommitted)
     });
     if committed.is_err() {
-        // If this fails too, the next start forfeits it; either way nothing is drawn again.
-        ledger.forfeit(release).ok();
+        give_up(ledger, release);
     }
     committed
 }

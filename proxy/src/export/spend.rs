@@ -1,6 +1,6 @@
 //! Spend: the budget is charged, and the log told, before any noise.
 
-use privet_dp::ledger::{Charged, Claim, Ledger, Paid, Shard, Spent};
+use privet_dp::ledger::{Charged, Claim, Ledger, Paid, ReleaseId, Shard, Spent};
 use privet_dp::window::ClosedWindow;
 
 use super::Withheld;
@@ -27,16 +27,16 @@ pub(super) fn spend(
         Spent::Already(state) => return Err(Withheld::Before(state.name())),
     };
     if let Err(unrecorded) = evidence.charge(&charge_evidence(&claim, charged, &closed)) {
-        give_up(ledger, &paid);
+        give_up(ledger, paid.release());
         return Err(Withheld::Unrecorded(unrecorded));
     }
     Ok(PaidWindow { closed, paid, charged, shard })
 }
 
-/// Marks a payment as lost. If even that fails, the next start does it.
-fn give_up(ledger: &Ledger, paid: &Paid) {
-    if let Err(error) = ledger.forfeit(paid.release()) {
-        tracing::warn!(release = %paid.release(), error = &error as &dyn std::error::Error, "a lost reservation stays open until the next start");
+/// Marks a reservation as lost: nothing is drawn or decoded for it again. If even that fails, the next start does it.
+pub(super) fn give_up(ledger: &Ledger, release: ReleaseId) {
+    if let Err(error) = ledger.forfeit(release) {
+        tracing::warn!(%release, error = &error as &dyn std::error::Error, "a lost reservation stays open until the next start");
     }
 }
 

@@ -117,6 +117,15 @@ impl Running {
         post(self.address, "/v1/track", "content-type: application/json", &body).await.0
     }
 
+    /// What the sidecar says of itself, with its status line.
+    pub async fn readyz(&self) -> String {
+        let mut stream = TcpStream::connect(self.admin).await.unwrap();
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
     /// Stops the sidecar; gives what it published of searches, and how often windows were withheld for this reason.
     pub async fn stop(self, reason: &str) -> (Vec<Receipt>, usize) {
         self.stop_with("searches-by-section", reason).await

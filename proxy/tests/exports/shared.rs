@@ -4,8 +4,6 @@ use std::time::{Duration, Instant};
 
 use privet_dp::ledger::BookStore;
 use privet_dp::receipt::Receipt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::running::{LISTED, Running, privet};
 use crate::servers::{Kind, Server};
@@ -23,18 +21,10 @@ fn exports(server: &Server, port: u16, pod: &str) -> String {
     )
 }
 
-async fn readyz(privet: &Running) -> String {
-    let mut stream = TcpStream::connect(privet.admin).await.unwrap();
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
-}
-
 async fn until_exports_are(privet: &Running, off: bool) {
     let begun = Instant::now();
-    while readyz(privet).await.contains("the exports are off") != off {
-        assert!(begun.elapsed() < Duration::from_secs(40), "{}", readyz(privet).await);
+    while privet.readyz().await.contains("the exports are off") != off {
+        assert!(begun.elapsed() < Duration::from_secs(40), "{}", privet.readyz().await);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

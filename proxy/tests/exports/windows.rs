@@ -2,7 +2,7 @@
 //! and that whoever refuses is counted no more.
 
 use privet_dp::schedule::Mark;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::running::{LISTED, Running};
@@ -97,18 +97,10 @@ async fn a_window_in_which_connections_waited_is_withheld() {
 
 const SHARDED: &str = "{length: 1d, publish_marked: [restart, drained, ring_changed]}\nfleet: {topology: user_sharded}";
 
-async fn readyz(privet: &Running) -> String {
-    let mut stream = TcpStream::connect(privet.admin).await.unwrap();
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sharded_export_without_a_ring_is_off_and_the_sidecar_runs() {
     let privet = Running::with(SHARDED, "").await;
-    let ready = readyz(&privet).await;
+    let ready = privet.readyz().await;
     assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
     assert!(ready.contains("off: searches-by-section: its fleet is user_sharded"), "{ready}");
     assert_eq!(privet.search("user-1", true).await, 200);
@@ -119,7 +111,7 @@ async fn a_sharded_export_without_a_ring_is_off_and_the_sidecar_runs() {
 async fn a_sharded_export_with_a_ring_is_on() {
     let ring = "exports: {directory: exports, volume: persistent, ring: {epoch: 41, shards: [a, b], own: b}}\n";
     let privet = Running::configured(SHARDED, ring).await;
-    assert!(!readyz(&privet).await.contains("user_sharded"));
+    assert!(!privet.readyz().await.contains("user_sharded"));
     // What a pod had before, it does not know at its first start, so it begins with the next window.
     assert_eq!(privet.stop("drained").await, (vec![], 0));
 }

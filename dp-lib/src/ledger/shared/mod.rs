@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use super::store::Charge;
 use super::{CannotSpend, Charged, Claim, Entry, LedgerError, LedgerId, ReleaseId, ReleaseState};
 use crate::window::Span;
-pub use postgres::{Dial, Dialed, Dialing, in_the_clear};
+pub use postgres::{Dial, Dialed, Dialing, in_the_clear, kind};
 use postgres::{Granted, Session};
 
 /// The most releases that are paid for in advance at a time. While there are as

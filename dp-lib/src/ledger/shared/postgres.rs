@@ -140,7 +140,8 @@ impl Drop for Session {
 }
 
 /// What kind of failure it was: PostgreSQL's own texts may quote values.
-fn kind(error: &tokio_postgres::Error) -> String {
+#[must_use]
+pub fn kind(error: &tokio_postgres::Error) -> String {
     match error.code() {
         Some(code) => format!("SQLSTATE {}", code.code()),
         None => "the connection failed".to_owned(),
