@@ -6,6 +6,8 @@
 //!
 //! Not here: whether the paths exist ([`super::exports`]), and whether events keep to their contract.
 
+use std::collections::HashSet;
+
 use super::Compiler;
 use crate::diagnostic::Diagnostic;
 use crate::iglu::comparable;
@@ -36,7 +38,7 @@ const IDENTIFIERS: [&str; 8] = [
     "user.device.device_id",
     "user.device.advertising_id",
     "user.device.cookie_id",
-    "user.account",
+    "user.account.username",
     "user.contact.email",
     "user.contact.phone_number",
     "user.government_id",
@@ -100,19 +102,22 @@ impl Compiler {
         }
     }
 
-    /// That events of the contract can have every declared key.
+    /// That events of the contract can have every declared key. The first that they cannot have are told one by one.
     pub(super) fn check_keys_occur(&mut self, key: &KeySource, path: &Path, contract: &Contract) {
         let KeyValuesSource::Declared(values) = &key.values else { return };
         let Some(field) = field_at(contract, path) else { return };
-        let known = values_of(field, contract);
-        for value in values {
-            let Some(why) = excluded(field, known, &value.value) else { continue };
+        let allowed = Allowed::of(field, contract);
+        let mut strays = values.iter().filter_map(|value| Some((value, allowed.excludes(&value.value)?)));
+        for (value, why) in strays.by_ref().take(TOLD_MAX) {
             let message = format!("no event of `{}` has `{}` at `{}`", contract.name, value.value, key.path.value);
-            let words = known.unwrap_or_default().iter().map(String::as_str);
-            let truth = ["true", "false"].into_iter().filter(|_| field.types == FieldTypes::BOOLEAN);
             let never = Diagnostic::error("P045", &value.at, message).label(why);
-            let never = never.suggest(nearest(&value.value, words.chain(truth)));
+            let never = never.suggest(allowed.nearest(&value.value));
             self.report(never.note("a key that never occurs is published as noise all the same"));
+        }
+        if let Some((next, _)) = strays.next() {
+            let message =
+                format!("no event of `{}` has {} more keys of this column", contract.name, strays.count() + 1);
+            self.report(Diagnostic::error("P045", &next.at, message).label("the next one"));
         }
     }
 }
@@ -122,25 +127,51 @@ fn field_at<'a>(contract: &'a Contract, path: &Path) -> Option<&'a Field> {
     contract.fields.iter().find(|field| field.path == *path)
 }
 
-/// The only values that a field has in events of a contract, where that is known.
-fn values_of<'a>(field: &'a Field, contract: &'a Contract) -> Option<&'a [String]> {
-    let exact = |values: &&Vec<String>| values.iter().all(|value| comparable(value) == value);
-    let conditions = contract.conditions.iter().find(|(path, _)| *path == field.path).map(|(_, values)| values);
-    conditions.filter(exact).or(field.values.as_ref()).map(Vec::as_slice)
+/// How many keys of a column that never occur are told one by one.
+const TOLD_MAX: usize = 20;
+/// How many values, of how many bytes, are looked through for one that was meant.
+const ALIKE_MAX: usize = 1_000;
+const ALIKE_BYTES_MAX: usize = 100;
+
+/// What a contract allows a field to be.
+struct Allowed<'a> {
+    field: &'a Field,
+    /// The only values that it has, where they are known, in their order.
+    values: Option<&'a [String]>,
+    /// The same, to be looked up.
+    known: HashSet<&'a str>,
 }
 
-/// Why a field never has this value, if it never does.
-fn excluded(field: &Field, known: Option<&[String]>, value: &str) -> Option<String> {
-    if known.is_some_and(|known| !known.iter().any(|one| one == value)) {
-        return Some("not among the values that the contract allows".to_owned());
+impl<'a> Allowed<'a> {
+    fn of(field: &'a Field, contract: &'a Contract) -> Self {
+        let exact = |values: &&Vec<String>| values.iter().all(|value| comparable(value) == value);
+        let conditions = contract.conditions.iter().find(|(path, _)| *path == field.path).map(|(_, values)| values);
+        let values = conditions.filter(exact).or(field.values.as_ref()).map(Vec::as_slice);
+        let known = values.unwrap_or_default().iter().map(String::as_str).collect();
+        Self { field, values, known }
     }
-    let max = field.max_length.filter(|max| value.chars().count() as u64 > *max);
-    if let Some(max) = max {
-        return Some(format!("longer than the {max} characters that the contract allows"));
+
+    /// Why the field never has this value, if it never does.
+    fn excludes(&self, value: &str) -> Option<String> {
+        if self.values.is_some() && !self.known.contains(value) {
+            return Some("not among the values that the contract allows".to_owned());
+        }
+        let types = self.field.types;
+        match self.field.max_length.filter(|max| value.chars().count() as u64 > *max) {
+            Some(max) => Some(format!("longer than the {max} characters that the contract allows")),
+            // A type that no key has is told at the path.
+            None if !types.meets(FieldTypes::SCALAR) || types.meets(types_written_so(value)) => None,
+            None => Some(format!("not written as {}", words_of(types))),
+        }
     }
-    // A type that no key has is told at the path.
-    let typed = field.types.meets(FieldTypes::SCALAR) && !field.types.meets(types_written_so(value));
-    typed.then(|| format!("not written as {}", words_of(field.types)))
+
+    /// The value that may have been meant.
+    fn nearest(&self, written: &str) -> Option<&'a str> {
+        let truth: &[&str] = if self.field.types == FieldTypes::BOOLEAN { &["true", "false"] } else { &[] };
+        let values = self.values.unwrap_or_default().iter().map(String::as_str).chain(truth.iter().copied());
+        let short = values.filter(|value| value.len() <= ALIKE_BYTES_MAX).take(ALIKE_MAX);
+        (written.len() <= ALIKE_BYTES_MAX).then(|| nearest(written, short))?
+    }
 }
 
 /// The types whose values may be written so: a text may be anything.
