@@ -35,6 +35,7 @@ mod spend;
 pub(crate) mod volume;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -154,6 +155,9 @@ pub enum Withheld {
     /// The receipt could not be committed, so it was discarded.
     #[error("cannot commit this window's receipt, so it was discarded")]
     Uncommitted(#[source] LedgerError),
+    /// The ledger's answer to the commit was lost, and it could not be undone either.
+    #[error("cannot tell whether this window's receipt was committed: if it was, it is published later")]
+    Uncertain(#[source] LedgerError),
     /// Committed, and not yet out: it will be tried again with the same bytes.
     #[error("cannot publish this window's receipt yet")]
     Unpublished(#[source] CannotPublish),
@@ -173,8 +177,20 @@ impl Withheld {
             Self::Before(_) => WithheldFor::Before,
             Self::Unrecorded(_) => WithheldFor::Unrecorded,
             Self::Undrawn(_) | Self::Uncommitted(_) | Self::Stopping => WithheldFor::Lost,
-            Self::Unpublished(_) => WithheldFor::Unpublished,
+            Self::Unpublished(_) | Self::Uncertain(_) => WithheldFor::Unpublished,
         }
+    }
+
+    /// Whether noise was drawn for it, or may have been, or reports were decoded.
+    const fn is_after_a_draw(&self) -> bool {
+        matches!(self, Self::Undrawn(_) | Self::Uncommitted(_) | Self::Uncertain(_) | Self::Unpublished(_))
+    }
+
+    /// Whether a window was asked for that no table can be brought for any more, whoever
+    /// tries and however often: nothing was charged.
+    const fn is_askers_mistake(&self) -> bool {
+        use CannotSpend::{AllReleased, BeforeHorizon};
+        matches!(self, Self::Before(_) | Self::Unpaid(AllReleased { .. } | BeforeHorizon { .. }))
     }
 }
 
@@ -293,13 +309,22 @@ struct Shared {
     /// Windows of earlier policies that wait for their end. Locked by `adopt`
     /// and by the noise thread; by a request only where somebody withdraws.
     draining: Mutex<Draining>,
+    /// Whether the process stops: tables that are brought are declined then, for what
+    /// waits at the noise thread would be waited for.
+    stopping: AtomicBool,
+}
+
+impl Shared {
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
 }
 
 impl CannotStart {
-    /// Whether trying again may help: the shared ledger could not be reached.
+    /// Whether trying again may help: the shared ledger could not be reached, or the file is open elsewhere.
     #[must_use]
-    pub const fn may_pass(&self) -> bool {
-        matches!(self, Self::Ledger(LedgerError::Unreachable { .. }))
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Ledger(error) if error.may_pass())
     }
 }
 
@@ -332,7 +357,13 @@ impl ExportLine {
         let around = Surroundings { ring: settings.shards().map(Arc::new), ring_age, last_shed: Arc::default() };
         let generation = Generation::open(plans, policy, &around, now).map_err(CannotStart::Windows)?;
         let generation = ArcSwap::from_pointee(generation);
-        let shared = Arc::new(Shared { clock, generation, around, draining: Mutex::default() });
+        let shared = Arc::new(Shared {
+            clock,
+            generation,
+            around,
+            draining: Mutex::default(),
+            stopping: AtomicBool::new(false),
+        });
         let clock = Arc::clone(&shared.clock);
         let publisher = Publisher::new(Arc::clone(&ledger), Arc::clone(&evidence), settings, clock)
             .map_err(CannotStart::Publish)?;
@@ -380,6 +411,11 @@ impl ExportLine {
     /// tell its units apart.
     pub fn withdraw(&self, unit: &[u8]) {
         self.shared.generation.load().slots().for_each(|slot| slot.withdraw(unit));
+        self.withdraw_from_earlier(unit);
+    }
+
+    /// Removes a unit from the windows that earlier policies left, which wait to be published.
+    pub fn withdraw_from_earlier(&self, unit: &[u8]) {
         let mut draining = self.shared.draining.lock().unwrap_or_else(PoisonError::into_inner);
         draining.iter_mut().for_each(|waiting| waiting.withdraw(unit));
     }
@@ -396,6 +432,7 @@ impl ExportLine {
     /// published, the rest is given up and told. Nothing is counted after that.
     #[must_use]
     pub fn drain(&self) -> Vec<Outcome> {
+        self.shared.stopping.store(true, Ordering::Relaxed);
         self.end_early(Early::Drain)
     }
 

@@ -10,24 +10,25 @@ use privet_policy::span::{Span, Spanned};
 
 use super::*;
 
+mod leaving;
 mod posted;
 mod publish;
 mod schedule;
 mod surveys;
 mod timing;
 
-const NOON: i64 = 1_795_262_400;
-const POLICY: PolicyDigest = [7; 32];
+pub(super) const NOON: i64 = 1_795_262_400;
+pub(super) const POLICY: PolicyDigest = [7; 32];
 const NEXT_POLICY: PolicyDigest = [8; 32];
 
-struct HandClock(AtomicI64);
+pub(super) struct HandClock(AtomicI64);
 
 impl HandClock {
     fn at(secs: i64) -> Arc<Self> {
         Arc::new(Self(AtomicI64::new(secs * 1000)))
     }
 
-    fn set(&self, secs: i64) {
+    pub(super) fn set(&self, secs: i64) {
         self.0.store(secs * 1000, Ordering::SeqCst);
     }
 }
@@ -44,7 +45,7 @@ impl Clock for HandClock {
 
 /// A log that remembers, and fails when told to.
 #[derive(Default)]
-struct Log {
+pub(super) struct Log {
     charges: Mutex<Vec<ChargeEvidence>>,
     releases: Mutex<Vec<ReleaseEvidence>>,
     refuses_charges: AtomicBool,
@@ -108,18 +109,18 @@ fn export(window: &str) -> Export {
     }
 }
 
-struct Bench {
+pub(super) struct Bench {
     directory: tempfile::TempDir,
-    clock: Arc<HandClock>,
-    log: Arc<Log>,
-    plans: Plans,
+    pub(super) clock: Arc<HandClock>,
+    pub(super) log: Arc<Log>,
+    pub(super) plans: Plans,
     ring: Option<Ring>,
     publish: Publish,
     metrics: Arc<Metrics>,
 }
 
 impl Bench {
-    fn at(secs: i64) -> Self {
+    pub(super) fn at(secs: i64) -> Self {
         Self::of(&export("1h"), secs)
     }
 
@@ -138,7 +139,7 @@ impl Bench {
         }
     }
 
-    fn settings(&self) -> Settings {
+    pub(super) fn settings(&self) -> Settings {
         Settings {
             ledger: self.directory.path().join("ledger.redb"),
             shared: None,
@@ -155,7 +156,27 @@ impl Bench {
         ExportLine::start(&self.plans, POLICY, &self.settings(), Arc::clone(&self.clock) as _, log).unwrap()
     }
 
-    fn files(&self) -> Vec<PathBuf> {
+    /// The noise thread's work without the thread, over a ledger that the test has, too.
+    pub(super) fn releaser(&self, ledger: &Arc<Ledger>) -> Releaser {
+        let settings = self.settings();
+        let log: Arc<dyn DpEvidence> = Arc::clone(&self.log) as _;
+        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
+        fs::create_dir_all(&settings.output).unwrap();
+        let ring_age = ring::age(&settings.output, None, clock.now()).unwrap();
+        let around = Surroundings { ring: None, ring_age, last_shed: Arc::default() };
+        let generation = Generation::open(&self.plans, POLICY, &around, clock.now()).unwrap();
+        let shared = Arc::new(Shared {
+            clock: Arc::clone(&clock),
+            generation: ArcSwap::from_pointee(generation),
+            around,
+            draining: Mutex::default(),
+            stopping: AtomicBool::new(false),
+        });
+        let publisher = Publisher::new(Arc::clone(ledger), Arc::clone(&log), &settings, clock).unwrap();
+        Releaser::new(shared, Arc::clone(ledger), publisher, &settings, log)
+    }
+
+    pub(super) fn files(&self) -> Vec<PathBuf> {
         let directory = self.settings().output.join("searches-by-section");
         let mut files: Vec<PathBuf> = fs::read_dir(directory)
             .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())

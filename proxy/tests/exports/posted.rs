@@ -66,7 +66,8 @@ async fn every_kind_of_table_is_read_and_bad_ones_name_their_row() {
         assert_eq!(status, 400, "{body}: {answer}");
         assert!(answer.contains(why) && !answer.contains("canary-9b"), "{body}: {answer}");
     }
-    for (kind, body) in [("text/csv", ""), ("text/csv", "x"), ("application/x-ndjson", "\n"), ("text/csv", "section\n")] {
+    for (kind, body) in [("text/csv", ""), ("text/csv", "x"), ("application/x-ndjson", "\n"), ("text/csv", "section\n")]
+    {
         let (status, answer) = post(privet.admin, WINDOW, &format!("content-type: {kind}"), body).await;
         assert_eq!(status, 400, "{body}: {answer}");
     }

@@ -61,7 +61,7 @@ fn kind() -> impl Strategy<Value = Written> {
     prop::sample::select(vec![Written::Json, Written::Ndjson, Written::Csv])
 }
 
-fn row_named(error: NotATable) -> Option<usize> {
+fn row_named(error: &NotATable) -> Option<usize> {
     match error {
         NotATable::Form { row }
         | NotATable::Column { row, .. }
@@ -69,7 +69,7 @@ fn row_named(error: NotATable) -> Option<usize> {
         | NotATable::Repeated { row }
         | NotATable::Impossible { row }
         | NotATable::Key { row }
-        | NotATable::Twice { row } => Some(row),
+        | NotATable::Twice { row } => Some(*row),
         NotATable::TooMany | NotATable::Empty | NotATable::Names { .. } => None,
     }
 }
@@ -106,7 +106,7 @@ proptest! {
         prop_assert!(read(written, &mut table(written, &rows(false)), &query()).is_ok());
         let mut body = table(written, &rows(true));
         let Err(error) = read(written, &mut body, &query()) else { return Err(TestCaseError::fail("it was taken")) };
-        prop_assert_eq!(row_named(error), Some(wrong + 1));
+        prop_assert_eq!(row_named(&error), Some(wrong + 1));
         prop_assert!(!error.to_string().contains(CANARY) && body.is_empty());
     }
 
