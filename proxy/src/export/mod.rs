@@ -47,7 +47,7 @@ use privet_dp::NoRandomness;
 use privet_dp::digest::Digest;
 use privet_dp::exact::Exact;
 use privet_dp::fleet::Ring;
-use privet_dp::ledger::{CannotSpend, Durability, Entry, Ledger, LedgerError, LossOverflow, NotDurable, shared};
+use privet_dp::ledger::{CannotSpend, Entry, Ledger, LedgerError, LossOverflow, NotDurable, shared};
 use privet_dp::mechanism::{CannotDraw, Cells};
 use privet_dp::query::{Query, RowKey};
 use privet_dp::schedule::Mark;
@@ -68,6 +68,7 @@ use publish::Publisher;
 pub use publish::{CannotOpen, CannotPrepare, CannotPublish};
 pub(crate) use seen::Seen;
 pub use seen::Watched;
+pub use volume::Lifetime;
 
 /// Where the line keeps what it must not lose, and puts what it publishes.
 #[derive(Clone)]
@@ -77,7 +78,7 @@ pub struct Settings {
     /// Where budgets are charged that pods share; nothing where they are charged in that file.
     pub shared: Option<SharedLedger>,
     /// What the charges outlive.
-    pub durability: Durability,
+    pub lifetime: Lifetime,
     /// The directory that receipts are published into, one directory per export.
     pub output: PathBuf,
     /// The shards of this fleet, which the platform knows; exports that share
@@ -209,9 +210,15 @@ pub enum CannotStart {
     LedgerWentBack(PathBuf),
     /// A budget would be forgotten, and so spent again.
     #[error(
-        "the budget ledger may go with this pod: if `exports.directory` is on a persistent volume, write `exports.volume: persistent`"
+        "{because}, so the budget ledger may go with this pod: put the directory on a persistent volume and write `exports.volume: persistent`, or keep the ledger in PostgreSQL by `exports.ledger`"
     )]
-    NotDurable(#[source] NotDurable),
+    NotDurable {
+        /// What was seen or said of the ledger's place.
+        because: String,
+        /// The horizon that it does not outlive.
+        #[source]
+        source: NotDurable,
+    },
     /// A file that says how to reach the shared ledger is missing or wrong.
     #[error("cannot use `exports.ledger`")]
     Link(#[source] CannotLink),
@@ -294,7 +301,7 @@ impl Observer {
 pub struct ExportLine {
     shared: Arc<Shared>,
     /// What the charges outlive.
-    durability: Durability,
+    lifetime: Lifetime,
     commands: SyncSender<Command>,
     thread: Option<JoinHandle<()>>,
 }
@@ -345,7 +352,7 @@ impl ExportLine {
         clock: Arc<dyn Clock>,
         evidence: Arc<dyn DpEvidence>,
     ) -> Result<Self, CannotStart> {
-        durable(plans, settings.durability)?;
+        durable(plans, &settings.lifetime)?;
         publish::make_output(&settings.output).map_err(CannotStart::Output)?;
         if !settings.ledger.exists() && publish::any_receipts(&settings.output).map_err(CannotStart::Output)? {
             return Err(CannotStart::LedgerGone);
@@ -374,7 +381,7 @@ impl ExportLine {
             .name("privet-noise".to_owned())
             .spawn(move || releaser.run(&received))
             .map_err(CannotStart::Thread)?;
-        Ok(Self { shared, durability: settings.durability, commands, thread: Some(thread) })
+        Ok(Self { shared, lifetime: settings.lifetime.clone(), commands, thread: Some(thread) })
     }
 
     /// Counts one row in an export's table, within its unit's bounds; see [`Observer::observe`].
@@ -449,7 +456,7 @@ impl ExportLine {
         window: Window,
         cells: Exact<Cells>,
     ) -> Result<Vec<u8>, Withheld> {
-        self.durability.carries(query.budget.horizon).map_err(Withheld::Forgetful)?;
+        self.lifetime.durability.carries(query.budget.horizon).map_err(Withheld::Forgetful)?;
         let circumstances = Circumstances::whole(window);
         let closed = Box::new(ClosedWindow { query, window, policy, circumstances, cells });
         let (reply, result) = sync_channel(1);
@@ -472,7 +479,7 @@ impl ExportLine {
         if self.shared.generation.load().policy() == &policy {
             return Ok(());
         }
-        let (durable, none) = (durable(plans, self.durability), Plans::default());
+        let (durable, none) = (durable(plans, &self.lifetime), Plans::default());
         let counted = if durable.is_ok() { plans } else { &none };
         let now = self.shared.clock.now();
         let next = Generation::from_next_boundary(counted, policy, &self.shared.around, now);
@@ -485,9 +492,10 @@ impl ExportLine {
 }
 
 /// That no budget is longer than what its charges outlive.
-fn durable(plans: &Plans, durability: Durability) -> Result<(), CannotStart> {
+fn durable(plans: &Plans, lifetime: &Lifetime) -> Result<(), CannotStart> {
     let mut exports = plans.exports.iter();
-    exports.try_for_each(|plan| durability.carries(plan.query.budget.horizon)).map_err(CannotStart::NotDurable)
+    let carried = exports.try_for_each(|plan| lifetime.durability.carries(plan.query.budget.horizon));
+    carried.map_err(|source| CannotStart::NotDurable { because: lifetime.because.clone(), source })
 }
 
 impl Settings {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use privet_dp::ledger::Durability;
 use privet_dp::receipt::{Receipt, WindowStatus, verify};
 use privet_policy::export::{Bounds, Export, KeyColumn, KeyValues, Measure, Window as WrittenWindow};
 use privet_policy::span::{Span, Spanned};
@@ -143,7 +144,7 @@ impl Bench {
         Settings {
             ledger: self.directory.path().join("ledger.redb"),
             shared: None,
-            durability: Durability::Volume,
+            lifetime: Lifetime::lasting(Durability::Volume),
             output: self.directory.path().join("exports"),
             ring: self.ring.clone(),
             publish: self.publish.clone(),
@@ -459,10 +460,10 @@ fn no_unpublished_key_or_unit_reaches_the_disk() {
 #[test]
 fn a_ledger_that_goes_with_the_pod_starts_no_export() {
     let bench = Bench::of(&export("1h"), NOON);
-    let settings = Settings { durability: Durability::PodLife, ..bench.settings() };
+    let settings = Settings { lifetime: Lifetime::of_pod("it is on overlay".to_owned()), ..bench.settings() };
     let log: Arc<dyn DpEvidence> = Arc::clone(&bench.log) as _;
     let started = ExportLine::start(&bench.plans, POLICY, &settings, Arc::clone(&bench.clock) as _, log);
-    assert!(matches!(started, Err(CannotStart::NotDurable(_))));
+    assert!(matches!(started, Err(CannotStart::NotDurable { .. })));
     assert!(!settings.ledger.exists() && !settings.output.exists(), "nothing is begun that would be forgotten");
 }
 
@@ -470,12 +471,12 @@ fn a_ledger_that_goes_with_the_pod_starts_no_export() {
 #[test]
 fn a_ledger_that_goes_with_the_pod_takes_up_no_export_either() {
     let bench = Bench::of(&export("1h"), NOON);
-    let settings = Settings { durability: Durability::PodLife, ..bench.settings() };
+    let settings = Settings { lifetime: Lifetime::of_pod("it is on overlay".to_owned()), ..bench.settings() };
     let log: Arc<dyn DpEvidence> = Arc::clone(&bench.log) as _;
     let started = ExportLine::start(&Plans::default(), POLICY, &settings, Arc::clone(&bench.clock) as _, log);
     let line = started.unwrap();
     let adopted = line.adopt(&bench.plans, NEXT_POLICY, PolicyChange::Loosens);
-    assert!(matches!(adopted, Err(CannotStart::NotDurable(_))));
+    assert!(matches!(adopted, Err(CannotStart::NotDurable { .. })));
     bench.clock.set(NOON + 3600);
     line.observe(0, row(b"u-1", 0), &NEXT_POLICY);
     bench.clock.set(NOON + 7200);
