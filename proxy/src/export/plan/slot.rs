@@ -31,7 +31,8 @@ impl Plans {
 
     /// How long it takes at most, after the last request, until the exports of a process that
     /// stops are out: what is being released at that moment, then every window in memory, where
-    /// all may be published early. What PostgreSQL takes to answer comes beside it.
+    /// all may be published early. A draw that misses its slot takes another one, and what
+    /// PostgreSQL takes to answer comes beside it.
     #[must_use]
     pub fn stop_takes(&self) -> Duration {
         let in_memory = self.cells().map(|(cells, windows)| cells.saturating_mul(windows)).sum();
