@@ -14,7 +14,8 @@ use privet_policy::yaml::{self, Node};
 
 use super::read::{Members, Reader, code};
 use super::{
-    ADMIN_DEFAULT, Config, Drain, Durability, Identity, Limits, Listener, Log, METRICS_DEFAULT, Rate, Tls, Upstream,
+    ADMIN_DEFAULT, Config, Drain, Durability, Identity, Limits, Listener, Log, METRICS_DEFAULT, Part, Rate, Tls,
+    Upstream,
 };
 use crate::request::ListenerFacts;
 
@@ -23,8 +24,8 @@ const LEASE_EVENTS_DEFAULT: NonZeroU32 = NonZeroU32::new(10_000).expect("it is n
 const DAY_SECS: u64 = 86_400;
 
 /// Checks one text.
-pub(super) fn compile(text: &str, base: &Path) -> Result<Config, Vec<Diagnostic>> {
-    let mut reader = Reader { base, mistakes: Vec::new() };
+pub(super) fn compile(text: &str, base: &Path, part: Part) -> Result<Config, Vec<Diagnostic>> {
+    let mut reader = Reader { base, part, mistakes: Vec::new() };
     let config = document(text, &mut reader).and_then(|node| reader.config(&node));
     match config {
         Some(config) if reader.mistakes.is_empty() => Ok(config),

@@ -9,6 +9,7 @@
 
 mod measure;
 mod schedule;
+mod slot;
 mod survey;
 
 use std::collections::HashMap;
@@ -107,12 +108,17 @@ impl From<Vec<Plan>> for Plans {
 pub fn plan(exports: &[Export], surveys: &[Survey]) -> Result<Plans, Vec<Diagnostic>> {
     let mut problems = twice(exports);
     let units_bytes_max = UNITS_BYTES_MAX / ((exports.len() + surveys.len()).max(1) as u64);
-    let exports: Vec<Plan> = exports
+    let planned: Vec<Plan> = exports
         .iter()
         .filter_map(|export| Planner { export, units_bytes_max, problems: &mut problems }.plan())
         .collect();
-    let surveys = surveys.iter().filter_map(|written| survey::plan(written, units_bytes_max, &mut problems)).collect();
-    if problems.is_empty() { Ok(Plans { exports, surveys }) } else { Err(problems) }
+    let gathered = surveys.iter().filter_map(|written| survey::plan(written, units_bytes_max, &mut problems));
+    let plans = Plans { surveys: gathered.collect(), exports: planned };
+    if problems.is_empty() {
+        let windows = exports.iter().map(|export| &export.window).chain(surveys.iter().map(|survey| &survey.window));
+        problems.extend(slot::longer_than_windows(windows, &plans));
+    }
+    if problems.is_empty() { Ok(plans) } else { Err(problems) }
 }
 
 /// Exports of one name would share a budget and a chain of receipts.

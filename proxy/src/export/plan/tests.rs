@@ -7,12 +7,12 @@ fn at(start: usize) -> Span {
     Span { file: 0, bytes: start..start + 1 }
 }
 
-fn text(value: &str, start: usize) -> Spanned<String> {
+pub(in crate::export) fn text(value: &str, start: usize) -> Spanned<String> {
     Spanned::new(value.to_owned(), at(start))
 }
 
 /// The example of the design.
-fn searches() -> Export {
+pub(in crate::export) fn searches() -> Export {
     Export {
         name: text("searches-by-section", 1),
         purpose: "analytics.reporting.content_performance".to_owned(),
