@@ -89,6 +89,7 @@ impl Sidecar {
             refusals: WireRefusals::default(),
             consent: Some(consent.clone()),
             metrics: Arc::clone(&foundation.metrics),
+            tracer: Arc::clone(&foundation.telemetry.tracer),
             limits: DecodeLimits {
                 body_bytes_max: config.limits.decoded_bytes_max,
                 ratio_max: usize::try_from(config.limits.ratio_max).unwrap_or(usize::MAX),

@@ -76,6 +76,7 @@ impl Reader<'_> {
                 "consent",
                 "log",
                 "exports",
+                "telemetry",
                 "upstream",
                 "limits",
                 "drain",
@@ -94,6 +95,7 @@ impl Reader<'_> {
         let consent = self.consent(members.get("consent"), members.get("keyring").is_some());
         let log = self.log(members.get("log"));
         let exports = self.exports(members.get("exports"));
+        let telemetry = self.telemetry(members.get("telemetry"));
         let upstream = self.upstream(members.get("upstream"));
         let limits = self.limits(members.get("limits"));
         let drain = self.drain(members.get("drain"));
@@ -109,6 +111,7 @@ impl Reader<'_> {
             consent: consent?,
             log: log?,
             exports: exports?,
+            telemetry: telemetry?,
             upstream,
             limits: limits?,
             drain,

@@ -11,6 +11,7 @@ mod exports;
 mod read;
 mod ring;
 mod rollout;
+mod telemetry;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -25,6 +26,7 @@ use crate::request::ListenerFacts;
 
 pub use consent::{Consent, Embedded, Remote, Store};
 pub use exports::{Exports, Publish, Receiver, SharedLedger, Volume};
+pub use telemetry::Otlp;
 
 /// What the sidecar was told, checked and complete.
 #[derive(Clone, Debug)]
@@ -49,6 +51,8 @@ pub struct Config {
     pub log: Log,
     /// Where published aggregates are kept, and where else they go.
     pub exports: Exports,
+    /// Who is told what privet measures of itself.
+    pub telemetry: Option<Otlp>,
     /// How collectors are spoken to.
     pub upstream: Upstream,
     /// Bounds on everything a sender can make large or slow.
