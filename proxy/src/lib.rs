@@ -32,6 +32,7 @@ pub mod reload;
 pub mod remember;
 pub mod request;
 pub mod run;
+pub mod sentinel;
 pub mod shadow;
 pub mod sidecar;
 pub mod signing;

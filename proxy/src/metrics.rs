@@ -97,6 +97,20 @@ label! {
 }
 
 label! {
+    /// Why a socket of the pod may be a way around the sidecar.
+    Suspicion as "reason" {
+        /// A port that events go to on loopback also listens beyond it.
+        CollectorOpen = "collector_open",
+        /// Somebody else in the pod is connected to a collector on loopback.
+        CollectorReached = "collector_reached",
+        /// Somebody outside of the pod is connected to a collector's port.
+        CollectorReachedFromOutside = "collector_reached_from_outside",
+        /// Something else listens beyond loopback, on a port that nobody expects.
+        Listens = "listens",
+    }
+}
+
+label! {
     /// What came of a message to the telemetry collector.
     TelemetrySent as "outcome" {
         /// It has it.
@@ -426,6 +440,8 @@ pub struct Metrics {
     pub export_reports_malformed: Counter,
     /// Attempts to post a receipt, by what came of them: does the receiver have our receipts?
     pub export_posts: Counters<PostOutcome>,
+    /// Sockets that may be a way around the sidecar, by reason: does something go past us?
+    pub bypass_suspect: Gauges<Suspicion>,
     /// Messages to the telemetry collector, by what came of them: does it know what we know?
     pub telemetry_sends: Counters<TelemetrySent>,
     /// Traces that were given up: is the sample too large, or the collector away?
@@ -608,6 +624,11 @@ impl Metrics {
                 "privet_export_posts_total",
                 Unit::Count,
                 "attempts to post a receipt, by what came of them: does the receiver have our receipts?",
+            ),
+            bypass_suspect: declare.gauges(
+                "privet_bypass_suspect",
+                Unit::Count,
+                "sockets in the pod that may be a way around privet: does something go past us?",
             ),
             telemetry_sends: declare.counters(
                 "privet_telemetry_sends_total",

@@ -33,6 +33,7 @@ use crate::policies;
 use crate::reload::{Files, Place, Source, contents_digest};
 use crate::remember::WireRefusals;
 use crate::run::{Foundation, chain};
+use crate::sentinel::Sentinel;
 use crate::shadow::{Board, Shadow};
 use crate::signing::{self, Refused};
 use crate::transform::Enforcement;
@@ -136,6 +137,17 @@ impl Sidecar {
             signatures: config.signatures.clone(),
             current: Mutex::new(Current { before, ..Current::default() }),
         });
+        if let Some(expected) = config.bypass.clone() {
+            let sentinel = Sentinel {
+                expected,
+                line: Arc::clone(&line),
+                recorder: recorder.clone(),
+                health: Arc::clone(&foundation.health),
+                metrics: Arc::clone(&foundation.metrics),
+                clock: Arc::clone(&foundation.clock),
+            };
+            foundation.background.spawn(sentinel.run());
+        }
         foundation.background.spawn(watch_memory(Arc::clone(&loader)));
         if config.exports.shared.is_some() {
             foundation.background.spawn(watch_exports(Arc::clone(&loader)));

@@ -76,6 +76,8 @@ impl Reader<'_> {
                 "consent",
                 "log",
                 "exports",
+                "bypass",
+                "challenges",
                 "telemetry",
                 "upstream",
                 "limits",
@@ -95,6 +97,8 @@ impl Reader<'_> {
         let consent = self.consent(members.get("consent"), members.get("keyring").is_some());
         let log = self.log(members.get("log"));
         let exports = self.exports(members.get("exports"));
+        let bypass = self.bypass(members.get("bypass"));
+        let auditors = self.challenges(members.get("challenges"));
         let telemetry = self.telemetry(members.get("telemetry"));
         let upstream = self.upstream(members.get("upstream"));
         let limits = self.limits(members.get("limits"));
@@ -111,6 +115,8 @@ impl Reader<'_> {
             consent: consent?,
             log: log?,
             exports: exports?,
+            bypass: bypass?,
+            auditors: auditors?,
             telemetry: telemetry?,
             upstream,
             limits: limits?,

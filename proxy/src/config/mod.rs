@@ -5,6 +5,7 @@
 //! live in their own directory, and the contents of key and certificate files,
 //! which are read when the sidecar starts.
 
+mod bypass;
 mod compile;
 mod consent;
 mod exports;
@@ -19,10 +20,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use privet_audit_log::challenge::AuditorKey;
 use privet_audit_log::signing::SignerKey;
 use privet_policy::diagnostic::{Diagnostic, SourceFile};
 
 use crate::request::ListenerFacts;
+use crate::sentinel::Expected;
 
 pub use consent::{Consent, Embedded, Remote, Store};
 pub use exports::{Exports, Publish, Receiver, SharedLedger, Volume};
@@ -51,6 +54,10 @@ pub struct Config {
     pub log: Log,
     /// Where published aggregates are kept, and where else they go.
     pub exports: Exports,
+    /// What else may listen in the pod, where the sockets are looked at.
+    pub bypass: Option<Expected>,
+    /// Whose challenges are known again in the log.
+    pub auditors: Vec<AuditorKey>,
     /// Who is told what privet measures of itself.
     pub telemetry: Option<Otlp>,
     /// How collectors are spoken to.
