@@ -14,6 +14,7 @@ mod arrival;
 mod budgets;
 mod refusal;
 mod tally;
+mod told;
 mod writer;
 
 use std::collections::HashMap;
@@ -24,7 +25,10 @@ use std::time::Duration;
 
 use privet_audit_log::counts::{Delta, NUMBER_MAX};
 use privet_audit_log::policies::{self, Files};
-use privet_audit_log::record::{Declaration, DpCharge, DpRelease, Name, NameKind, PolicyLoad, PolicyRefused, Record};
+use privet_audit_log::record::{
+    BypassCheck, Declaration, DpCharge, DpRelease, Name, NameKind, PolicyLoad, PolicyRefused, Record,
+};
+use privet_audit_log::tree::Hash;
 use privet_audit_log::{Durability, LEAF_CLASSES, Log, Moment, OpenError, Recovered, Settings};
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -38,6 +42,7 @@ use writer::Writer;
 pub use arrival::{Arrival, BatchRef, Delivery};
 pub use refusal::RefusedAs;
 pub use tally::Tally;
+pub use told::told;
 
 /// How long closing may take; a disk that hangs must not keep the pod from ending.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
@@ -292,6 +297,21 @@ impl Recorder {
     /// Nothing may leave then.
     pub async fn append(&self, arrival: &mut Arrival, tally: &Tally) -> Result<BatchRef, CannotRecord> {
         let (batch, wait) = self.enter(arrival, tally)?;
+        self.until_durable(batch, tally, wait).await
+    }
+
+    /// Records the decisions about the events of an auditor's challenge as [`Recorder::append`] does, and
+    /// beside them that they were one. `token` is the hash of the token that came with them. It is on disk,
+    /// under a signed checkpoint, when this returns, in `lease` durability too.
+    ///
+    /// # Errors
+    /// Nothing may leave then.
+    pub async fn challenge(&self, arrival: &mut Arrival, tally: &Tally, token: Hash) -> Result<BatchRef, CannotRecord> {
+        let (batch, wait) = self.enter_challenge(arrival, tally, token)?;
+        self.until_durable(batch, tally, Some(wait)).await
+    }
+
+    async fn until_durable(&self, batch: u64, tally: &Tally, wait: Option<Durable>) -> Result<BatchRef, CannotRecord> {
         // Until it is durable, what this stands for has not been sent.
         let mut batch =
             BatchRef { recorder: self.clone(), batch, open: tally.released.clone(), at_drop: Delivery::Refused };
@@ -303,17 +323,7 @@ impl Recorder {
     }
 
     fn enter(&self, arrival: &mut Arrival, tally: &Tally) -> Result<(u64, Option<Durable>), CannotRecord> {
-        if !tally.adds_up(arrival.undecided) {
-            return Err(CannotRecord::Miscounted);
-        }
-        let mut state = self.shared.lock();
-        self.admit(&state)?;
-        let decisions = &mut state.delta.decisions;
-        decisions.kept += tally.kept;
-        decisions.dropped += tally.dropped;
-        tally.classes.iter().for_each(|(class, events)| decisions.classes.add(class, events));
-        tally.released.iter().for_each(|(to, events)| decisions.released.add(to, events));
-        arrival.undecided = 0;
+        let mut state = self.decide(arrival, tally)?;
         let batch = state.batch;
         if state.unsynced + tally.kept <= self.shared.lease && self.shared.lease > 0 {
             state.unsynced += tally.kept;
@@ -328,6 +338,39 @@ impl Recorder {
         drop(state);
         self.shared.wake.notify_one();
         Ok((batch, Some(wait)))
+    }
+
+    fn enter_challenge(
+        &self,
+        arrival: &mut Arrival,
+        tally: &Tally,
+        token: Hash,
+    ) -> Result<(u64, Durable), CannotRecord> {
+        let mut state = self.decide(arrival, tally)?;
+        let batch = state.batch;
+        let challenge = tally.challenge(token, batch);
+        let (done, wait) = oneshot::channel();
+        // Under the lock that counted its events, so that the writer takes both or neither.
+        state.commands.push(Command::Record(Box::new(Record::Challenge(challenge)), done));
+        drop(state);
+        self.shared.wake.notify_one();
+        Ok((batch, wait))
+    }
+
+    /// Counts the decisions about a request; the writer has not seen them while the guard lives.
+    fn decide(&self, arrival: &mut Arrival, tally: &Tally) -> Result<MutexGuard<'_, State>, CannotRecord> {
+        if !tally.adds_up(arrival.undecided) {
+            return Err(CannotRecord::Miscounted);
+        }
+        let mut state = self.shared.lock();
+        self.admit(&state)?;
+        let decisions = &mut state.delta.decisions;
+        decisions.kept += tally.kept;
+        decisions.dropped += tally.dropped;
+        tally.classes.iter().for_each(|(class, events)| decisions.classes.add(class, events));
+        tally.released.iter().for_each(|(to, events)| decisions.released.add(to, events));
+        arrival.undecided = 0;
+        Ok(state)
     }
 
     fn admit(&self, state: &State) -> Result<(), CannotRecord> {
@@ -358,6 +401,15 @@ impl Recorder {
     /// It must not be published then.
     pub async fn dp_release(&self, release: DpRelease) -> Result<(), CannotRecord> {
         self.record(Record::DpRelease(release)).await
+    }
+
+    /// Records what was seen of the pod's sockets. Due each [`privet_audit_log::record::BYPASS_CHECK_MS`]
+    /// where the configuration asks for it.
+    ///
+    /// # Errors
+    /// It is not in the log; look again, and record that.
+    pub async fn bypass_check(&self, check: BypassCheck) -> Result<(), CannotRecord> {
+        self.record(Record::BypassCheck(check)).await
     }
 
     async fn record(&self, record: Record) -> Result<(), CannotRecord> {

@@ -1,5 +1,8 @@
 //! The decisions about one request, counted without an allocation.
 
+use privet_audit_log::record::Challenge;
+use privet_audit_log::tree::Hash;
+
 use super::{ClassNo, DestNo};
 
 /// The decisions about one request's events, in numbers.
@@ -27,6 +30,13 @@ impl Tally {
     /// Counts kept events that leave for this destination.
     pub fn released(&mut self, destination: DestNo, events: u64) {
         self.released.add(destination.0, events);
+    }
+
+    /// What the log says of these events where an auditor sent them.
+    pub(super) fn challenge(&self, token: Hash, batch: u64) -> Challenge {
+        let mut classes: Vec<(u32, u64)> = self.classes.iter().collect();
+        classes.sort_unstable();
+        Challenge { token: token.to_address(), batch, events: self.kept + self.dropped, classes }
     }
 
     /// Each destination's share of the kept events covers them all together and none exceeds them.

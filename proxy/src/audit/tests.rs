@@ -157,6 +157,30 @@ async fn a_failing_disk_refuses_and_nothing_is_counted_twice() {
 }
 
 #[tokio::test]
+async fn challenges_and_looks_at_sockets_are_recorded_with_what_they_count() {
+    for durability in [Durability::Sync, Durability::Lease { events: 1000 }] {
+        let root = tempfile::tempdir().unwrap();
+        let recorder = open(settings(root.path(), durability));
+        let named = name(&recorder);
+        for n in 0..20_u8 {
+            carry(&recorder, &named).await;
+            let mut arrival = recorder.arrived(named.listener, 1200);
+            arrival.decoded(5);
+            let token = Hash::of(&[n]);
+            let mut batch = recorder.challenge(&mut arrival, &tally(&named, 3, 2), token).await.unwrap();
+            batch.outcome(named.to, Delivery::Acknowledged, 3);
+            arrival.answered();
+        }
+        let looked = BypassCheck::new(2, 30, &[("unknown_listener", 0)]);
+        recorder.bypass_check(looked).await.unwrap();
+        recorder.close().await.unwrap();
+        let totals = check(root.path()).totals;
+        assert_eq!((totals.challenges, totals.challenged_events, totals.bypass_checks), (20, 100, 1));
+        assert_eq!((totals.events, totals.kept, totals.dropped), (300, 220, 80));
+    }
+}
+
+#[tokio::test]
 async fn a_tally_that_does_not_add_up_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let recorder = open(settings(root.path(), Durability::Sync));

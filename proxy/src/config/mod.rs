@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use privet_audit_log::challenge::AuditorKey;
 use privet_audit_log::signing::SignerKey;
+use privet_audit_log::tree::Hash;
 use privet_policy::diagnostic::{Diagnostic, SourceFile};
 
 use crate::request::ListenerFacts;
@@ -34,6 +35,8 @@ pub use telemetry::Otlp;
 /// What the sidecar was told, checked and complete.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// SHA-256 of the file's bytes.
+    pub digest: Hash,
     /// Where events come in; never empty.
     pub listeners: Vec<Listener>,
     /// Health and administration.
