@@ -4,6 +4,7 @@ pub mod accept;
 pub mod admin;
 pub mod audit;
 mod bearer;
+pub mod challenges;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -13,6 +13,7 @@ use std::time::Instant;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
+use privet_audit_log::tree::Hash;
 use privet_dp::window::PolicyDigest;
 use privet_policy::consent::{Heard, Memory};
 use privet_policy::decide::{Decision, Outcome, Refusal as Refused};
@@ -23,6 +24,7 @@ use crate::accept::{self, Carry, Held};
 use crate::audit::{
     Arrival, CannotRecord, ClassNo, Delivery as Fate, DestNo, ListenerNo, PolicyNo, Recorder, RefusedAs, Tally,
 };
+use crate::challenges::Challenges;
 use crate::consent::{Answers, ConsentStore, SubjectKey};
 use crate::contained::{Panicked, contained};
 use crate::decide::{Surroundings, decide};
@@ -52,6 +54,7 @@ pub struct Line {
     consent: Option<ConsentStore>,
     metrics: Arc<Metrics>,
     tracer: Arc<Tracer>,
+    challenges: Challenges,
     limits: DecodeLimits,
     listeners: RwLock<HashMap<String, ListenerNo>>,
 }
@@ -132,6 +135,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Which requests are traced.
     pub tracer: Arc<Tracer>,
+    /// Whose canaries are known.
+    pub challenges: Challenges,
     /// Bounds on one request.
     pub limits: DecodeLimits,
 }
@@ -148,6 +153,7 @@ impl Line {
             consent: parts.consent,
             metrics: parts.metrics,
             tracer: parts.tracer,
+            challenges: parts.challenges,
             limits: parts.limits,
             listeners: RwLock::default(),
         }
@@ -208,6 +214,7 @@ impl Line {
         raw: &RawRequest,
         room: Held<'_>,
         arrival: &mut Arrival,
+        challenge: Option<Hash>,
         watch: &mut Watch,
     ) -> Result<Response<Bytes>, Stopped> {
         let in_force = self.in_force.load_full().ok_or_else(|| Stopped::unready(raw, Unready::Policy))?;
@@ -219,7 +226,7 @@ impl Line {
             },
         };
         let begun = Instant::now();
-        let recorded = Recorded::by(&self.recorder, arrival, minimized, &tally).await;
+        let recorded = Recorded::by(&self.recorder, arrival, minimized, &tally, challenge).await;
         self.metrics.audit_seconds.record(begun.elapsed());
         let recorded = recorded.map_err(|error| self.unrecorded(format, error))?;
         watch.done(Step::Record);
@@ -238,7 +245,7 @@ impl Line {
         arrival: &mut Arrival,
     ) -> Result<Response<Bytes>, Stopped> {
         let format = format_hint(raw);
-        let recorded = Recorded::by(&self.recorder, arrival, passing, &Tally::default()).await;
+        let recorded = Recorded::by(&self.recorder, arrival, passing, &Tally::default(), None).await;
         let (shares, _) = recorded.map_err(|error| self.unrecorded(format, error))?.into_parts();
         self.metrics.requests_passed.increment(1);
         for share in shares {
@@ -510,7 +517,7 @@ impl Carry for Line {
         self.refusals.tend();
     }
 
-    async fn carry(&self, raw: RawRequest, room: Held<'_>) -> Response<Bytes> {
+    async fn carry(&self, mut raw: RawRequest, room: Held<'_>) -> Response<Bytes> {
         if let Some(answer) = preflight(&raw) {
             return answer;
         }
@@ -518,8 +525,9 @@ impl Carry for Line {
             return self.say(&raw, &Stopped::unready(&raw, Unready::Log));
         };
         let mut arrival = self.recorder.arrived(listener, raw.body.len() as u64);
+        let challenge = self.challenges.take(&mut raw.headers);
         let mut watch = self.tracer.begin(raw.received_at);
-        let stopped = match contained(self.take(&raw, room, &mut arrival, &mut watch)).await {
+        let stopped = match contained(self.take(&raw, room, &mut arrival, challenge, &mut watch)).await {
             Ok(Ok(answer)) => {
                 arrival.answered();
                 self.tracer.end(watch, &raw.listener.name, answer.status().as_u16(), None);

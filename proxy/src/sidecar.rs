@@ -18,6 +18,7 @@ use privet_policy::policy::Policy;
 
 use crate::admin::Health;
 use crate::audit::{Recorder, told};
+use crate::challenges::Challenges;
 use crate::clock::Clock;
 use crate::config::{self, Config, Signatures};
 use crate::consent::desk::Desk;
@@ -91,6 +92,7 @@ impl Sidecar {
             consent: Some(consent.clone()),
             metrics: Arc::clone(&foundation.metrics),
             tracer: Arc::clone(&foundation.telemetry.tracer),
+            challenges: Challenges::of(config.auditors.clone()),
             limits: DecodeLimits {
                 body_bytes_max: config.limits.decoded_bytes_max,
                 ratio_max: usize::try_from(config.limits.ratio_max).unwrap_or(usize::MAX),

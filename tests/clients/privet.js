@@ -70,6 +70,7 @@ export class Privet {
     const [events, admin, metrics] = [await freePort(), await freePort(), await freePort()];
     this.origin = `http://127.0.0.1:${events}`;
     this.admin = `http://127.0.0.1:${admin}`;
+    this.metrics = `http://127.0.0.1:${metrics}`;
     const at = (name) => join(this.directory, name);
     await policiesFor(collector, at("policies"));
     await mkdir(at("keyring"));

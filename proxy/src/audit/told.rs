@@ -27,7 +27,7 @@ pub fn told(config: &Config) -> Told {
         },
         ship: Shipped::None,
         sealed: false,
-        bypass: BypassWatch::Off,
+        bypass: if config.bypass.is_some() { BypassWatch::Record } else { BypassWatch::Off },
     }
 }
 
@@ -53,6 +53,6 @@ mod tests {
         let told = told(&Config::load(&file).unwrap());
         assert_eq!(told.digest, Hash::of(&std::fs::read(&file).unwrap()).to_address());
         assert_eq!(told.durability, DurabilityName::Lease);
-        assert_eq!((told.ship, told.sealed, told.bypass), (Shipped::None, false, BypassWatch::Off));
+        assert_eq!((told.ship, told.sealed, told.bypass), (Shipped::None, false, BypassWatch::Record));
     }
 }

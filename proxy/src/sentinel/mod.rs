@@ -96,7 +96,9 @@ fn suspicion(socket: &Socket, expected: &Expected, collectors: &BTreeSet<u16>) -
         State::Listening if expected.listening.contains(&local.port()) => None,
         State::Listening => Some(Suspicion::Listens),
         // Each connection within the pod stands twice; only the end that reaches out is counted.
-        State::Established if inside(remote) && collectors.contains(&remote.port()) => Some(Suspicion::CollectorReached),
+        State::Established if inside(remote) && collectors.contains(&remote.port()) => {
+            Some(Suspicion::CollectorReached)
+        }
         State::Established if !inside(remote) && collectors.contains(&local.port()) => {
             Some(Suspicion::CollectorReachedFromOutside)
         }
@@ -131,7 +133,7 @@ impl Sentinel {
             let looking = Arc::clone(&this);
             // Reads files of the kernel: a few thousand where there are as many connections.
             match tokio::task::spawn_blocking(move || looking.look()).await {
-                Ok(Ok(seen)) => this.tell(&mut told, &seen),
+                Ok(Ok(seen)) => this.tell(&mut told, &seen).await,
                 Ok(Err(error)) => this.blind(&error),
                 Err(_) => return,
             }
@@ -149,7 +151,7 @@ impl Sentinel {
         destinations.filter_map(|destination| loopback_port(&destination.url)).collect()
     }
 
-    fn tell(&self, told: &mut Told, seen: &Seen) {
+    async fn tell(&self, told: &mut Told, seen: &Seen) {
         self.health.clear_note(NOTE);
         for (suspicion, count) in Suspicion::ALL.iter().zip(seen.suspect) {
             self.metrics.bypass_suspect.of(*suspicion).set(count as f64);
@@ -159,7 +161,8 @@ impl Sentinel {
             self.health.note(NOTE, format!("{total} sockets may be a way around privet; the enforcement log says why"));
         }
         if let Some(most) = told.due(seen, self.clock.monotonic()) {
-            self.recorder.bypass_check(most.record());
+            // A log that cannot be written says itself from when to when it could not.
+            self.recorder.bypass_check(most.record()).await.ok();
         }
     }
 
@@ -183,9 +186,8 @@ impl Told {
     fn due(&mut self, seen: &Seen, now: Duration) -> Option<Seen> {
         self.since.merge(seen);
         let ago = self.at.map(|at| now.saturating_sub(at));
-        let due = ago.is_none_or(|ago| {
-            ago >= RECORD_EVERY || ago >= NEW_AT_MOST_EVERY && self.since.is_worse_than(&self.last)
-        });
+        let due = ago
+            .is_none_or(|ago| ago >= RECORD_EVERY || ago >= NEW_AT_MOST_EVERY && self.since.is_worse_than(&self.last));
         if !due {
             return None;
         }
