@@ -30,8 +30,8 @@ impl Reader<'_> {
         let mut listening = BTreeSet::new();
         if let Some(ports) = members.get("allow_listening").and_then(|node| self.list(node)) {
             for port in ports {
-                let number = self.whole(port, 1..=65_535)?;
-                listening.insert(u16::try_from(number).ok()?);
+                let number = self.whole(port, 1..=65_535);
+                listening.extend(number.and_then(|number| u16::try_from(number).ok()));
             }
         }
         Some(check?.then_some(Expected { listening }))
