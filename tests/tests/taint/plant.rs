@@ -1,6 +1,7 @@
 //! Requests of others with a marker in everything that a sender could choose.
 
-use serde_json::Value;
+use privet_policy::format::Format;
+use serde_json::{Value, json};
 
 use crate::requests::Case;
 
@@ -44,12 +45,53 @@ pub fn plant(case: &Case, number: usize, round: usize) -> Tainted {
     let body = match serde_json::from_slice::<Value>(&case.body) {
         Ok(mut document) => {
             taint(&mut document, "", &marker, round);
+            if !round.is_multiple_of(3) {
+                grant_all(case.format, &mut document);
+            }
             document.to_string().into_bytes()
         }
         Err(_) => case.body.clone(),
     };
     let body = broken(body, &marker, round);
     Tainted { method: case.method.clone(), target, headers, body }
+}
+
+/// Has every event of a request say what the shipped policies ask for.
+fn grant_all(format: Format, document: &mut Value) {
+    let carried = ["batch", "events", "data"].into_iter().find(|name| document.get(name).is_some_and(Value::is_array));
+    let several = match carried {
+        Some(name) => document.get_mut(name).and_then(Value::as_array_mut),
+        None if document.is_array() => document.as_array_mut(),
+        None => return grant(format, document),
+    };
+    several.into_iter().flatten().for_each(|event| grant(format, event));
+}
+
+/// Has an event say what the shipped policies ask for, so that it leaves.
+fn grant(format: Format, event: &mut Value) {
+    let Some(members) = event.as_object_mut() else { return };
+    match format {
+        Format::Segment => {
+            let context = members.entry("context").or_insert_with(|| json!({}));
+            if let Some(context) = context.as_object_mut() {
+                context.insert("consent".to_owned(), json!({"categoryPreferences": {"Analytics": true}}));
+            }
+        }
+        Format::RudderStack => {
+            let context = members.entry("context").or_insert_with(|| json!({}));
+            if let Some(context) = context.as_object_mut() {
+                let said = json!({"provider": "custom", "allowedConsentIds": ["analytics"], "deniedConsentIds": []});
+                context.insert("consentManagement".to_owned(), said);
+            }
+        }
+        Format::Json | Format::Ndjson => {
+            members.insert("consent".to_owned(), json!({"analytics": "true"}));
+        }
+        Format::CloudEvents => {
+            members.insert("consentpurposes".to_owned(), json!("analytics"));
+        }
+        Format::Ga4 | Format::Snowplow | Format::Otlp => {}
+    }
 }
 
 fn is_framing(name: &str) -> bool {
