@@ -16,6 +16,7 @@
 mod anchor;
 pub mod books;
 pub mod canonical;
+pub mod challenge;
 pub mod counts;
 mod disk;
 mod log;

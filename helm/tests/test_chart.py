@@ -18,6 +18,7 @@ import kubernetes_validate
 import yaml
 
 HERE = pathlib.Path(__file__).parent
+AUDITOR = "privet-auditor+odalys+AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 CHART = HERE.parent / "privet"
 VALUES = sorted((HERE / "values").glob("*.yaml"))
 # From the first release in which the chart works to the newest whose schemas we have.
@@ -281,6 +282,18 @@ class Choices(unittest.TestCase):
         mounts = [m for m in pod(objects)["initContainers"][0]["volumeMounts"] if m["name"] == "exports-secret"]
         self.assertEqual(mounts, [{"name": "exports-secret", "mountPath": "/etc/privet/exports", "readOnly": True}])
         self.assertEqual(config(manifests(values("least")))["exports"], {**own, "volume": "pod"})
+
+    def test_bypass_auditors_and_telemetry_reach_the_configuration(self):
+        given = changed("telemetry.settings", {"otlp": {"endpoint": "https://otel.example.org:4318", "token_file": "/etc/privet/telemetry/token"}})
+        given = {**given, "bypass": {"allowListening": [9100]}, "challenges": {"auditors": [AUDITOR]}}
+        given["telemetry"]["secretName"] = "otel"
+        objects = manifests(given)
+        self.assertEqual(config(objects)["bypass"], {"check": "record", "allow_listening": [9100]})
+        self.assertEqual(config(objects)["challenges"], {"auditors": [AUDITOR]})
+        self.assertEqual(config(objects)["telemetry"]["otlp"]["token_file"], "/etc/privet/telemetry/token")
+        mounted = {mount["name"]: mount["mountPath"] for mount in pod(objects)["initContainers"][0]["volumeMounts"]}
+        self.assertEqual(mounted["telemetry-secret"], "/etc/privet/telemetry")
+        self.assertNotIn("bypass", config(manifests(changed("bypass.enabled", False))))
 
     def test_a_shared_ledger_stands_beside_other_settings_of_exports(self):
         given = values("budgets")

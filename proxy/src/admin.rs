@@ -2,15 +2,15 @@
 //!
 //! Promise: slow readers of metrics never slow events down, and nothing served
 //! here carries a value from an event. `/livez` fails when the event runtime
-//! stands still; `/readyz` fails until a policy is in force, while the log
-//! cannot be written, and from the moment the sidecar begins to stop.
+//! stands still; `/readyz` fails until a policy is in force and every listener
+//! has its address, while the log cannot be written, and from the moment the sidecar begins to stop.
 //!
 //! Not here: what is counted; that is [`crate::metrics`].
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -60,6 +60,7 @@ impl Phase {
 #[derive(Debug)]
 pub struct Health {
     phase: AtomicU8,
+    listening: AtomicBool,
     /// Milliseconds on the monotonic clock when the event runtime last turned.
     heartbeat_ms: AtomicU64,
     details: Mutex<Details>,
@@ -74,7 +75,12 @@ struct Details {
 
 impl Default for Health {
     fn default() -> Self {
-        Self { phase: AtomicU8::new(Phase::Starting as u8), heartbeat_ms: AtomicU64::new(0), details: Mutex::default() }
+        Self {
+            phase: AtomicU8::new(Phase::Starting as u8),
+            listening: AtomicBool::new(false),
+            heartbeat_ms: AtomicU64::new(0),
+            details: Mutex::default(),
+        }
     }
 }
 
@@ -96,6 +102,11 @@ impl Health {
         let (starting, serving) = (Phase::Starting as u8, Phase::Serving as u8);
         // Anything but starting stays: a reload while draining does not open the doors again.
         self.phase.compare_exchange(starting, serving, Ordering::Relaxed, Ordering::Relaxed).ok();
+    }
+
+    /// Every listener has its address: who connects from now on is not turned away.
+    pub fn listening(&self) {
+        self.listening.store(true, Ordering::Relaxed);
     }
 
     /// The sidecar begins to stop.
@@ -127,7 +138,8 @@ impl Health {
     /// Whether events are taken.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.phase() == Phase::Serving && self.details().log_fault.is_none()
+        let open = self.phase() == Phase::Serving && self.listening.load(Ordering::Relaxed);
+        open && self.details().log_fault.is_none()
     }
 
     /// The event runtime turns.
@@ -415,6 +427,8 @@ mod tests {
         let readyz = || get(admin.admin_address, "/readyz");
         assert!(readyz().starts_with("HTTP/1.1 503"));
         health.policy_in_force("sha256:1234");
+        assert!(readyz().starts_with("HTTP/1.1 503"), "nobody could connect yet");
+        health.listening();
         let answer = readyz();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         assert!(answer.contains("sha256:1234"));

@@ -13,6 +13,7 @@ use std::time::Instant;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
+use privet_audit_log::tree::Hash;
 use privet_dp::window::PolicyDigest;
 use privet_policy::consent::{Heard, Memory};
 use privet_policy::decide::{Decision, Outcome, Refusal as Refused};
@@ -23,6 +24,7 @@ use crate::accept::{self, Carry, Held};
 use crate::audit::{
     Arrival, CannotRecord, ClassNo, Delivery as Fate, DestNo, ListenerNo, PolicyNo, Recorder, RefusedAs, Tally,
 };
+use crate::challenges::Challenges;
 use crate::consent::{Answers, ConsentStore, SubjectKey};
 use crate::contained::{Panicked, contained};
 use crate::decide::{Surroundings, decide};
@@ -37,6 +39,7 @@ use crate::recorded::Recorded;
 use crate::remember::WireRefusals;
 use crate::request::{Asked, ListenerFacts, RawRequest};
 use crate::shadow::{Judged, Shadow};
+use crate::telemetry::trace::{Step, Tracer, Watch};
 use crate::transform::{Enforcement, Minimized, pass, transform};
 
 /// Seconds after which a client may try again.
@@ -50,6 +53,8 @@ pub struct Line {
     refusals: WireRefusals,
     consent: Option<ConsentStore>,
     metrics: Arc<Metrics>,
+    tracer: Arc<Tracer>,
+    challenges: Challenges,
     limits: DecodeLimits,
     listeners: RwLock<HashMap<String, ListenerNo>>,
 }
@@ -128,6 +133,10 @@ pub struct Parts {
     pub consent: Option<ConsentStore>,
     /// Where things are counted.
     pub metrics: Arc<Metrics>,
+    /// Which requests are traced.
+    pub tracer: Arc<Tracer>,
+    /// Whose canaries are known.
+    pub challenges: Challenges,
     /// Bounds on one request.
     pub limits: DecodeLimits,
 }
@@ -143,6 +152,8 @@ impl Line {
             refusals: parts.refusals,
             consent: parts.consent,
             metrics: parts.metrics,
+            tracer: parts.tracer,
+            challenges: parts.challenges,
             limits: parts.limits,
             listeners: RwLock::default(),
         }
@@ -198,9 +209,16 @@ impl Line {
     /// Takes one request from here to its destinations.
     ///
     /// One record and one commit a request, however many events it holds.
-    async fn take(&self, raw: &RawRequest, room: Held<'_>, arrival: &mut Arrival) -> Result<Response<Bytes>, Stopped> {
+    async fn take(
+        &self,
+        raw: &RawRequest,
+        room: Held<'_>,
+        arrival: &mut Arrival,
+        challenge: Option<Hash>,
+        watch: &mut Watch,
+    ) -> Result<Response<Bytes>, Stopped> {
         let in_force = self.in_force.load_full().ok_or_else(|| Stopped::unready(raw, Unready::Policy))?;
-        let (_room, format, minimized, tally) = match self.minimize(&in_force, raw, room, arrival).await {
+        let (_room, format, minimized, tally) = match self.minimize(&in_force, raw, room, arrival, watch).await {
             Ok(minimized) => minimized,
             Err(stopped) => match pass(&in_force.enforcement, raw, &stopped.refusal) {
                 Some(passing) => return self.pass(&in_force, raw, passing, arrival).await,
@@ -208,10 +226,13 @@ impl Line {
             },
         };
         let begun = Instant::now();
-        let recorded = Recorded::by(&self.recorder, arrival, minimized, &tally).await;
+        let recorded = Recorded::by(&self.recorder, arrival, minimized, &tally, challenge).await;
         self.metrics.audit_seconds.record(begun.elapsed());
         let recorded = recorded.map_err(|error| self.unrecorded(format, error))?;
-        forward(&in_force, raw, format, recorded).await
+        watch.done(Step::Record);
+        let answer = forward(&in_force, raw, format, recorded).await;
+        watch.done(Step::Forward);
+        answer
     }
 
     /// Takes a request that is no event to the destination that lists its path.
@@ -224,7 +245,7 @@ impl Line {
         arrival: &mut Arrival,
     ) -> Result<Response<Bytes>, Stopped> {
         let format = format_hint(raw);
-        let recorded = Recorded::by(&self.recorder, arrival, passing, &Tally::default()).await;
+        let recorded = Recorded::by(&self.recorder, arrival, passing, &Tally::default(), None).await;
         let (shares, _) = recorded.map_err(|error| self.unrecorded(format, error))?.into_parts();
         self.metrics.requests_passed.increment(1);
         for share in shares {
@@ -249,15 +270,17 @@ impl Line {
         raw: &RawRequest,
         mut room: Held<'a>,
         arrival: &mut Arrival,
+        watch: &mut Watch,
     ) -> Result<(Held<'a>, Format, Minimized, Tally), Stopped> {
         let decoded = SCRATCH
             .with_borrow_mut(|scratch| decode(raw, &self.limits, scratch))
             .map_err(|refusal| Stopped::by_decode(raw, refusal))?;
         arrival.decoded(decoded.event_count() as u64);
-        let minimized = match self.decide(in_force, raw, &decoded, &mut room).await {
-            Ok(decided) => self.minimize_decided(in_force, raw, &decoded, &decided, &mut room),
-            Err(stopped) => Err(stopped),
-        };
+        watch.done(Step::Decode);
+        let decided = self.decide(in_force, raw, &decoded, &mut room).await;
+        watch.done(Step::Decide);
+        let minimized = decided.and_then(|decided| self.minimize_decided(in_force, raw, &decoded, &decided, &mut room));
+        watch.done(Step::Transform);
         let format = decoded.format;
         SCRATCH.with_borrow_mut(|scratch| scratch.reclaim(decoded));
         minimized.map(|(minimized, tally)| (room, format, minimized, tally))
@@ -497,7 +520,7 @@ impl Carry for Line {
         self.refusals.tend();
     }
 
-    async fn carry(&self, raw: RawRequest, room: Held<'_>) -> Response<Bytes> {
+    async fn carry(&self, mut raw: RawRequest, room: Held<'_>) -> Response<Bytes> {
         if let Some(answer) = preflight(&raw) {
             return answer;
         }
@@ -505,9 +528,12 @@ impl Carry for Line {
             return self.say(&raw, &Stopped::unready(&raw, Unready::Log));
         };
         let mut arrival = self.recorder.arrived(listener, raw.body.len() as u64);
-        let stopped = match contained(self.take(&raw, room, &mut arrival)).await {
+        let challenge = self.challenges.take(&mut raw.headers);
+        let mut watch = self.tracer.begin(raw.received_at);
+        let stopped = match contained(self.take(&raw, room, &mut arrival, challenge, &mut watch)).await {
             Ok(Ok(answer)) => {
                 arrival.answered();
+                self.tracer.end(watch, &raw.listener.name, answer.status().as_u16(), None);
                 return answer;
             }
             Ok(Err(stopped)) => stopped,
@@ -517,7 +543,9 @@ impl Carry for Line {
             }
         };
         arrival.refused(stopped.recorded);
-        self.say(&raw, &stopped)
+        let answer = self.say(&raw, &stopped);
+        self.tracer.end(watch, &raw.listener.name, answer.status().as_u16(), Some(stopped.recorded.name()));
+        answer
     }
 
     fn crowded(&self) {

@@ -97,6 +97,34 @@ label! {
 }
 
 label! {
+    /// Why a socket of the pod may be a way around the sidecar.
+    Suspicion as "reason" {
+        /// A port that events go to on loopback also listens beyond it.
+        CollectorOpen = "collector_open",
+        /// Somebody else in the pod is connected to a collector on loopback.
+        CollectorReached = "collector_reached",
+        /// Somebody outside of the pod is connected to a collector's port.
+        CollectorReachedFromOutside = "collector_reached_from_outside",
+        /// Something else listens beyond loopback, on a port that nobody expects.
+        Listens = "listens",
+    }
+}
+
+label! {
+    /// What came of a message to the telemetry collector.
+    TelemetrySent as "outcome" {
+        /// It has it.
+        Taken = "taken",
+        /// It answered with another status than success.
+        Refused = "refused",
+        /// There was no answer in time.
+        Unanswered = "unanswered",
+        /// The token file is gone or holds none.
+        Unprepared = "unprepared",
+    }
+}
+
+label! {
     /// Why a window of an export was not published, or not yet.
     WithheldFor as "reason" {
         /// More privacy units came than it may hold.
@@ -412,6 +440,12 @@ pub struct Metrics {
     pub export_reports_malformed: Counter,
     /// Attempts to post a receipt, by what came of them: does the receiver have our receipts?
     pub export_posts: Counters<PostOutcome>,
+    /// Sockets that may be a way around the sidecar, by reason: does something go past us?
+    pub bypass_suspect: Gauges<Suspicion>,
+    /// Messages to the telemetry collector, by what came of them: does it know what we know?
+    pub telemetry_sends: Counters<TelemetrySent>,
+    /// Traces that were given up: is the sample too large, or the collector away?
+    pub traces_given_up: Counter,
     /// Events, by what the policy in shadow would do with them: is it what we meant?
     pub shadow_events: Counters<ShadowEffect>,
     /// 1 while requests are served: is this pod ready?
@@ -590,6 +624,21 @@ impl Metrics {
                 "privet_export_posts_total",
                 Unit::Count,
                 "attempts to post a receipt, by what came of them: does the receiver have our receipts?",
+            ),
+            bypass_suspect: declare.gauges(
+                "privet_bypass_suspect",
+                Unit::Count,
+                "sockets in the pod that may be a way around privet: does something go past us?",
+            ),
+            telemetry_sends: declare.counters(
+                "privet_telemetry_sends_total",
+                Unit::Count,
+                "messages to the telemetry collector, by what came of them: does it know what we know?",
+            ),
+            traces_given_up: declare.counter(
+                "privet_traces_given_up_total",
+                Unit::Count,
+                "traces that were given up: is the sample too large, or the collector away?",
             ),
             shadow_events: declare.counters(
                 "privet_shadow_events_total",

@@ -27,6 +27,7 @@ use crate::metrics::{Metrics, Reloaded};
 use crate::reload::{self, Place, Source, Timing, Watch, contents_digest};
 use crate::shadow::Board;
 use crate::tasks::{Finish, Signal, TaskSet};
+use crate::telemetry::Telemetry;
 use crate::tls::{self, ClientIdentity, TlsError};
 
 /// What everything else stands on; made first.
@@ -41,6 +42,8 @@ pub struct Foundation {
     pub consent: Arc<desk::Place>,
     /// Who takes tables, once there is somebody.
     pub intake: Arc<intake::Place>,
+    /// Tells a collector what is measured here.
+    pub telemetry: Arc<Telemetry>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Owns the requests under way and the copies; the drain waits for them.
@@ -103,6 +106,7 @@ impl Foundation {
         };
         let admin = admin::start(config.admin, config.metrics, pages).map_err(StartError::Admin)?;
         let tasks = TaskSet::new();
+        let telemetry = Telemetry::new(config.telemetry.as_ref(), Arc::clone(&metrics), Arc::clone(&clock))?;
         let (tls, identity) = tls::client(&config.upstream)?;
         let client = Client::new(tls, config.limits.upstream_timeout, Arc::clone(&metrics), tasks.clone());
         Ok(Self {
@@ -111,6 +115,7 @@ impl Foundation {
             shadow,
             consent,
             intake,
+            telemetry: Arc::new(telemetry),
             clock,
             tasks,
             background: TaskSet::new(),
@@ -152,6 +157,7 @@ pub async fn open<C: Carry>(
         doors.push(door(listener, tls.as_ref()).await?);
         served.extend(tls);
     }
+    foundation.health.listening();
     sources.extend(certificates(config, served, foundation.identity.clone()));
     let (health, metrics) = (Arc::clone(&foundation.health), Arc::clone(&foundation.metrics));
     let watch = reload::watch(sources, Timing::default(), health, metrics).map_err(StartError::Watch)?;
@@ -273,6 +279,7 @@ impl<C: Carry> Open<C> {
             let shell = Arc::clone(&shell);
             background.spawn(shell.accept(door, accepting.clone(), connections.clone()));
         }
+        background.spawn(Arc::clone(&foundation.telemetry).run());
         background.spawn(turn(Arc::clone(&shell), Arc::clone(health), Arc::clone(&foundation.clock)));
         stop.await;
         tracing::info!("stopping: not ready");
@@ -285,7 +292,9 @@ impl<C: Carry> Open<C> {
         drop(watch);
         background.finish(Duration::ZERO).await;
         tracing::info!(?finish, "drained: closing the log");
-        close().await?;
+        let closed = close().await;
+        foundation.telemetry.last().await;
+        closed?;
         Ok(finish)
     }
 }

@@ -18,7 +18,8 @@ use privet_policy::policy::Policy;
 use tokio::sync::Notify;
 
 use crate::admin::Health;
-use crate::audit::Recorder;
+use crate::audit::{Recorder, told};
+use crate::challenges::Challenges;
 use crate::clock::Clock;
 use crate::config::{self, Config, Signatures};
 use crate::consent::desk::Desk;
@@ -34,6 +35,7 @@ use crate::policies;
 use crate::reload::{Files, Place, Source, contents_digest};
 use crate::remember::WireRefusals;
 use crate::run::{Foundation, chain};
+use crate::sentinel::Sentinel;
 use crate::shadow::{Board, Shadow};
 use crate::signing::{self, Refused};
 use crate::transform::Enforcement;
@@ -75,7 +77,7 @@ impl Sidecar {
     /// # Errors
     /// [`CannotAssemble`] where not even the log can be opened.
     pub fn assemble(config: &Config, foundation: &Foundation) -> Result<Self, CannotAssemble> {
-        let (recorder, recovered) = Recorder::open(log_settings(&config.log), Arc::clone(&foundation.clock))?;
+        let (recorder, recovered) = Recorder::open(log_settings(config), Arc::clone(&foundation.clock))?;
         tracing::info!(incarnation = recovered.incarnation, "enforcement log open");
         let before = recovered.policy.filter(|_| config.signatures.is_some());
         let before = before.and_then(|digest| in_force_before(&config.log.directory, &digest));
@@ -90,6 +92,8 @@ impl Sidecar {
             refusals: WireRefusals::default(),
             consent: Some(consent.clone()),
             metrics: Arc::clone(&foundation.metrics),
+            tracer: Arc::clone(&foundation.telemetry.tracer),
+            challenges: Challenges::of(config.auditors.clone()),
             limits: DecodeLimits {
                 body_bytes_max: config.limits.decoded_bytes_max,
                 ratio_max: usize::try_from(config.limits.ratio_max).unwrap_or(usize::MAX),
@@ -138,6 +142,17 @@ impl Sidecar {
             signatures: config.signatures.clone(),
             current: Mutex::new(Current { before, ..Current::default() }),
         });
+        if let Some(expected) = config.bypass.clone() {
+            let sentinel = Sentinel {
+                expected,
+                line: Arc::clone(&line),
+                recorder: recorder.clone(),
+                health: Arc::clone(&foundation.health),
+                metrics: Arc::clone(&foundation.metrics),
+                clock: Arc::clone(&foundation.clock),
+            };
+            foundation.background.spawn(sentinel.run());
+        }
         foundation.background.spawn(watch_memory(Arc::clone(&loader)));
         foundation.background.spawn(watch_exports(Arc::clone(&loader)));
         Ok(Self { line, recorder, consent, loader })
@@ -271,12 +286,18 @@ async fn watch_log(recorder: Recorder, health: Arc<Health>, metrics: Arc<Metrics
     }
 }
 
-fn log_settings(log: &config::Log) -> Settings {
+fn log_settings(config: &Config) -> Settings {
+    let log = &config.log;
     let durability = match log.durability {
         config::Durability::Sync => Durability::Sync,
         config::Durability::Lease(events) => Durability::Lease { events: u64::from(events.get()) },
     };
-    Settings { anchor: Some(log.anchor_dir.clone()), durability, ..Settings::new(&log.directory, &log.origin) }
+    Settings {
+        anchor: Some(log.anchor_dir.clone()),
+        durability,
+        config: Some(told(config)),
+        ..Settings::new(&log.directory, &log.origin)
+    }
 }
 
 /// The policy that was in force before this start, as the log has kept it. One that no

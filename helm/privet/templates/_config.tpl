@@ -68,6 +68,15 @@ upstream:
   key: /etc/privet/upstream-client/tls.key
   {{- end }}
 {{- end }}
+{{- if .Values.bypass.enabled }}
+bypass: {check: record, allow_listening: {{ toJson .Values.bypass.allowListening }}}
+{{- end }}
+{{- with .Values.challenges.auditors }}
+challenges: {auditors: {{ toJson . }}}
+{{- end }}
+{{- with .Values.telemetry.settings }}
+telemetry: {{ toJson . }}
+{{- end }}
 limits:
   body_bytes_max: {{ int64 .Values.limits.bodyBytesMax }}
   decoded_bytes_max: {{ int64 .Values.limits.decodedBytesMax }}

@@ -9,6 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 pub mod apply;
+pub mod challenge;
 pub mod check;
 pub mod consent;
 pub mod demo;
@@ -85,6 +86,8 @@ pub enum Command {
     Diff(diff::Args),
     /// Reads and changes what people decided.
     Consent(consent::Args),
+    /// Sends an auditor's canaries.
+    Challenge(challenge::Args),
     /// Shows what exports cost and have spent, and whether their receipts say the truth.
     Export(export::Args),
     /// Shows or forgets all that is held about a person.
@@ -140,6 +143,7 @@ impl Cli {
             Command::Prove(args) => prove::run(&args),
             Command::Diff(args) => diff::run(&args),
             Command::Consent(args) => consent::run(&args),
+            Command::Challenge(args) => challenge::run(&args),
             Command::Export(args) => export::run(&args),
             Command::Subject(args) => subject::run(&args),
             Command::Detect(args) => detect::run(&args),

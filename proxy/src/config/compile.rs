@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use privet_audit_log::tree::Hash;
 use privet_policy::diagnostic::Diagnostic;
 use privet_policy::format::Format;
 use privet_policy::span::Span;
@@ -26,7 +27,7 @@ const DAY_SECS: u64 = 86_400;
 /// Checks one text.
 pub(super) fn compile(text: &str, base: &Path, part: Part) -> Result<Config, Vec<Diagnostic>> {
     let mut reader = Reader { base, part, mistakes: Vec::new() };
-    let config = document(text, &mut reader).and_then(|node| reader.config(&node));
+    let config = document(text, &mut reader).and_then(|node| reader.config(&node, Hash::of(text.as_bytes())));
     match config {
         Some(config) if reader.mistakes.is_empty() => Ok(config),
         _ => {
@@ -62,7 +63,7 @@ struct Taken<'n> {
 }
 
 impl Reader<'_> {
-    fn config(&mut self, node: &Node) -> Option<Config> {
+    fn config(&mut self, node: &Node, digest: Hash) -> Option<Config> {
         let members = self.members(
             node,
             &[
@@ -77,6 +78,9 @@ impl Reader<'_> {
                 "consent",
                 "log",
                 "exports",
+                "bypass",
+                "challenges",
+                "telemetry",
                 "upstream",
                 "limits",
                 "drain",
@@ -95,11 +99,15 @@ impl Reader<'_> {
         let consent = self.consent(members.get("consent"), members.get("keyring").is_some());
         let log = self.log(members.get("log"));
         let exports = self.exports(members.get("exports"));
+        let bypass = self.bypass(members.get("bypass"));
+        let auditors = self.challenges(members.get("challenges"));
+        let telemetry = self.telemetry(members.get("telemetry"));
         let upstream = self.upstream(members.get("upstream"));
         let limits = self.limits(members.get("limits"));
         let drain = self.drain(members.get("drain"));
         let (policies, shadow) = policies?;
         Some(Config {
+            digest,
             listeners: listeners?,
             admin: admin.unwrap_or(ADMIN_DEFAULT),
             metrics: metrics.unwrap_or(METRICS_DEFAULT),
@@ -110,6 +118,9 @@ impl Reader<'_> {
             consent: consent?,
             log: log?,
             exports: exports?,
+            bypass: bypass?,
+            auditors: auditors?,
+            telemetry: telemetry?,
             upstream,
             limits: limits?,
             drain,

@@ -5,12 +5,14 @@
 //! live in their own directory, and the contents of key and certificate files,
 //! which are read when the sidecar starts.
 
+mod bypass;
 mod compile;
 mod consent;
 mod exports;
 mod read;
 mod ring;
 mod rollout;
+mod telemetry;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -18,17 +20,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use privet_audit_log::challenge::AuditorKey;
 use privet_audit_log::signing::SignerKey;
+use privet_audit_log::tree::Hash;
 use privet_policy::diagnostic::{Diagnostic, SourceFile};
 
 use crate::request::ListenerFacts;
+use crate::sentinel::Expected;
 
 pub use consent::{Consent, Embedded, Remote, Store};
 pub use exports::{Exports, Publish, Receiver, SharedLedger, Volume};
+pub use telemetry::Otlp;
 
 /// What the sidecar was told, checked and complete.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// SHA-256 of the file's bytes.
+    pub digest: Hash,
     /// Where events come in; never empty.
     pub listeners: Vec<Listener>,
     /// Health and administration.
@@ -49,6 +57,12 @@ pub struct Config {
     pub log: Log,
     /// Where published aggregates are kept, and where else they go.
     pub exports: Exports,
+    /// What else may listen in the pod, where the sockets are looked at.
+    pub bypass: Option<Expected>,
+    /// Whose challenges are known again in the log.
+    pub auditors: Vec<AuditorKey>,
+    /// Who is told what privet measures of itself.
+    pub telemetry: Option<Otlp>,
     /// How collectors are spoken to.
     pub upstream: Upstream,
     /// Bounds on everything a sender can make large or slow.

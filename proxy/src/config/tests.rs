@@ -33,7 +33,7 @@ fn every_mistake_is_told_as_it_was_agreed() {
         assert_eq!(said, std::fs::read_to_string(&expected).unwrap(), "{name}");
         compared += 1;
     }
-    assert_eq!(compared, 23);
+    assert_eq!(compared, 25);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn a_minimal_file_is_complete() {
     assert_eq!(config.limits, Limits::default());
     assert_eq!((config.admin, config.metrics), (ADMIN_DEFAULT, METRICS_DEFAULT));
     assert!(config.admin.ip().is_loopback() && config.metrics.ip().is_loopback());
-    assert_eq!(config.keyring, None);
+    assert_eq!((config.keyring, config.telemetry, config.bypass), (None, None, None));
     assert_eq!((config.shadow, config.signatures), (None, None));
     assert!(config.listeners[0].tls.is_none());
 }
@@ -80,6 +80,14 @@ fn everything_that_is_written_arrives() {
     assert_eq!(receiver.signing_key_file, Path::new("/etc/privet/exports/signing.key"));
     assert_eq!(receiver.timeout, Duration::from_secs(20));
     assert_eq!(receiver.tls.ca.as_deref(), Some(Path::new("/etc/privet/tls/receipts.crt")));
+    assert_eq!(config.bypass.unwrap().listening, [9100].into());
+    assert_eq!(config.auditors[0].name(), "odalys");
+    let otlp = config.telemetry.unwrap();
+    assert_eq!(otlp.metrics, "https://otel.example.org:4318/v1/metrics");
+    assert_eq!(otlp.traces, "https://otel.example.org:4318/v1/traces");
+    assert_eq!((otlp.interval, otlp.timeout), (Duration::from_secs(15), Duration::from_secs(5)));
+    assert_eq!((otlp.traces_one_in, otlp.service.as_str()), (1000, "shop-privet"));
+    assert_eq!(otlp.token_file.as_deref(), Some(Path::new("/etc/privet/telemetry/token")));
     assert_eq!(config.log.durability, Durability::Lease(5000.try_into().unwrap()));
     assert_eq!(config.log.anchor_dir, Path::new("/var/lib/privet-anchor"));
     assert_eq!(config.upstream.identity.unwrap().key, Path::new("/etc/privet/tls/client.key"));
