@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::canonical::{self, NotCanonical};
 use crate::tree::Hash;
 
+mod hot;
 mod running;
 
 pub use running::{
@@ -531,6 +532,11 @@ impl Entry {
     /// # Errors
     /// Not canonical, or not of the shape of its type.
     pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
+        hot::entry(bytes).map_or_else(|| Self::parse_slowly(bytes), Ok)
+    }
+
+    /// The general way, for records of all types and for all mistakes.
+    fn parse_slowly(bytes: &[u8]) -> Result<Self, RecordError> {
         canonical::check(bytes)?;
         let stamp: Stamp<'_> = read(bytes)?;
         if stamp.v != VERSION {

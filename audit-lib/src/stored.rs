@@ -34,7 +34,7 @@ pub(crate) struct Extent {
     pub(crate) torn_bytes: u64,
     /// Bytes of failed writes in earlier segments, after the place where the next one says they end.
     pub(crate) left_over_bytes: u64,
-    /// Bundles that leaves were read from.
+    /// Bundles that leaves were read from or compared with; of the last perhaps not all.
     pub(crate) bundles: Vec<TileName>,
 }
 

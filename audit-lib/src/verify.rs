@@ -9,6 +9,7 @@ mod budget;
 mod incarnation;
 mod pulse;
 mod report;
+mod tiles;
 
 use std::io;
 use std::path::{Path, PathBuf};
