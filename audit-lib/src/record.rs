@@ -20,7 +20,7 @@ mod running;
 
 pub use running::{
     BYPASS_CHECK_MS, BypassCheck, BypassWatch, CLOCK_SKEW_MS_MAX, Challenge, ClockMoved, Config, ConsentKept,
-    DurabilityName, ExportsCharged, Shipped, SignaturesNeeded,
+    DurabilityName, ExportsCharged, Retired, Shipped, SignaturesNeeded,
 };
 pub(crate) use running::{is_address, is_reason};
 
@@ -419,6 +419,8 @@ pub enum Record {
     BypassCheck(BypassCheck),
     /// See [`Challenge`].
     Challenge(Challenge),
+    /// See [`Retired`].
+    Retired(Retired),
     /// See [`Lease`].
     Lease(Lease),
     /// See [`Recover`].
@@ -452,6 +454,7 @@ impl Record {
             Self::Clock(_) => "clock",
             Self::BypassCheck(_) => "bypass.check",
             Self::Challenge(_) => "challenge",
+            Self::Retired(_) => "retired",
             Self::Lease(_) => "lease",
             Self::Recover(_) => "recover",
             Self::Degraded(_) => "degraded",
@@ -477,6 +480,7 @@ impl Record {
             Self::Clock(body) => serde_json::to_value(body),
             Self::BypassCheck(body) => serde_json::to_value(body),
             Self::Challenge(body) => serde_json::to_value(body),
+            Self::Retired(body) => serde_json::to_value(body),
             Self::Lease(body) => serde_json::to_value(body),
             Self::Recover(body) => serde_json::to_value(body),
             Self::Degraded(body) => serde_json::to_value(body),
@@ -557,6 +561,7 @@ impl Entry {
             "clock" => Record::Clock(read(bytes)?),
             "bypass.check" => Record::BypassCheck(read(bytes)?),
             "challenge" => Record::Challenge(read(bytes)?),
+            "retired" => Record::Retired(read(bytes)?),
             "lease" => Record::Lease(read(bytes)?),
             "recover" => Record::Recover(read(bytes)?),
             "degraded" => Record::Degraded(read(bytes)?),

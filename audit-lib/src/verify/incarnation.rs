@@ -12,6 +12,7 @@ use crate::note::{Checkpoint, VerifierKey};
 use crate::policies;
 use crate::record::{
     Batch, BypassCheck, Class, Config, Entry, NameKind, Open, Outcome, PolicyLoad, PolicyRefused, Previous, Record,
+    Retired,
 };
 use crate::signing::{self, SignerKey};
 use crate::stored::{Extent, Item, Stored};
@@ -28,6 +29,8 @@ use super::tiles::TileCheck;
 pub(super) struct Carried {
     pub(super) report: Report,
     pub(super) budgets: Budgets,
+    /// Incarnations that are said to be removed by retention.
+    pub(super) retired: Vec<Retired>,
     /// The keys of those who sign policies, where the auditor brought them.
     signers: Option<Vec<SignerKey>>,
     class_places: HashMap<(String, String), usize>,
@@ -274,6 +277,7 @@ impl<'a> Incarnation<'a> {
                 );
             }
             Record::BypassCheck(check) => self.sockets(check),
+            Record::Retired(retired) => self.carried.retired.push(retired.clone()),
             Record::Challenge(challenge) => {
                 let totals = &mut self.carried.report.totals;
                 totals.challenges += 1;
