@@ -21,6 +21,7 @@ use support::image::{Dice, Image, apply, image, rebuild, records, tiles_only};
 use support::{Hand, acknowledged, armed, assert_clean, declarations, run_once, settings, traffic, work};
 
 const KINDS: [&str; 7] = ["flip", "delete", "reorder", "truncate", "replay", "splice", "resign"];
+const INCARNATIONS: [&str; 2] = ["1", "2"];
 
 /// A log that is put right after each case, another of the same shape, and how it was earlier.
 struct World {
@@ -176,7 +177,7 @@ fn mutate_files(kind: &str, world: &World, changed: &mut Image, dice: &mut Dice)
 
 /// Does one thing to the records of an incarnation and makes every hash and checkpoint fit; says what.
 fn mutate_records(kind: &str, world: &World, changed: &mut Image, dice: &mut Dice) -> String {
-    let incarnation = *dice.pick(&["1", "2"]);
+    let incarnation = INCARNATIONS[dice.roll(2)];
     let mut of = records(changed, incarnation);
     let (at, to) = (dice.roll(of.len()), dice.roll(of.len()));
     let what = match kind {
@@ -206,7 +207,7 @@ fn mutate_records(kind: &str, world: &World, changed: &mut Image, dice: &mut Dic
         }
         "splice" => {
             let theirs = if dice.roll(2) == 0 { &world.other } else { &world.whole };
-            let from = records(theirs, dice.pick(&["1", "2"]));
+            let from = records(theirs, INCARNATIONS[dice.roll(2)]);
             let piece = dice.pick(&from).clone();
             if dice.roll(2) == 0 {
                 of[at] = piece

@@ -5,7 +5,6 @@
 
 mod support;
 
-use std::fs;
 use std::path::Path;
 
 use privet_audit_log::note::{Checkpoint, Signer};
