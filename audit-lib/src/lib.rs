@@ -25,6 +25,7 @@ pub mod policies;
 pub mod proof;
 pub mod record;
 mod recover;
+pub mod retention;
 pub mod signing;
 mod stored;
 pub mod tile;

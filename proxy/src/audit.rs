@@ -13,11 +13,13 @@
 mod arrival;
 mod budgets;
 mod refusal;
+mod retention;
 mod tally;
 mod told;
 mod writer;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -41,6 +43,7 @@ use writer::Writer;
 
 pub use arrival::{Arrival, BatchRef, Delivery};
 pub use refusal::RefusedAs;
+pub use retention::CannotRetire;
 pub use tally::Tally;
 pub use told::told;
 
@@ -124,12 +127,20 @@ struct Shared {
     healthy: AtomicBool,
     outstanding: AtomicU64,
     lease: u64,
-    log_dir: std::path::PathBuf,
+    log_dir: PathBuf,
+    anchor: Option<PathBuf>,
+    incarnation: u64,
+    /// Digests of the policies that this process loaded; locked while bundles are stored or removed.
+    bundles: Mutex<BTreeSet<String>>,
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bundles(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.bundles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds to the counts; the writer takes them at its next turn.
@@ -171,7 +182,7 @@ impl Recorder {
             Durability::Sync => 0,
             Durability::Lease { events } => events,
         };
-        let log_dir = settings.dir.clone();
+        let (log_dir, anchor) = (settings.dir.clone(), settings.anchor.clone());
         let (log, recovered) = Log::open(settings, moment(clock.as_ref()))?;
         let state = State {
             delta: Delta::default(),
@@ -191,6 +202,9 @@ impl Recorder {
             outstanding: AtomicU64::new(0),
             lease,
             log_dir: log_dir.clone(),
+            anchor,
+            incarnation: recovered.incarnation,
+            bundles: Mutex::default(),
         });
         let writer = Writer { log, shared: shared.clone(), clock, owed: None, retry_at: Duration::ZERO };
         thread::Builder::new()
@@ -239,6 +253,7 @@ impl Recorder {
     /// # Errors
     /// The files cannot be stored, or there is no number left.
     pub fn policy_loaded(&self, digest: &str, files: &Files, signers: Vec<String>) -> Result<PolicyNo, CannotRecord> {
+        let mut bundles = self.shared.bundles();
         let stored = policies::store(&self.shared.log_dir, 0, digest, files).map_err(|error| {
             tracing::error!(error = %error, "cannot keep the policy bundle as evidence");
             match error {
@@ -246,6 +261,8 @@ impl Recorder {
                 _ => CannotRecord::Malformed,
             }
         })?;
+        bundles.insert(digest.to_owned());
+        drop(bundles);
         let mut state = self.shared.lock();
         let n = number_for(&mut state.numbers.policies, digest)?.value;
         state.delta.declared.push(Declaration::Policy(PolicyLoad { n, signers, ..stored }));

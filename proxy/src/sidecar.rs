@@ -4,6 +4,7 @@
 //! without one that can, nothing passes.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -126,6 +127,9 @@ impl Sidecar {
             Arc::clone(&foundation.health),
             Arc::clone(&foundation.metrics),
         ));
+        if let Some(days) = config.log.retention_days {
+            foundation.background.spawn(retire_old(recorder.clone(), days, Arc::clone(&foundation.clock)));
+        }
         let loader = Arc::new(Loader {
             metrics: Arc::clone(&foundation.metrics),
             line: Arc::clone(&line),
@@ -282,6 +286,29 @@ async fn watch_log(recorder: Recorder, health: Arc<Health>, metrics: Arc<Metrics
             known = healthy;
             health.log_fault((!healthy).then(|| "the enforcement log cannot be written".to_owned()));
             metrics.log_writable.set(f64::from(u8::from(healthy)));
+        }
+    }
+}
+
+/// How often incarnations are looked for that are old enough to go.
+const RETIRE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Removes old incarnations of the log, at the start and once an hour. How old they are goes by the time of
+/// the start and what has passed since: a clock that is set ahead later makes nothing older.
+async fn retire_old(recorder: Recorder, days: NonZeroU32, clock: Arc<dyn Clock>) {
+    let (began, from) = (clock.now(), clock.monotonic());
+    let mut every = tokio::time::interval(RETIRE_EVERY);
+    loop {
+        every.tick().await;
+        let passed = i64::try_from(clock.monotonic().saturating_sub(from).as_millis()).unwrap_or(i64::MAX);
+        let now_ms = began.as_millisecond().saturating_add(passed);
+        let recorder = recorder.clone();
+        match tokio::task::spawn_blocking(move || recorder.retire(days.get(), now_ms)).await {
+            Ok(Ok(removed)) if removed.incarnations > 0 => {
+                tracing::info!(incarnations = removed.incarnations, policies = removed.policies, "old log removed");
+            }
+            Ok(Err(error)) => tracing::error!("old log stays for now: {}", chain(&error)),
+            _ => {}
         }
     }
 }

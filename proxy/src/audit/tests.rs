@@ -181,6 +181,29 @@ async fn challenges_and_looks_at_sockets_are_recorded_with_what_they_count() {
 }
 
 #[tokio::test]
+async fn old_incarnations_go_and_what_is_loaded_now_stays() {
+    let root = tempfile::tempdir().unwrap();
+    for digest in ["b", "c", "a"] {
+        let recorder = open(settings(root.path(), Durability::Sync));
+        let files = Files::from([(format!("{digest}.yaml"), b"kind: Rule".to_vec())]);
+        recorder.policy_loaded(&digest.repeat(64), &files, Vec::new()).unwrap();
+        recorder.close().await.unwrap();
+    }
+    let recorder = open(settings(root.path(), Durability::Sync));
+    let named = name(&recorder);
+    carry(&recorder, &named).await;
+    let in_a_year = SystemClock::default().now().as_millisecond() + 366 * 86_400_000;
+    let retiring = recorder.clone();
+    let removed = tokio::task::spawn_blocking(move || retiring.retire(365, in_a_year)).await.unwrap().unwrap();
+    assert_eq!((removed.incarnations, removed.policies), (2, 2));
+    carry(&recorder, &named).await;
+    recorder.close().await.unwrap();
+    let report = check(root.path());
+    assert!(report.gaps.iter().any(|gap| gap.code == "retired"));
+    assert_eq!(report.policies.len(), 1);
+}
+
+#[tokio::test]
 async fn a_tally_that_does_not_add_up_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let recorder = open(settings(root.path(), Durability::Sync));

@@ -298,9 +298,11 @@ impl Reader<'_> {
             anchor_dir: self.base.join("anchor"),
             origin: "privet.local/sidecar".to_owned(),
             durability: Durability::Sync,
+            retention_days: None,
         };
         let Some(node) = node else { return Some(log) };
-        let members = self.members(node, &["directory", "anchor_dir", "origin", "durability", "lease_events"])?;
+        let known = ["directory", "anchor_dir", "origin", "durability", "lease_events", "retention_days"];
+        let members = self.members(node, &known)?;
         if let Some(directory) = members.get("directory").and_then(|node| self.file(node)) {
             log.directory = directory;
         }
@@ -311,6 +313,7 @@ impl Reader<'_> {
             log.origin = origin;
         }
         log.durability = self.durability(members);
+        log.retention_days = members.get("retention_days").and_then(|node| self.positive(node));
         if log.anchor_dir.starts_with(&log.directory) {
             let at = &members.get("anchor_dir").unwrap_or(node).at;
             self.mistake(

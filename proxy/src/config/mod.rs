@@ -115,6 +115,8 @@ pub struct Log {
     pub origin: String,
     /// When a decision counts as recorded.
     pub durability: Durability,
+    /// For how many days incarnations are kept after they ended; for ever where nobody says.
+    pub retention_days: Option<NonZeroU32>,
 }
 
 /// When a decision counts as recorded.
