@@ -32,6 +32,7 @@ pub mod tree;
 pub mod verify;
 mod volume;
 mod wal;
+pub mod walk;
 
 pub use disk::{DiskOp, Gate};
 pub use log::{
