@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use privet_audit_log::tree::Hash;
 use privet_policy::diagnostic::Diagnostic;
 use privet_policy::format::Format;
 use privet_policy::span::Span;
@@ -25,7 +26,7 @@ const DAY_SECS: u64 = 86_400;
 /// Checks one text.
 pub(super) fn compile(text: &str, base: &Path) -> Result<Config, Vec<Diagnostic>> {
     let mut reader = Reader { base, mistakes: Vec::new() };
-    let config = document(text, &mut reader).and_then(|node| reader.config(&node));
+    let config = document(text, &mut reader).and_then(|node| reader.config(&node, Hash::of(text.as_bytes())));
     match config {
         Some(config) if reader.mistakes.is_empty() => Ok(config),
         _ => {
@@ -61,7 +62,7 @@ struct Taken<'n> {
 }
 
 impl Reader<'_> {
-    fn config(&mut self, node: &Node) -> Option<Config> {
+    fn config(&mut self, node: &Node, digest: Hash) -> Option<Config> {
         let members = self.members(
             node,
             &[
@@ -99,6 +100,7 @@ impl Reader<'_> {
         let drain = self.drain(members.get("drain"));
         let (policies, shadow) = policies?;
         Some(Config {
+            digest,
             listeners: listeners?,
             admin: admin.unwrap_or(ADMIN_DEFAULT),
             metrics: metrics.unwrap_or(METRICS_DEFAULT),
