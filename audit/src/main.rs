@@ -6,6 +6,7 @@
 mod answer;
 mod ask;
 mod brought;
+mod challenge;
 mod classes;
 mod counted;
 mod evidence;
@@ -13,6 +14,7 @@ mod leaving;
 mod period;
 mod prove;
 mod show;
+mod tail;
 mod verify;
 
 use std::process::ExitCode;
@@ -39,6 +41,13 @@ enum Command {
     Ask(ask::Ask),
     /// Prove that a record stands in a log, as a c2sp.org/tlog-proof.
     Prove(prove::Prove),
+    /// Check such a proof with nothing but a key and the record.
+    CheckProof(prove::CheckProof),
+    /// Show records as they come.
+    Tail(tail::Tail),
+    /// Make canaries, and find them in the log.
+    #[command(subcommand)]
+    Challenge(challenge::Challenge),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +74,9 @@ fn run(command: &Command) -> anyhow::Result<Printed> {
     match command {
         Command::Verify(brought) => verify::run(brought),
         Command::Ask(ask) => ask.run(),
-        Command::Prove(prove) => prove.run().map(|text| (text, true)),
+        Command::Prove(prove) => prove.run(),
+        Command::CheckProof(check) => check.run(),
+        Command::Tail(tail) => tail.run(),
+        Command::Challenge(challenge) => challenge.run(),
     }
 }
