@@ -34,8 +34,6 @@ pub struct Class<'a> {
     pub policy: &'a Policy,
     /// The digest of that.
     pub digest: &'a str,
-    /// Its document.
-    pub document: Value,
     /// What it depends on; `None` where no contract ruled it, so that nothing left.
     pub facts: Option<VerdictKey>,
 }
@@ -80,7 +78,7 @@ impl Counted {
             let policy = evidence.policies().get(&class.policy)?;
             let document: Value = serde_json::from_str(&class.document).ok()?;
             let facts = policy.facts_of_class(&document).ok()?;
-            let class = Class { id: &class.id, policy, digest: &class.policy, document, facts };
+            let class = Class { id: &class.id, policy, digest: &class.policy, facts };
             (events.at_most > 0).then_some((class, *events))
         })
     }

@@ -32,8 +32,6 @@ pub struct Evidence {
 
 /// One record, with where it stands and what the numbers before it stand for.
 pub struct Told<'a> {
-    /// Its incarnation's place in [`Report::incarnations`].
-    pub place: usize,
     /// Its incarnation.
     pub incarnation: u64,
     /// Its index in the tree.
@@ -135,12 +133,12 @@ impl Evidence {
     /// # Errors
     /// The disk said no, or the records are no longer those that were verified.
     pub fn walk(&self, visit: &mut dyn FnMut(&Told<'_>)) -> Result<()> {
-        for (place, incarnation) in self.report.incarnations.iter().enumerate() {
+        for incarnation in &self.report.incarnations {
             let mut names = Names::default();
             let walked = walk(&self.log, incarnation.number, incarnation.records, &mut |index, bytes| {
                 let Ok(entry) = Entry::parse(bytes) else { return };
                 names.learn(&entry.record);
-                visit(&Told { place, incarnation: incarnation.number, index, bytes, entry: &entry, names: &names });
+                visit(&Told { incarnation: incarnation.number, index, bytes, entry: &entry, names: &names });
             });
             let walked = walked.with_context(|| format!("cannot read the log at {}", self.log.display()))?;
             if walked.root.to_base64() != incarnation.root {

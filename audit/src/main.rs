@@ -10,9 +10,12 @@ mod challenge;
 mod classes;
 mod counted;
 mod evidence;
+mod export;
 mod leaving;
 mod period;
 mod prove;
+mod reconcile;
+mod ropa;
 mod show;
 mod tail;
 mod verify;
@@ -48,6 +51,13 @@ enum Command {
     /// Make canaries, and find them in the log.
     #[command(subcommand)]
     Challenge(challenge::Challenge),
+    /// Compare a collector's own counts with what the log says was sent and taken.
+    Reconcile(reconcile::Reconcile),
+    /// Write the records of a verified log in another format.
+    Export(export::Export),
+    /// Write a report.
+    #[command(subcommand)]
+    Report(ropa::Report),
 }
 
 fn main() -> ExitCode {
@@ -78,5 +88,8 @@ fn run(command: &Command) -> anyhow::Result<Printed> {
         Command::CheckProof(check) => check.run(),
         Command::Tail(tail) => tail.run(),
         Command::Challenge(challenge) => challenge.run(),
+        Command::Reconcile(reconcile) => reconcile.run(),
+        Command::Export(export) => export.run(),
+        Command::Report(report) => report.run(),
     }
 }

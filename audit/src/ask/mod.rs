@@ -10,6 +10,8 @@ use anyhow::Result;
 
 use crate::answer::Printed;
 
+pub use basis::named as legal_basis;
+
 /// The questions.
 #[derive(clap::Subcommand)]
 pub enum Ask {
