@@ -5,6 +5,7 @@
 //! docs/auditor-guide.md. Sending is `privet challenge send`: this program opens no connection.
 
 mod check;
+mod decided;
 mod expected;
 mod key;
 mod new;

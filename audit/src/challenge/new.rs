@@ -16,6 +16,7 @@ use privet_policy::format::Format;
 use privet_policy::prove::{Canary, Sample, canaries};
 use serde_json::{Value, json};
 
+use super::decided::{FORMATS, decided};
 use super::expected::{EXPECTATION, Expectation, Expected, PRIVATE, PUBLIC, REQUESTS, SEAL};
 use super::key::{AuditorSecret, random, write_new};
 use crate::answer::Printed;
@@ -23,6 +24,10 @@ use crate::classes;
 
 /// More canaries than this are no spot check.
 const COUNT_MAX: usize = 10_000;
+/// How many fields are tried before a kind is passed over.
+const FIELDS_TRIED: usize = 8;
+/// How often a kind's turn may come before the policies are given up.
+const ROUNDS_MAX: usize = 16;
 
 /// Which canaries.
 #[derive(clap::Args)]
@@ -78,9 +83,17 @@ impl New {
             None => AuditorSecret::make(&self.out.join(PRIVATE), &self.name)?,
         };
         let now = Timestamp::now();
-        let picked = pick(kinds, self.count)?;
-        let made: Vec<Made> =
-            picked.iter().map(|kind| self.make(&policy, kind, &secret, now)).collect::<Result<_>>()?;
+        let mut made = Vec::new();
+        // A kind whose samples break their own contract gives none; another takes its turn.
+        for kind in shuffled(kinds)?.iter().cycle().take(self.count * ROUNDS_MAX) {
+            made.extend(self.make(&policy, kind, &secret, now)?);
+            if made.len() == self.count {
+                break;
+            }
+        }
+        if made.len() < self.count {
+            bail!("no sample of these policies' contracts is valid for its contract: no canary can be made");
+        }
         self.write(&policy, &secret, &made, now)
     }
 
@@ -88,32 +101,42 @@ impl New {
         let place = policy.place(&self.jurisdiction);
         let wanted = |canary: &Canary| {
             let format = policy.contract(canary.contract()).format;
-            self.formats.is_empty() || self.formats.contains(&format)
+            FORMATS.contains(&format) && (self.formats.is_empty() || self.formats.contains(&format))
         };
         let kinds: Vec<Canary> = canaries(policy, place).into_iter().filter(wanted).collect();
         if kinds.is_empty() {
-            bail!("the policies have no contract that a canary of these formats could follow");
+            let known = FORMATS.map(Format::name).join(", ");
+            bail!("the policies have no contract that a canary could follow; canaries can be of {known}");
         }
         Ok(kinds)
     }
 
-    fn make(&self, policy: &Policy, kind: &Canary, secret: &AuditorSecret, now: Timestamp) -> Result<Made> {
+    /// A canary of this kind that is decided as its kind says, with some field or another in it.
+    fn make(&self, policy: &Policy, kind: &Canary, secret: &AuditorSecret, now: Timestamp) -> Result<Option<Made>> {
         let token = Token::new(random()?);
-        let [field @ .., a, b, c, d] = random::<12>()?;
+        let [a, b, c, d] = random()?;
         let id = format!("canary-{a:02x}{b:02x}{c:02x}{d:02x}");
-        let field = usize::try_from(u64::from_le_bytes(field) >> 32)?;
-        let sample = kind.sample(policy, field, &id, now.as_millisecond());
-        let class = |memory| {
-            let document = policy.class_of(&policy.verdict(&kind.facts(memory)));
-            Hash::of(document.as_bytes()).to_address()
-        };
-        let expected = Expected {
-            token: token.digest(),
-            contract: policy.contract_name(kind.contract()),
-            class: class(Memory::Lasting),
-            class_forgetful: class(Memory::Forgetful),
-        };
-        Ok(Made { request: request(&sample, &token, secret), expected })
+        for _ in 0..FIELDS_TRIED {
+            let field = usize::try_from(u32::from_le_bytes(random()?))?;
+            let mut sample = kind.sample(policy, field, &id, now.as_millisecond());
+            if sample.format == Format::RudderStack {
+                // Its SDKs send it, and a listener of several formats tells this one from Segment's by it.
+                sample.headers.push(("anonymousid".to_owned(), id.clone()));
+            }
+            let class = |memory| decided(policy, &sample, memory, now.as_millisecond());
+            let (Some((contract, lasting)), Some((_, forgetful))) = (class(Memory::Lasting), class(Memory::Forgetful))
+            else {
+                continue;
+            };
+            let expected = Expected {
+                token: token.digest(),
+                contract: policy.contract_name(contract),
+                class: Hash::of(lasting.as_bytes()).to_address(),
+                class_forgetful: Hash::of(forgetful.as_bytes()).to_address(),
+            };
+            return Ok(Some(Made { request: request(&sample, &token, secret), expected }));
+        }
+        Ok(None)
     }
 
     fn write(&self, policy: &Policy, secret: &AuditorSecret, made: &[Made], now: Timestamp) -> Result<Printed> {
@@ -136,14 +159,14 @@ impl New {
     }
 }
 
-/// As many kinds as are wanted, at random: each once before any comes again.
-fn pick(mut kinds: Vec<Canary>, count: usize) -> Result<Vec<Canary>> {
+/// The kinds in an order that nobody could foresee.
+fn shuffled(mut kinds: Vec<Canary>) -> Result<Vec<Canary>> {
     for last in (1..kinds.len()).rev() {
         // The remainder of 64 random bits: no kind is likelier by more than the number of kinds in 2^64.
         let other = u64::from_le_bytes(random()?) % (last as u64 + 1);
         kinds.swap(last, usize::try_from(other)?);
     }
-    Ok(kinds.into_iter().cycle().take(count).collect())
+    Ok(kinds)
 }
 
 fn request(sample: &Sample, token: &Token, secret: &AuditorSecret) -> Value {
