@@ -73,10 +73,16 @@ impl Token {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// What the log calls it: `sha256:` of its 32 digits.
+    /// What the log calls it: the SHA-256 of its 32 digits.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
+        Hash::of(&self.0)
+    }
+
+    /// The same as a record writes it: `sha256:` and hexadecimal.
     #[must_use]
     pub fn digest(&self) -> String {
-        Hash::of(&self.0).to_address()
+        self.hash().to_address()
     }
 
     /// The header's value: the token, signed.

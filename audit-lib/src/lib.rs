@@ -19,6 +19,7 @@ pub mod canonical;
 pub mod challenge;
 pub mod counts;
 mod disk;
+pub mod follow;
 mod log;
 pub mod note;
 pub mod policies;
@@ -29,10 +30,12 @@ pub mod retention;
 pub mod signing;
 mod stored;
 pub mod tile;
+pub mod tlog_proof;
 pub mod tree;
 pub mod verify;
 mod volume;
 mod wal;
+pub mod walk;
 
 pub use disk::{DiskOp, Gate};
 pub use log::{
