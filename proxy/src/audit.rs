@@ -10,6 +10,8 @@
 //! writes: it swaps the numbers out, writes one group, waits for the disk once,
 //! and wakes everybody whose numbers were in it.
 
+mod running;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -30,6 +32,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::export::{self as evidence, ChargeEvidence, DpEvidence, ReleaseEvidence};
+pub use running::{PolicyChange, Running, Sums};
 
 /// While nothing happens the writer looks for due heartbeats and checkpoints this often.
 const IDLE_MS: u64 = 1000;
@@ -256,6 +259,8 @@ struct Numbers {
 
 struct Shared {
     state: Mutex<State>,
+    /// Locked by the writer between commits and by whoever shows it, by no request.
+    running: Mutex<Running>,
     wake: Condvar,
     healthy: AtomicBool,
     outstanding: AtomicU64,
@@ -322,6 +327,7 @@ impl Recorder {
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
+            running: Mutex::new(Running::of(&log, recovered.policy.clone())),
             wake: Condvar::new(),
             healthy: AtomicBool::new(true),
             outstanding: AtomicU64::new(0),
@@ -341,6 +347,12 @@ impl Recorder {
     #[must_use]
     pub fn healthy(&self) -> bool {
         self.shared.healthy.load(Ordering::Relaxed)
+    }
+
+    /// What the log of this process holds so far.
+    #[must_use]
+    pub fn running(&self) -> Running {
+        self.shared.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The number of a destination, declared at its first use.
@@ -826,6 +838,9 @@ impl Writer {
         let healthy = self.log.is_healthy();
         if self.shared.healthy.swap(healthy, Ordering::Relaxed) != healthy {
             self.shared.lock().healthy = healthy;
+        }
+        if done.is_ok() {
+            self.shared.running.lock().unwrap_or_else(PoisonError::into_inner).committed(work, &self.log);
         }
         if let Err(error) = &done {
             tracing::error!(error = %error, "cannot record; requests are refused until the log can be written");

@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Signatures};
 use crate::consent::desk::Desk;
 use crate::consent::{CannotOpen, ConsentStore, Ground};
+use crate::console::{self, Console};
 use crate::decode::DecodeLimits;
 use crate::export::intake::Intake;
 use crate::export::{self, ExportLine, Plans, PolicyChange, Watched, volume};
@@ -46,6 +47,9 @@ pub enum CannotAssemble {
     /// The consent store cannot be opened.
     #[error("cannot set up the consent store")]
     Consent(#[from] CannotOpen),
+    /// The auditors' page.
+    #[error("cannot open the console")]
+    Console(#[from] console::CannotOpen),
     /// The token of whoever posts tables.
     #[error("cannot read the token in `{file}`")]
     PostingToken {
@@ -107,6 +111,7 @@ impl Sidecar {
             })?;
             foundation.intake.open(intake);
         }
+        foundation.console.open(Console::new(config, Arc::clone(&line), recorder.clone())?);
         let exports = export::Settings {
             ledger: export::ledger_in(&config.exports.directory),
             shared: config.exports.shared.clone(),

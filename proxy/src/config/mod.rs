@@ -7,6 +7,7 @@
 
 mod compile;
 mod consent;
+mod console;
 mod exports;
 mod read;
 mod ring;
@@ -24,6 +25,7 @@ use privet_policy::diagnostic::{Diagnostic, SourceFile};
 use crate::request::ListenerFacts;
 
 pub use consent::{Consent, Embedded, Remote, Store};
+pub use console::Console;
 pub use exports::{Exports, Publish, Receiver, SharedLedger, Volume};
 
 /// What the sidecar was told, checked and complete.
@@ -33,6 +35,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Health and administration.
     pub admin: SocketAddr,
+    /// The auditors' page on that address.
+    pub console: Console,
     /// Prometheus metrics.
     pub metrics: SocketAddr,
     /// The policy directory.
