@@ -109,6 +109,8 @@ export interface ReceiptLine {
   sha256: string;
   start: number;
   end: number;
+  observed_from: number;
+  observed_until: number;
   status: string;
   kind: "central" | "local";
   values: number;

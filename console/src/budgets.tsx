@@ -18,7 +18,7 @@ export function Budgets() {
   if (value.exports.length === 0) return <Card title="Privacy budgets"><Empty title="Nothing is exported">The policy in force declares no export, and no receipt is out.</Empty></Card>;
   return (
     <>
-      <p class="fine intro">A budget bounds what everything that was published tells of one {"privacy unit"} over a sliding horizon. It holds against those who read the published values, not against readers of this console: the log counts exactly.</p>
+      <p class="fine intro">A budget bounds what everything that was published tells of one privacy unit (a user, say) over a sliding horizon. It holds against those who read the published values, not against readers of this console: the log counts exactly.</p>
       {value.exports.map((one) => (one.kind === "local" || one.receipts.some(({ kind }) => kind === "local") ? <Local key={one.name} one={one} /> : <Central key={one.name} one={one} />))}
     </>
   );
@@ -93,8 +93,8 @@ const PLOT = { height: 190, left: 54, right: 12, top: 14, bottom: 26 };
 /** What was left after each release, as steps, with the same numbers as a table. */
 function BurnDown({ receipts, cap, unit }: { receipts: ReceiptLine[]; cap: number; unit: string }) {
   const [width, place] = useWidth();
-  const points = receipts.filter(({ spent }) => spent).map((line) => ({ at: line.end, left: Math.max(0, cap - amount(line.spent)), line }));
-  const first = Math.min(...points.map(({ line }) => line.start));
+  const points = receipts.filter(({ spent }) => spent).map((line) => ({ at: line.observed_until, left: Math.max(0, cap - amount(line.spent)), line }));
+  const first = Math.min(...points.map(({ line }) => line.observed_from));
   const last = Math.max(...points.map(({ at }) => at), first + 1);
   const inner = Math.max(1, width - PLOT.left - PLOT.right);
   const tall = PLOT.height - PLOT.top - PLOT.bottom;
@@ -132,7 +132,7 @@ function BurnDown({ receipts, cap, unit }: { receipts: ReceiptLine[]; cap: numbe
             <caption class="unseen">Releases, newest first</caption>
             <thead>
               <tr>
-                <th scope="col">Window begins (UTC)</th>
+                <th scope="col">Counted from (UTC)</th>
                 <th scope="col">Counted</th>
                 <th scope="col" class="n">Cost, {unit}</th>
                 <th scope="col" class="n">Spent, {unit}</th>
@@ -143,7 +143,7 @@ function BurnDown({ receipts, cap, unit }: { receipts: ReceiptLine[]; cap: numbe
             <tbody>
               {[...points].reverse().map(({ left, line }) => (
                 <tr key={line.file}>
-                  <th scope="row">{moment(line.start * 1000)}</th>
+                  <th scope="row">{moment(line.observed_from * 1000)}</th>
                   <td>{line.status.replaceAll("_", " ")}</td>
                   <td class="n">{nano(amount(line.this))}</td>
                   <td class="n">{nano(amount(line.spent))}</td>
@@ -165,11 +165,11 @@ function Published({ one }: { one: Export }) {
   const file = picked ?? newest;
   const fetch = useCallback(() => json<Receipt>(`/v1/console/receipts/${encodeURIComponent(one.name)}/${encodeURIComponent(file)}`), [one.name, file]);
   const { value, problem } = useFetched(fetch);
-  const options = [...one.receipts].reverse().map((line): [string, string] => [line.file, `${moment(line.start * 1000)} UTC, ${count(line.values)} values`]);
+  const options = [...one.receipts].reverse().map((line): [string, string] => [line.file, `${moment(line.observed_from * 1000)} UTC, ${count(line.values)} values`]);
   return (
     <div class="published">
       <div class="filters">
-        <Select label="Published values of the window" value={file} options={options} onChange={pick} />
+        <Select label="Published values, by when counting began" value={file} options={options} onChange={pick} />
       </div>
       {problem && !value ? <Problem>{problem}</Problem> : value ? <Values receipt={value} /> : <Waiting />}
     </div>

@@ -33,7 +33,7 @@ export function Exposure() {
   return (
     <Card title="What can leave" aside={<code title={value.policy}>{shortDigest(value.policy)}</code>}>
       <p class="fine">Every way in which a field can leave under the policy in force, worked out from the policy, not from traffic. What has no row here does not leave.</p>
-      <div class="filters" role="search" aria-label="Filter what can leave">
+      <div class="filters five" role="search" aria-label="Filter what can leave">
         <label class="field wide">
           <span>Search</span>
           <input type="search" value={text} placeholder="field, category or rule" onInput={(event) => search(event.currentTarget.value)} />
@@ -53,7 +53,7 @@ export function Exposure() {
             <caption class="unseen">What can leave, by field and destination</caption>
             <thead>
               <tr>
-                {["Field", "Category", "Leaves as", "To", "For", "If consent is", "Where", "By rule"].map((name) => (
+                {["Field", "Category", "Leaves as", "To", "If consent is", "Where"].map((name) => (
                   <th key={name} scope="col">
                     {name}
                   </th>
@@ -99,12 +99,14 @@ function Row({ row }: { row: ExposureRow }) {
       </td>
       <td data-label="Leaves as">
         <span class={`form ${row.action}`}>{row.form}</span>
+        <span class="sub">by {row.rule}</span>
       </td>
-      <td data-label="To">{row.destination}</td>
-      <td data-label="For">{row.purpose}</td>
+      <td data-label="To">
+        {row.destination}
+        <span class="sub">for {row.purpose}</span>
+      </td>
       <td data-label="If consent is">{row.consent.length === 4 ? "anything" : row.consent.join(" or ")}</td>
       <td data-label="Where">{row.jurisdictions.join(", ")}</td>
-      <td data-label="By rule">{row.rule}</td>
     </tr>
   );
 }

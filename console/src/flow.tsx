@@ -170,7 +170,8 @@ function drawn(value: Summary): { stops: Stop[]; ribbons: Ribbon[] } {
 }
 
 const FATES: ["acknowledged" | "refused" | "unknown" | "open", Stop["tone"]][] = [["acknowledged", "kept"], ["refused", "bad"], ["unknown", "bad"], ["open", "plain"]];
-const rank = ({ tone }: Stop) => (tone === "kept" ? 0 : 1);
+/** What was kept stands first, what is summed up last. */
+const rank = ({ name, tone }: Stop) => (tone === "kept" ? 0 : name === "in other contracts" ? 2 : 1);
 const cameAs = (one: ClassCount) => one.contract ?? (one.format ? `${one.format}, no contract` : "unnamed");
 
 function decided(one: ClassCount): string {

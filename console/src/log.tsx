@@ -8,7 +8,7 @@ import { TILE_WIDTH, recordsOf, tilePath, widthAt } from "./auditor/tiles";
 import { type Members, isMembers } from "./auditor/canonical";
 import { Card, Empty, Mark, Problem, Scroll, Select, Waiting } from "./parts";
 import { useFetched } from "./state";
-import { count, moment, spoken } from "./words";
+import { count, moment, nano, spoken } from "./words";
 
 const ROWS = 50;
 /** How many bundles one search looks through before it asks whether to go on. */
@@ -170,7 +170,7 @@ function says(record: Members): string {
     case "class": return `class ${record.n} of policy ${record.policy}${isMembers(record.doc) ? `: ${record.doc.outcome}, ${record.doc.contract ?? record.doc.format}` : ""}`;
     case "batch": return `${count(Number(requests?.in))} requests and ${count(Number(events?.in))} events in, ${count(Number(events?.kept))} kept, ${count(Number(events?.dropped))} dropped, ${count(Number(events?.withheld))} withheld`;
     case "outcome": return outcome((record.rows as number[][]) ?? []);
-    case "dp.charge": return `${record.export}: ${record.amount} billionths of ${record.measure} charged, ${record.after} of ${record.cap} spent`;
+    case "dp.charge": return charge(record);
     case "dp.release": return `${record.export} released`;
     case "config": return `durability ${record.durability}, consent ${record.consent}, exports ${record.exports}`;
     case "challenge": return `${record.events} canary events in batch ${record.batch}`;
@@ -184,6 +184,11 @@ function says(record: Members): string {
     case "close": return `ended well, ${record.unknown} releases unknown`;
     default: return "of a later version";
   }
+}
+
+function charge(record: Members): string {
+  const unit = record.measure === "zcdp" ? "ρ" : "ε";
+  return `${record.export}: ${unit} ${nano(Number(record.amount))} charged, ${nano(Number(record.after))} of ${nano(Number(record.cap))} spent`;
 }
 
 function outcome(rows: number[][]): string {

@@ -26,7 +26,7 @@ interface Placed extends Stop {
 }
 
 const BAR = 10;
-const GAP = 26;
+const GAP = 32;
 const TOP = 34;
 const LEAST = 3;
 
@@ -34,7 +34,7 @@ export function Sankey({ stops, ribbons, columns, width, label }: { stops: Stop[
   const byColumn = columns.map((_, column) => stops.filter((stop) => stop.column === column && stop.amount > 0));
   const most = Math.max(1, ...byColumn.map((column) => column.reduce((sum, { amount }) => sum + amount, 0)));
   const tallest = Math.max(1, ...byColumn.map((column) => column.length));
-  const height = Math.max(280, TOP + tallest * (GAP + 22));
+  const height = Math.max(280, TOP + tallest * (GAP + 18));
   const scale = (height - TOP - tallest * GAP) / most;
   const labelRoom = Math.min(170, width / 5);
   const step = (width - labelRoom - BAR) / Math.max(1, columns.length - 1);

@@ -112,7 +112,7 @@ function Outcome({ report, seconds }: { report: Report; seconds: number }) {
           <Mark kind={clean ? "good" : "bad"} /> {clean ? "Nothing is wrong with what was published" : `${count(found)} ${found === 1 ? "finding" : "findings"}: this log is not what was written`}
         </h2>
         <p>
-          {count(report.records)} records, {bytes(report.bytes)}, {count(report.tiles)} tiles and bundles, {count(report.signatures)} {report.signatures === 1 ? "signature" : "signatures"}, in {seconds.toFixed(1)} s
+          {count(report.records)} records of {bytes(report.bytes)}, {count(report.tiles)} tiles and bundles, {count(report.signatures)} {report.signatures === 1 ? "signature" : "signatures"}, in {seconds.toFixed(1)} s
         </p>
       </section>
       {!clean && <Items title="Found" kind="bad" items={report.findings.map(placed)} more={report.findingsLeftOut} />}

@@ -51,13 +51,13 @@ async function policiesFor(collector, directory) {
 }
 
 export class Privet {
-  /** Starts privet in front of `collector`, taking `formats`, and waits until it is ready. */
-  static async start(collector, formats = ["segment"]) {
+  /** Starts privet in front of `collector`, taking `formats`, with more sections of configuration, and waits until it is ready. */
+  static async start(collector, formats = ["segment"], more = () => ({})) {
     const privet = new Privet();
     privet.directory = await mkdtemp(join(tmpdir(), "privet-clients-"));
     privet.said = "";
     try {
-      await privet.#arrange(collector, formats);
+      await privet.#arrange(collector, formats, more);
       await privet.resume();
     } catch (error) {
       await privet.remove();
@@ -66,7 +66,7 @@ export class Privet {
     return privet;
   }
 
-  async #arrange(collector, formats) {
+  async #arrange(collector, formats, more) {
     const [events, admin, metrics] = [await freePort(), await freePort(), await freePort()];
     this.origin = `http://127.0.0.1:${events}`;
     this.admin = `http://127.0.0.1:${admin}`;
@@ -86,6 +86,7 @@ export class Privet {
       log: { directory: at("log"), anchor_dir: at("anchor"), durability: "sync" },
       exports: { directory: at("exports") },
       drain: { delay_secs: 0, grace_secs: 10 },
+      ...(await more(at)),
     };
     await writeFile(at("privet.yaml"), JSON.stringify(config, null, 2));
   }

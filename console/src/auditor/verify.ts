@@ -268,10 +268,10 @@ class Verifier {
     const { files } = JSON.parse(new TextDecoder().decode(listing)) as { files: string[] };
     if (files.length !== record.files) return false;
     const hashes: Members = {};
-    for (const file of files) {
-      const bytes = await this.read(`policies/${place}/${file.split("/").map(encodeURIComponent).join("/")}`);
+    const contents = await Promise.all(files.map((file) => this.read(`policies/${place}/${file.split("/").map(encodeURIComponent).join("/")}`)));
+    for (const [at, bytes] of contents.entries()) {
       if (!bytes) return false;
-      hashes[file] = hex(digest(bytes));
+      hashes[files[at] as string] = hex(digest(bytes));
     }
     return `sha256:${hex(digest(new TextEncoder().encode(canonical(hashes))))}` === record.bundle;
   }
@@ -423,6 +423,7 @@ class Incarnation {
     const leaves = records.slice(0, width).map(leafHash);
     if (!hashes) this.finding("tile_missing", `${tilePath(0, index, width)} is missing`);
     else if (!isTileOf(hashes, leaves)) this.finding("tile", `${tilePath(0, index, width)} is not that of the records ${index * TILE_WIDTH} to ${index * TILE_WIDTH + width - 1}`);
+    this.log.countTile();
     this.log.countTile();
     for (const [at, leaf] of leaves.entries()) await this.record(records[at] as Uint8Array, leaf);
     this.log.counted(width, entries.length);

@@ -117,7 +117,9 @@ fn line(place: &Path, file: &str) -> Option<Value> {
     let window = receipt.window();
     let mut line = json!({
         "file": file, "sha256": Digest::of(&bytes), "release": receipt.release_id().to_string(),
-        "start": window.start.as_second(), "end": window.end.as_second(), "status": window.status, "marks": window.marks,
+        "start": window.start.as_second(), "end": window.end.as_second(),
+        "observed_from": window.observed_from.as_second(), "observed_until": window.observed_until.as_second(),
+        "status": window.status, "marks": window.marks,
         "prev": receipt.prev_receipt(),
     });
     let cost = match &receipt {
