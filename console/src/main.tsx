@@ -1,7 +1,7 @@
 // The page: its head, its views, its theme, and the token where one is asked for.
 
 import { render } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { type Ready, json, token } from "./api";
 import { Budgets } from "./budgets";
@@ -25,9 +25,13 @@ const VIEWS = [
 
 const placeNow = () => VIEWS.find(({ at }) => `#${at}` === location.hash) ?? VIEWS[0]!;
 
+/** Whether data is given at all, asked once: some views ask for none by themselves. */
+const probe = () => json("/v1/console/summary");
+
 function Page() {
   const [here, go] = useState(placeNow);
   const asked = useSignal(tokenNeeded);
+  useFetched(probe);
   const heading = useRef<HTMLHeadingElement>(null);
   const moved = useRef(false);
   useEffect(() => {
@@ -151,7 +155,7 @@ const THEME_KEY = "privet-theme";
 
 function Theme() {
   const [theme, set] = useState<(typeof THEMES)[number]>(() => THEMES.find((name) => name === localStorage.getItem(THEME_KEY)) ?? "system");
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.documentElement.dataset.theme = theme;
     localStorage.setItem(THEME_KEY, theme);
   }, [theme]);

@@ -19,6 +19,8 @@ const PICTURES = process.env.PRIVET_PICTURES ?? join(tmpdir(), "privet-console")
 const VIEWS = ["flow", "exposure", "change", "budgets", "log", "verify"];
 const PEOPLE = 120;
 const WAIT_SECS = 40;
+/** Batches enough that the log has more than a page. */
+const LEAVES = 12;
 
 let collector, privet, seen, sent;
 
@@ -47,9 +49,23 @@ async function changePolicy() {
   await until("the policy is another one", async () => (await json("/readyz")).policy !== before);
 }
 
+/** Lets a day's window be published in parts, one for each start, with a budget for all of them. */
+async function exportsInParts(at) {
+  for (const name of await readdir(at("policies/exports"))) {
+    const file = at(`policies/exports/${name}`);
+    const text = await readFile(file, "utf8");
+    const parts = text.replace("{length: 1d,", "{length: 1d, splits_max: 4,").replace(/budget: \{horizon: 30d, rho: "(.*)"\}/, (_, rho) => `budget: {horizon: 30d, rho: "${(rho * 10).toFixed(2)}"}`);
+    assert.notEqual(parts, text);
+    await writeFile(file, parts);
+  }
+}
+
 before(async () => {
   collector = await Collector.start();
-  privet = await Privet.start(collector.origin, ["segment"], (at) => ({ exports: { directory: at("exports"), volume: "persistent" } }));
+  privet = await Privet.start(collector.origin, ["segment"], async (at) => {
+    await exportsInParts(at);
+    return { exports: { directory: at("exports"), volume: "persistent" } };
+  });
   for (const round of [1, 2]) {
     await shop(privet.origin, PEOPLE, round);
     await privet.stop();
@@ -57,7 +73,11 @@ before(async () => {
   }
   sent = await shop(privet.origin, PEOPLE, 3);
   await changePolicy();
-  sent += await shop(privet.origin, PEOPLE, 4);
+  for (let round = 4; round < 4 + LEAVES; round += 1) {
+    sent += await shop(privet.origin, PEOPLE, round);
+    // Long enough for a batch of its own.
+    await sleep(150);
+  }
   await until("a checkpoint is over every event", async () => (await json("/v1/console/summary")).signed.sums.events.in === sent);
   seen = await Console.open(privet.admin, PICTURES);
 });
@@ -87,6 +107,8 @@ for (const [name, how] of [["laptop-light", {}], ["laptop-dark", { colours: "dar
   test(`every view is there for everybody: ${name}`, async () => {
     for (const view of VIEWS) {
       const page = await shown(view, how);
+      // axe-core looks at every row there is; one contract's show them all.
+      if (view === "exposure") await page.getByLabel("Contract").selectOption("storefront.search");
       await seen.look(page, `${name}-${view}`);
       await seen.close(page);
     }
@@ -106,7 +128,7 @@ test("flow adds up, says what the summary says, and moves by itself", async () =
   const [to] = durable.destinations;
   assert.deepEqual(await row.getByRole("cell").allInnerTexts(), [to.released, to.acknowledged, to.refused, to.unknown, to.open].map((n) => n.toLocaleString("en")).concat("adds up"));
   await page.getByText("refused: unparseable").waitFor();
-  sent += await shop(privet.origin, 10, 5);
+  sent += await shop(privet.origin, 10, 99);
   await page.locator(".figure .value", { hasText: sent.toLocaleString("en") }).waitFor({ timeout: 10_000 });
   await page.getByRole("button", { name: "Pause" }).click();
   await page.getByText("Paused").waitFor();
@@ -153,6 +175,7 @@ test("budgets burn down by what the receipts say", async () => {
     const left = last.privacy.horizon.limit.rho_nano - last.privacy.horizon.spent.rho_nano;
     const card = page.locator("section.card", { hasText: one.name });
     assert.equal(await card.locator(".figure.accent .value").innerText(), `ρ ${left / 1e9}`);
+    assert.equal(last.privacy.horizon.spent.rho_nano, 2 * last.privacy.this_release.rho_nano);
     assert.equal(await card.locator(".point").count(), 2);
     await card.locator(".published tbody tr").first().waitFor();
     const published = await card.locator(".published tbody tr").allInnerTexts();
