@@ -96,11 +96,13 @@ function BurnDown({ receipts, cap, unit }: { receipts: ReceiptLine[]; cap: numbe
   const points = receipts.filter(({ spent }) => spent).map((line) => ({ at: line.observed_until, left: Math.max(0, cap - amount(line.spent)), line }));
   const first = Math.min(...points.map(({ line }) => line.observed_from));
   const last = Math.max(...points.map(({ at }) => at), first + 1);
+  // A little room after the last release shows where it left the budget.
+  const end = last + Math.max(1, (last - first) * 0.06);
   const inner = Math.max(1, width - PLOT.left - PLOT.right);
   const tall = PLOT.height - PLOT.top - PLOT.bottom;
-  const x = (at: number) => PLOT.left + ((at - first) / (last - first)) * inner;
+  const x = (at: number) => PLOT.left + ((at - first) / (end - first)) * inner;
   const y = (left: number) => PLOT.top + (1 - left / Math.max(1, cap)) * tall;
-  const steps = points.reduce((path, { at, left }) => `${path}H${x(at).toFixed(1)}V${y(left).toFixed(1)}`, `M${x(first).toFixed(1)} ${y(cap).toFixed(1)}`);
+  const steps = points.reduce((path, { at, left }) => `${path}H${x(at).toFixed(1)}V${y(left).toFixed(1)}`, `M${x(first).toFixed(1)} ${y(cap).toFixed(1)}`).concat(`H${x(end).toFixed(1)}`);
   return (
     <figure class="plot" ref={place}>
       <figcaption>What is left after each release</figcaption>
@@ -181,6 +183,8 @@ function Values({ receipt }: { receipt: Receipt }) {
   if (values.length === 0) return <Empty title="No key was published in this window" />;
   const ends = values.flatMap(({ value, ci95 }) => [value, ...(ci95 ?? [])]);
   const [least, most] = [Math.min(0, ...ends), Math.max(1, ...ends)];
+  const measured = new Set(values.map(({ of }) => of));
+  const alike = measured.size === 1;
   const decimals = receipt.aggregate?.decimals ?? 0;
   const number = (n: number) => (n / 10 ** decimals).toLocaleString("en", { maximumFractionDigits: decimals });
   const x = (n: number) => ((n - least) / (most - least)) * 100;
@@ -196,8 +200,8 @@ function Values({ receipt }: { receipt: Receipt }) {
                   {name}
                 </th>
               ))}
-              <th scope="col">Measured</th>
-              <th scope="col" class="n">Value, with noise</th>
+              {!alike && <th scope="col">Measured</th>}
+              <th scope="col" class="n">{alike ? `${values[0]?.of}, with noise` : "Value, with noise"}</th>
               <th scope="col" class="n">95 % interval</th>
               <th scope="col" class="interval-head"><span class="unseen">Drawn</span></th>
             </tr>
@@ -206,7 +210,7 @@ function Values({ receipt }: { receipt: Receipt }) {
             {values.map(({ key, of, value, ci95 }) => (
               <tr key={`${key.join(" ")} ${of}`}>
                 {key.map((part, at) => (at === 0 ? <th key={at} scope="row">{part}</th> : <td key={at}>{part}</td>))}
-                <td>{of}</td>
+                {!alike && <td>{of}</td>}
                 <td class="n">{number(value)}</td>
                 <td class="n">{ci95 ? `${number(ci95[0])} to ${number(ci95[1])}` : "–"}</td>
                 <td class="interval">

@@ -1,5 +1,7 @@
 // Change: what the last change of policy lets leave more, less, or otherwise.
 
+import { useState } from "preact/hooks";
+
 import { type Cell, type ChangeKind, type Content, type Diff, json } from "./api";
 import { Card, Empty, Problem, Scroll, Waiting } from "./parts";
 import { useFetched } from "./state";
@@ -54,9 +56,12 @@ export function Change() {
   );
 }
 
+const ROWS_AT_ONCE = 40;
+
 function Kind({ title, cells, others }: { title: string; cells: Cell[]; others: Diff["others"] }) {
+  const [shown, show] = useState(ROWS_AT_ONCE);
   return (
-    <Card title={title}>
+    <Card title={title} aside={<span class="quiet">{count(cells.length + others.length)}</span>}>
       {others.length > 0 && (
         <ul class="plain">
           {others.map((other) => (
@@ -83,7 +88,7 @@ function Kind({ title, cells, others }: { title: string; cells: Cell[]; others: 
               </tr>
             </thead>
             <tbody>
-              {cells.map((cell, at) => (
+              {cells.slice(0, shown).map((cell, at) => (
                 <tr key={at}>
                   <th scope="row" data-label="Field">
                     <code>{cell.field}</code>
@@ -100,6 +105,11 @@ function Kind({ title, cells, others }: { title: string; cells: Cell[]; others: 
             </tbody>
           </table>
         </Scroll>
+      )}
+      {cells.length > shown && (
+        <button type="button" onClick={() => show(shown * 4)}>
+          Show {count(Math.min(shown * 3, cells.length - shown))} more
+        </button>
       )}
     </Card>
   );

@@ -109,7 +109,7 @@ function Outcome({ report, seconds }: { report: Report; seconds: number }) {
     <>
       <section class={`outcome ${clean ? "good" : "bad"}`} aria-labelledby="outcome">
         <h2 id="outcome">
-          <Mark kind={clean ? "good" : "bad"} /> {clean ? "Nothing is wrong with what was published" : `${count(found)} ${found === 1 ? "finding" : "findings"}: this log is not what was written`}
+          <Mark kind={clean ? "good" : "bad"} /> {clean ? "Nothing is wrong with what was published" : `${count(found)} ${found === 1 ? "finding" : "findings"}: do not rely on this log before they are explained`}
         </h2>
         <p>
           {count(report.records)} records of {bytes(report.bytes)}, {count(report.tiles)} tiles and bundles, {count(report.signatures)} {report.signatures === 1 ? "signature" : "signatures"}, in {seconds.toFixed(1)} s

@@ -20,7 +20,7 @@ const VIEWS = ["flow", "exposure", "change", "budgets", "log", "verify"];
 const PEOPLE = 120;
 const WAIT_SECS = 40;
 /** Batches enough that the log has more than a page. */
-const LEAVES = 12;
+const LEAVES = 20;
 
 let collector, privet, seen, sent;
 

@@ -170,3 +170,69 @@ impl Running {
         self.signed = Signed { size, sums: self.folded.clone() };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use privet_audit_log::record::Name;
+    use privet_audit_log::verify::{Options, verify};
+    use privet_audit_log::{Moment, Settings};
+
+    use super::*;
+
+    /// One request of so many events that were withheld.
+    fn work(events: u64, cut: bool, checkpoint: bool) -> Work {
+        let mut delta = Delta::default();
+        delta.arrivals.requests = 1;
+        delta.arrivals.answered = 1;
+        delta.arrivals.listeners.add(0, 1);
+        delta.arrivals.events = events;
+        delta.arrivals.withheld = events;
+        Work { delta, cut, checkpoint, ..Work::default() }
+    }
+
+    #[test]
+    fn what_is_under_a_checkpoint_is_what_its_records_say() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |mono_ms| Moment { wall_ms: 1_795_344_000_000, mono_ms };
+        let (mut log, _) = Log::open(Settings::new(root.path(), "privet.example/test"), at(0)).unwrap();
+        let mut running = Running::of(&log, Some("a".to_owned()));
+        assert_eq!((running.incarnation, running.signed.size), (1, 1));
+        let mut first = work(70, false, false);
+        first.delta.declared.push(Declaration::Name(Name {
+            kind: NameKind::Listener,
+            n: 0,
+            name: "events".to_owned(),
+        }));
+        let steps = [
+            (first, 70, 0),
+            (work(5, true, true), 75, 75),
+            (work(7, true, false), 82, 75),
+            (work(1, false, true), 83, 82),
+        ];
+        for (turn, (work, durable, signed)) in (1..).zip(steps) {
+            log.commit(&work, at(turn * 200)).unwrap();
+            running.committed(&work, &log);
+            let events = |sums: &Sums| sums.counts().arrivals.events;
+            assert_eq!((events(&running.durable), events(&running.signed.sums)), (durable, signed), "turn {turn}");
+        }
+        assert_eq!(running.named.listeners, ["events"]);
+        let last = work(2, true, true);
+        log.commit(&last, at(1000)).unwrap();
+        running.committed(&last, &log);
+        let report = verify(root.path(), &Options::default()).unwrap();
+        assert_eq!(report.totals.events, running.signed.sums.counts().arrivals.events);
+        assert_eq!(report.totals.requests, running.signed.sums.counts().arrivals.requests);
+        assert_eq!(report.incarnations[0].signed, running.signed.size);
+    }
+
+    #[test]
+    fn a_change_of_policy_is_from_another_one() {
+        let mut change = PolicyChange { before: None, now: Some("a".to_owned()) };
+        change.loaded("a");
+        assert_eq!(change.before, None);
+        for (digest, before) in [("b", "a"), ("b", "a"), ("a", "b")] {
+            change.loaded(digest);
+            assert_eq!((change.before.as_deref(), change.now.as_deref()), (Some(before), Some(digest)));
+        }
+    }
+}
