@@ -454,5 +454,10 @@ mod tests {
         assert!(get(admin.admin_address, "/v1/shadow").contains("no policy is in shadow"));
         assert!(get(admin.admin_address, "/v1/consent/get").starts_with("HTTP/1.1 405"));
         assert!(get(admin.metrics_address, "/v1/consent/get").starts_with("HTTP/1.1 404"));
+        for path in ["/console", "/console/console.js", "/v1/console/summary", "/v1/log/"] {
+            assert!(get(admin.admin_address, path).starts_with("HTTP/1.1 503"), "{path}: nothing to see yet");
+            assert!(get(admin.metrics_address, path).starts_with("HTTP/1.1 404"), "{path}");
+        }
+        assert!(get(admin.admin_address, "/consoles").starts_with("HTTP/1.1 404"));
     }
 }

@@ -71,9 +71,13 @@ before(async () => {
     await privet.stop();
     await privet.resume();
   }
-  sent = await shop(privet.origin, PEOPLE, 3);
+  await shop(privet.origin, PEOPLE, 3);
+  privet.process.kill("SIGKILL");
+  await privet.ended;
+  await privet.resume();
+  sent = await shop(privet.origin, PEOPLE, 4);
   await changePolicy();
-  for (let round = 4; round < 4 + LEAVES; round += 1) {
+  for (let round = 5; round < 5 + LEAVES; round += 1) {
     sent += await shop(privet.origin, PEOPLE, round);
     // Long enough for a batch of its own.
     await sleep(150);
@@ -198,8 +202,11 @@ test("the log is paged, filtered by type and incarnation, and shows a record who
   await page.locator("tbody tr").nth(49).waitFor();
   await page.getByRole("button", { name: "Show earlier records" }).click();
   await page.locator("tbody tr").nth(51).waitFor();
+  await page.getByLabel("Incarnation").selectOption("3");
+  await page.getByLabel("Type").selectOption("gaps");
+  await page.locator("tr.gap .type", { hasText: "recover" }).waitFor();
+  await page.getByLabel("Type").selectOption("");
   await page.getByLabel("Incarnation").selectOption("1");
-  await page.getByText(/close/).first().waitFor();
   await page.locator("tbody .type", { hasText: "close" }).waitFor();
   await page.locator("tbody tr").first().getByRole("button").click();
   const whole = JSON.parse(await page.locator("tr.json pre").innerText());
@@ -217,6 +224,7 @@ test("verify proves what it can with key and checkpoint from elsewhere, and the 
   await page.getByText("was read as a checkpoint").waitFor();
   await verify(page);
   await page.getByText("Nothing is wrong with what was published").waitFor();
+  await page.locator(".items", { hasText: "incarnation 3, record" }).filter({ hasText: "ended without closing" }).waitFor({ timeout: 2000 });
   for (const proved of ["follow one another", "among those that were given", "continue the checkpoint that was given", "recorder's own totals", "checkpoint signatures are right"]) {
     await page.locator(".items", { hasText: proved }).first().waitFor({ timeout: 2000 });
   }

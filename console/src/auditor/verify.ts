@@ -88,6 +88,7 @@ class Verifier {
   private total = 0;
   private unable = false;
   private compared = false;
+  private summary: { records: number; sums: Sums } | undefined;
 
   constructor(private readonly source: Source, private readonly options: Options) {}
 
@@ -97,7 +98,7 @@ class Verifier {
     const checkpoints = new Map<number, Checkpoint | undefined>();
     for (const number of incarnations) {
       const checkpoint = await this.checkpointOf(number);
-      checkpoints.set(number, checkpoint);
+      checkpoints.set(number, number === this.options.running ? await this.withSummary(number, checkpoint) : checkpoint);
       this.total += checkpoint?.size ?? 0;
     }
     let before: Previous | undefined;
@@ -112,6 +113,12 @@ class Verifier {
     this.checkKeys();
     this.conclude();
     return this.report;
+  }
+
+  /** The running incarnation's checkpoint, and the recorder's totals at the very same one if they can be had. */
+  private async withSummary(number: number, checkpoint: Checkpoint | undefined): Promise<Checkpoint | undefined> {
+    this.summary = await this.options.summary();
+    return this.summary?.records === checkpoint?.size ? checkpoint : this.checkpointOf(number);
   }
 
   read(path: string): Promise<Uint8Array | undefined> {
@@ -277,10 +284,10 @@ class Verifier {
   }
 
   /** Holds the records of the running incarnation against what the recorder counted. */
-  async compare(size: number, sums: Sums, number: number) {
-    const summary = await this.options.summary();
+  compare(size: number, sums: Sums, number: number) {
+    const { summary } = this;
     if (!summary || summary.records !== size) {
-      this.report.assumed.push("the recorder's own totals are of another checkpoint by now, so they were not compared: verify again");
+      this.report.assumed.push("the recorder's own totals are of another checkpoint than the published one, so they were not compared: verify again");
       return;
     }
     const differing = differences(sums, summary.sums);
@@ -379,7 +386,7 @@ class Incarnation {
     await this.checkAnchor();
     await this.checkEdge();
     this.checkEnd();
-    if (this.isLast && !this.stop && checkpoint && this.end === "running") await this.log.compare(checkpoint.size, this.books.sums(), this.number);
+    if (this.isLast && !this.stop && checkpoint && this.end === "running") this.log.compare(checkpoint.size, this.books.sums(), this.number);
     this.log.noteKey(this.number, String(this.open?.vkey ?? ""), checkpoint !== undefined);
     this.log.add({
       number: this.number, origin: String(this.open?.origin ?? ""), records: this.tree.size, root: base64(this.tree.root()),

@@ -38,6 +38,11 @@ pub(super) enum Access {
 pub(super) struct Refused(StatusCode, &'static str);
 
 impl Refused {
+    /// The same for whoever opens the page: text to read.
+    pub(super) fn page(&self) -> Answer {
+        answer::text(self.0, self.1)
+    }
+
     pub(super) fn answer(&self) -> Answer {
         let mut answer = answer::problem(self.0, self.1);
         if self.0 == StatusCode::UNAUTHORIZED {

@@ -43,6 +43,13 @@ pub(super) fn problem(status: StatusCode, why: &str) -> Answer {
     answer
 }
 
+/// The same for whoever looks at it in a browser.
+pub(super) fn text(status: StatusCode, why: &'static str) -> Answer {
+    let mut answer = data("text/plain; charset=utf-8", whole(format!("{why}\n")));
+    *answer.status_mut() = status;
+    answer
+}
+
 /// A file of so many bytes, as they come from the disk. One that turns out shorter breaks off.
 pub(super) fn file(kind: &'static str, file: std::fs::File, bytes: u64) -> Answer {
     let file = tokio::fs::File::from_std(file).take(bytes);

@@ -17,7 +17,6 @@ mod exports;
 mod shelf;
 mod summary;
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -71,6 +70,8 @@ pub struct Console {
     access: Access,
     line: Arc<Line>,
     recorder: Recorder,
+    /// Number of this process start in the log.
+    incarnation: u64,
     log: Shelf,
     receipts: Receipts,
     change: Change,
@@ -119,6 +120,7 @@ impl Console {
         Ok(Self {
             access: Access::of(&config.console, config.admin)?,
             line,
+            incarnation: recorder.running().incarnation,
             recorder,
             log: Shelf::new(&config.log.directory),
             receipts: Receipts::new(&config.exports.directory),
@@ -133,16 +135,16 @@ impl Console {
             return answer::problem(StatusCode::METHOD_NOT_ALLOWED, "GET only");
         }
         let wanted = Wanted::at(path);
-        let admitted = match wanted {
-            Wanted::Asset(_) => self.access.shows_the_page(headers),
-            _ => self.access.admits(headers),
+        let refused = match wanted {
+            Wanted::Asset(_) => self.access.shows_the_page(headers).map_err(|refused| refused.page()),
+            _ => self.access.admits(headers).map_err(|refused| refused.answer()),
         };
-        if let Err(refused) = admitted {
-            return refused.answer();
+        if let Err(answer) = refused {
+            return answer;
         }
         match wanted {
             Wanted::Asset(name) => assets::answer(name),
-            Wanted::Log(file) => self.log.answer(file, self.recorder.running().incarnation).await,
+            Wanted::Log(file) => self.log.answer(file, self.incarnation).await,
             Wanted::Receipt(file) => self.receipts.answer(file).await,
             Wanted::Summary => answer::json(&summary::of(&self.recorder.running(), &self.line)),
             Wanted::Exposure => self.at_leisure(Self::exposure).await,
@@ -168,8 +170,7 @@ impl Console {
         let policy = &in_force.enforcement.policy;
         let digest = policy.digest().to_string();
         let mut known = self.exposure.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, table)) = known.as_ref().filter(|(of, _)| *of == digest) {
-            tracing::trace!(of, "exposure as it was");
+        if let Some((_, table)) = known.as_ref().filter(|(of, _)| *of == digest) {
             return answer::json_bytes(table.clone());
         }
         let table = Bytes::from(report(policy, &exposure(policy)).to_string());
@@ -185,9 +186,4 @@ impl Console {
         let in_force = self.line.in_force();
         answer::json(&self.receipts.told(in_force.as_ref().map(|in_force| &in_force.exports)))
     }
-}
-
-/// The console's directories are those that the sidecar writes.
-fn canonical(directory: &Path) -> std::io::Result<std::path::PathBuf> {
-    directory.canonicalize()
 }
