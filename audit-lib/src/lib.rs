@@ -43,4 +43,5 @@ pub use log::{
     Settings, Work,
 };
 pub use recover::{Ended, Mended, OpenError};
+pub use stored::incarnations;
 pub use volume::WriteError;

@@ -1,4 +1,4 @@
-//! Health and metrics over HTTP, on addresses and a thread of their own.
+//! Health, metrics and the console over HTTP, on addresses and a thread of their own.
 //!
 //! Promise: slow readers of metrics never slow events down, and nothing served
 //! here carries a value from an event. `/livez` fails when the event runtime
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::consent::desk;
+use crate::console::{self, Answer};
 use crate::export::intake;
 use crate::metrics::Metrics;
 use crate::shadow::Board;
@@ -196,6 +197,8 @@ pub struct Pages {
     pub consent: Arc<desk::Place>,
     /// Who takes tables below `/v1/exports/`.
     pub intake: Arc<intake::Place>,
+    /// What there is to see at `/console`.
+    pub console: Arc<console::Place>,
     /// Tells whether the heart stands still.
     pub clock: Arc<dyn Clock>,
 }
@@ -293,7 +296,7 @@ async fn serve(socket: TcpListener, side: Side, pages: Pages, tasks: TaskSet) {
 }
 
 impl Pages {
-    async fn answer(&self, side: Side, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, side: Side, request: Request<Incoming>) -> Answer {
         let path = request.uri().path();
         if matches!(side, Side::Admin) && (path.starts_with("/v1/consent/") || path.starts_with("/v1/subject/")) {
             return self.at_the_desk(request).await;
@@ -301,10 +304,13 @@ impl Pages {
         if matches!(side, Side::Admin) && path.starts_with(intake::PATH) {
             return self.at_the_intake(request).await;
         }
+        if matches!(side, Side::Admin) && console::Place::has(path) {
+            return self.console.answer(&request).await;
+        }
         self.read(side, request.method(), path)
     }
 
-    async fn at_the_intake(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn at_the_intake(&self, request: Request<Incoming>) -> Answer {
         let (status, answer) = self.take_table(request).await.unwrap_or_else(|declined| declined);
         let mut response = page(status, "application/json", answer.into());
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -328,7 +334,7 @@ impl Pages {
         taken.map_err(|_| intake::declined(StatusCode::INTERNAL_SERVER_ERROR, "taking the table failed inside privet"))
     }
 
-    async fn at_the_desk(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn at_the_desk(&self, request: Request<Incoming>) -> Answer {
         if request.method() != Method::POST {
             return text(StatusCode::METHOD_NOT_ALLOWED, "POST only\n");
         }
@@ -342,7 +348,7 @@ impl Pages {
         response
     }
 
-    fn read(&self, side: Side, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    fn read(&self, side: Side, method: &Method, path: &str) -> Answer {
         if method != Method::GET && method != Method::HEAD {
             return text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
         }
@@ -355,7 +361,7 @@ impl Pages {
         }
     }
 
-    fn livez(&self) -> Response<Full<Bytes>> {
+    fn livez(&self) -> Answer {
         if self.health.is_alive(self.clock.monotonic()) {
             text(StatusCode::OK, "alive\n")
         } else {
@@ -363,30 +369,30 @@ impl Pages {
         }
     }
 
-    fn readyz(&self) -> Response<Full<Bytes>> {
+    fn readyz(&self) -> Answer {
         let status = if self.health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         page(status, "application/json", format!("{:#}\n", self.health.json()).into())
     }
 
-    fn shadow(&self) -> Response<Full<Bytes>> {
+    fn shadow(&self) -> Answer {
         match self.shadow.json() {
             Some(counts) => page(StatusCode::OK, "application/json", format!("{counts:#}\n").into()),
             None => text(StatusCode::NOT_FOUND, "no policy is in shadow\n"),
         }
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
+    fn metrics(&self) -> Answer {
         self.metrics.ready.set(if self.health.is_ready() { 1.0 } else { 0.0 });
         page(StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render().into())
     }
 }
 
-fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+fn text(status: StatusCode, text: &'static str) -> Answer {
     page(status, "text/plain", Bytes::from_static(text.as_bytes()))
 }
 
-fn page(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
+fn page(status: StatusCode, kind: &'static str, body: Bytes) -> Answer {
+    let mut response = Response::new(console::whole(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
@@ -406,6 +412,7 @@ mod tests {
             shadow: Arc::default(),
             consent: Arc::default(),
             intake: Arc::default(),
+            console: Arc::default(),
             clock: Arc::new(SystemClock::default()),
         };
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -463,5 +470,10 @@ mod tests {
         assert!(get(admin.admin_address, "/v1/shadow").contains("no policy is in shadow"));
         assert!(get(admin.admin_address, "/v1/consent/get").starts_with("HTTP/1.1 405"));
         assert!(get(admin.metrics_address, "/v1/consent/get").starts_with("HTTP/1.1 404"));
+        for path in ["/console", "/console/console.js", "/v1/console/summary", "/v1/log/"] {
+            assert!(get(admin.admin_address, path).starts_with("HTTP/1.1 503"), "{path}: nothing to see yet");
+            assert!(get(admin.metrics_address, path).starts_with("HTTP/1.1 404"), "{path}");
+        }
+        assert!(get(admin.admin_address, "/consoles").starts_with("HTTP/1.1 404"));
     }
 }

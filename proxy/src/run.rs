@@ -21,6 +21,7 @@ use crate::admin::{self, Admin, BEAT_EVERY, Health, Pages};
 use crate::clock::Clock;
 use crate::config::{Config, Drain, Listener, Tls};
 use crate::consent::desk;
+use crate::console;
 use crate::export::intake;
 use crate::forward::Client;
 use crate::metrics::{Metrics, Reloaded};
@@ -44,6 +45,8 @@ pub struct Foundation {
     pub intake: Arc<intake::Place>,
     /// Tells a collector what is measured here.
     pub telemetry: Arc<Telemetry>,
+    /// The auditors' page, once there is something to see.
+    pub console: Arc<console::Place>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Owns the requests under way and the copies; the drain waits for them.
@@ -95,6 +98,7 @@ impl Foundation {
         let (health, metrics) = (Arc::new(Health::default()), Arc::new(Metrics::new()));
         let (shadow, consent) = (Arc::new(Board::default()), Arc::new(desk::Place::default()));
         let intake = Arc::new(intake::Place::default());
+        let console = Arc::new(console::Place::default());
         health.beat(clock.monotonic());
         let pages = Pages {
             health: Arc::clone(&health),
@@ -102,6 +106,7 @@ impl Foundation {
             shadow: Arc::clone(&shadow),
             consent: Arc::clone(&consent),
             intake: Arc::clone(&intake),
+            console: Arc::clone(&console),
             clock: Arc::clone(&clock),
         };
         let admin = admin::start(config.admin, config.metrics, pages).map_err(StartError::Admin)?;
@@ -116,6 +121,7 @@ impl Foundation {
             consent,
             intake,
             telemetry: Arc::new(telemetry),
+            console,
             clock,
             tasks,
             background: TaskSet::new(),

@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Signatures};
 use crate::consent::desk::Desk;
 use crate::consent::{CannotOpen, ConsentStore, Ground};
+use crate::console::{self, Console};
 use crate::decode::DecodeLimits;
 use crate::export::intake::Intake;
 use crate::export::{self, ExportLine, Plans, PolicyChange, Watched, volume};
@@ -50,6 +51,9 @@ pub enum CannotAssemble {
     /// The consent store cannot be opened.
     #[error("cannot set up the consent store")]
     Consent(#[from] CannotOpen),
+    /// The auditors' page.
+    #[error("cannot open the console")]
+    Console(#[from] console::CannotOpen),
     /// The token of whoever posts tables.
     #[error("cannot use `exports.token_file`: cannot read a token in `{file}`")]
     PostingToken {
@@ -113,6 +117,7 @@ impl Sidecar {
             })?;
             foundation.intake.open(intake);
         }
+        foundation.console.open(Console::new(config, Arc::clone(&line), recorder.clone())?);
         let exports = export::Settings {
             ledger: export::ledger_in(&config.exports.directory),
             shared: config.exports.shared.clone(),

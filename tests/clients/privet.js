@@ -51,8 +51,8 @@ async function policiesFor(collector, directory) {
 }
 
 export class Privet {
-  /** Starts privet in front of `collector`, taking `formats`, with `more` sections of configuration, and waits until it is ready. */
-  static async start(collector, formats = ["segment"], more = {}) {
+  /** Starts privet in front of `collector`, taking `formats`, with more sections of configuration, and waits until it is ready. */
+  static async start(collector, formats = ["segment"], more = () => ({})) {
     const privet = new Privet();
     privet.directory = await mkdtemp(join(tmpdir(), "privet-clients-"));
     privet.said = "";
@@ -89,7 +89,7 @@ export class Privet {
       // On a busy machine the default of 100 ms may pass, and an event of somebody who is not known then does not leave.
       consent: { timeout_ms: 5_000 },
       drain: { delay_secs: 0, grace_secs: 10 },
-      ...more,
+      ...(await more(at)),
     };
     await writeFile(at("privet.yaml"), JSON.stringify(config, null, 2));
   }

@@ -64,7 +64,7 @@ describe("telemetry of privet itself", { timeout: 90_000 }, () => {
   before(async () => {
     [collector, listener] = [await Collector.start(), await listen()];
     const otlp = { endpoint: listener.endpoint, interval_secs: 5, traces_one_in: 1, service: "shop-privet" };
-    privet = await Privet.start(collector.origin, ["segment"], { telemetry: { otlp } });
+    privet = await Privet.start(collector.origin, ["segment"], () => ({ telemetry: { otlp } }));
     for (const sku of ["kettle-one", "kettle-two", "kettle-three"]) assert.ok((await track(privet.origin, sku)).ok);
     assert.equal((await fetch(`${privet.origin}/v1/track`, { method: "POST", body: `{"email":"${marla.email}"` })).status, 400);
     const arrived = (path) => listener.sent.some((one) => one.path === path);

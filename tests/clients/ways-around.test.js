@@ -23,7 +23,7 @@ describe("what goes around privet in its pod", { timeout: 90_000 }, () => {
 
   before(async () => {
     collector = await Collector.start();
-    privet = await Privet.start(collector.origin, ["segment"], { bypass: { check: "record" } });
+    privet = await Privet.start(collector.origin, ["segment"], () => ({ bypass: { check: "record" } }));
     open = createServer().listen(0, "0.0.0.0");
     await once(open, "listening");
     past = connect(collector.port, "127.0.0.1");

@@ -30,6 +30,10 @@ listeners:
     {{- end }}
 admin:
   address: {{ printf "%s:%d" .Values.privet.bindAddress (int .Values.privet.ports.admin) | quote }}
+{{- if .Values.console.tokenSecretName }}
+console:
+  token_file: /etc/privet/console/token
+{{- end }}
 metrics:
   address: {{ printf "%s:%d" .Values.privet.bindAddress (int .Values.privet.ports.metrics) | quote }}
 {{- if .Values.shadow.configMaps }}

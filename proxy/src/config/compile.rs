@@ -71,6 +71,7 @@ impl Reader<'_> {
                 "kind",
                 "listeners",
                 "admin",
+                "console",
                 "metrics",
                 "policies",
                 "signatures",
@@ -92,6 +93,7 @@ impl Reader<'_> {
         let listeners = self.listeners(members, &mut taken);
         let admin = self.section_address(members, "admin", &mut taken);
         let metrics = self.section_address(members, "metrics", &mut taken);
+        let console = self.console(members.get("console"));
         self.no_address_twice(&taken);
         let policies = self.need(members, "policies").and_then(|node| self.policies(node));
         let signatures = members.get("signatures").map(|node| self.signatures(node));
@@ -110,6 +112,7 @@ impl Reader<'_> {
             digest,
             listeners: listeners?,
             admin: admin.unwrap_or(ADMIN_DEFAULT),
+            console: console?,
             metrics: metrics.unwrap_or(METRICS_DEFAULT),
             policies,
             shadow,

@@ -8,6 +8,7 @@
 mod bypass;
 mod compile;
 mod consent;
+mod console;
 mod exports;
 mod read;
 mod ring;
@@ -29,6 +30,7 @@ use crate::request::ListenerFacts;
 use crate::sentinel::Expected;
 
 pub use consent::{Consent, Embedded, Remote, Store};
+pub use console::Console;
 pub use exports::{Exports, Publish, Receiver, SharedLedger, Volume};
 pub use telemetry::Otlp;
 
@@ -41,6 +43,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Health and administration.
     pub admin: SocketAddr,
+    /// The auditors' page on that address.
+    pub console: Console,
     /// Prometheus metrics.
     pub metrics: SocketAddr,
     /// The policy directory.

@@ -33,7 +33,7 @@ fn every_mistake_is_told_as_it_was_agreed() {
         assert_eq!(said, std::fs::read_to_string(&expected).unwrap(), "{name}");
         compared += 1;
     }
-    assert_eq!(compared, 25);
+    assert_eq!(compared, 26);
 }
 
 #[test]
@@ -46,6 +46,7 @@ fn a_minimal_file_is_complete() {
     assert_eq!((config.admin, config.metrics), (ADMIN_DEFAULT, METRICS_DEFAULT));
     assert!(config.admin.ip().is_loopback() && config.metrics.ip().is_loopback());
     assert_eq!((config.keyring, config.telemetry, config.bypass), (None, None, None));
+    assert_eq!(config.console, Console { enabled: true, token_file: None });
     assert_eq!((config.shadow, config.signatures), (None, None));
     assert!(config.listeners[0].tls.is_none());
 }
@@ -61,6 +62,7 @@ fn everything_that_is_written_arrives() {
     assert_eq!(devices.address.to_string(), "[::1]:8081");
     assert_eq!(config.policies, Path::new("/etc/privet/policies"));
     assert_eq!(config.shadow.as_deref(), Some(Path::new("/etc/privet/next")));
+    assert_eq!(config.console.token_file.as_deref(), Some(Path::new("/etc/privet/console/token")));
     let signatures = config.signatures.unwrap();
     let names: Vec<_> = signatures.signers.iter().map(SignerKey::name).collect();
     assert_eq!(
