@@ -15,6 +15,7 @@ mod cache;
 pub mod desk;
 mod embedded;
 mod flights;
+mod known;
 mod postgres;
 mod record;
 mod redis;
@@ -50,9 +51,10 @@ use crate::metrics::{ConsentFailure, ConsentLookup, Metrics};
 use crate::remember;
 use crate::tasks::TaskSet;
 use breaker::Breaker;
-use cache::Cache;
+use cache::Reading;
 use embedded::Embedded;
-use flights::Flights;
+use flights::Landing;
+use known::Known;
 use postgres::Postgres;
 use redis::Redis;
 use writer::Writer;
@@ -69,6 +71,8 @@ const HEARD_FOR: Duration = Duration::from_millis(800);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a start waits for the store.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often one question is put again because the record changed while it was read.
+const LOOK_UPS_MAX: usize = 4;
 /// Before listening is tried again.
 const LISTEN_AGAIN: Duration = Duration::from_millis(250);
 
@@ -196,9 +200,8 @@ pub struct ConsentStore(Arc<Shared>);
 
 struct Shared {
     backend: Backend,
-    cache: Cache,
+    known: Arc<Known>,
     breaker: Breaker,
-    flights: Flights,
     writer: Writer,
     /// Held while a batch is written.
     writing: tokio::sync::Mutex<()>,
@@ -211,7 +214,6 @@ struct Shared {
     /// How long an event waits, all in all.
     timeout: Duration,
     fresh: Duration,
-    origin: String,
     /// Set once, by the first keyring that has the store's secret.
     keys: OnceLock<SubjectKeys>,
     /// The secrets that may be the store's.
@@ -221,7 +223,7 @@ struct Shared {
     /// Whether the store can be asked: its secret is known to be ours.
     attached: AtomicBool,
     /// Whether it was attached before: then it must not be empty of its check.
-    known: AtomicBool,
+    was_attached: AtomicBool,
     /// Whether refusals are still there when this process is not.
     lasts: AtomicBool,
     /// Until when changes are heard, in milliseconds on the monotonic clock.
@@ -246,18 +248,15 @@ impl ConsentStore {
                 lasts = embedded.only_pod;
                 Backend::Embedded(store)
             }
-            config::Store::Redis(remote) => {
-                Backend::Redis(Redis::new(Link::new(remote)?, workers.clone(), origin.clone()))
-            }
+            config::Store::Redis(remote) => Backend::Redis(Redis::new(Link::new(remote)?, workers.clone(), origin)),
             config::Store::PostgreSql(remote) => {
-                Backend::Postgres(Postgres::new(Link::new(remote)?, workers.clone(), origin.clone()))
+                Backend::Postgres(Postgres::new(Link::new(remote)?, workers.clone(), origin))
             }
         };
         let shared = Arc::new(Shared {
             backend,
-            cache: Cache::of_bytes(settings.cache_bytes_max),
+            known: Arc::new(Known::of_bytes(settings.cache_bytes_max)),
             breaker: Breaker::default(),
-            flights: Flights::default(),
             writer: Writer::default(),
             writing: tokio::sync::Mutex::default(),
             workers,
@@ -267,12 +266,11 @@ impl ConsentStore {
             clock: ground.clock,
             timeout: settings.timeout,
             fresh: settings.fresh,
-            origin,
             keys: OnceLock::new(),
             candidates: Mutex::default(),
             listening: AtomicBool::new(false),
             attached: AtomicBool::new(false),
-            known: AtomicBool::new(false),
+            was_attached: AtomicBool::new(false),
             lasts: AtomicBool::new(lasts),
             heard_until_ms: AtomicU64::new(0),
             overflowed: AtomicBool::new(false),
@@ -330,8 +328,10 @@ impl ConsentStore {
         Recollection { store: &self.0, policy, remembered, answers, missed: RefCell::default() }
     }
 
-    /// Asks the store about subjects, until a time. Each has an answer afterwards.
-    pub async fn ask(&self, missed: Vec<SubjectKey>, answers: &mut Answers, until: Instant) {
+    /// Asks the store about subjects, until a time. Each has an answer afterwards. Of what was answered before,
+    /// it asks again about what may have changed since.
+    pub async fn ask(&self, mut missed: Vec<SubjectKey>, answers: &mut Answers, until: Instant) {
+        missed.extend(answers.doubtful(&self.0));
         let found = self.0.look_up(self, missed.clone(), until).await;
         for key in missed {
             let answer = found.get(&key).cloned();
@@ -518,21 +518,22 @@ impl Shared {
         let question = async {
             match &self.backend {
                 Backend::Embedded(store) => {
-                    let (store, changes) = (store.clone(), changes.to_vec());
-                    blocking(move || store.merge(&changes)).await
+                    let (store, changes, known) = (store.clone(), changes.to_vec(), Arc::clone(&self.known));
+                    blocking(move || {
+                        let merged = store.merge(&changes);
+                        // Whoever waited for it may have given up, and others may have read meanwhile.
+                        changes.iter().for_each(|(key, _)| known.forget(key));
+                        merged
+                    })
+                    .await
                 }
                 Backend::Redis(store) => store.merge(changes).await,
                 Backend::Postgres(store) => store.merge(changes).await,
             }
         };
         let merged = self.guarded(WRITE_TIMEOUT.max(self.timeout), question).await;
-        for (key, learned) in changes {
-            match &merged {
-                Ok(()) => self.cache.merge(key, learned),
-                // It may have been written all the same.
-                Err(_) => self.cache.forget(key),
-            }
-        }
+        // Where it failed, it may have been written all the same.
+        changes.iter().for_each(|(key, _)| self.known.forget(key));
         if merged.is_ok() {
             self.overflowed.store(false, Ordering::Release);
         }
@@ -543,54 +544,75 @@ impl Shared {
         let question = async {
             match &self.backend {
                 Backend::Embedded(store) => {
-                    let (store, gone) = (store.clone(), gone.clone());
-                    blocking(move || store.remove(key, &gone)).await
+                    let (store, gone, known) = (store.clone(), gone.clone(), Arc::clone(&self.known));
+                    blocking(move || {
+                        let removed = store.remove(key, &gone);
+                        known.forget(&key);
+                        removed
+                    })
+                    .await
                 }
                 Backend::Redis(store) => store.remove(key, gone).await,
                 Backend::Postgres(store) => store.remove(key, gone).await,
             }
         };
         let removed = self.guarded(WRITE_TIMEOUT.max(self.timeout), question).await;
-        self.cache.forget(&key);
+        self.known.forget(&key);
         removed
     }
 
-    /// Reads records through the look-ups that are under way already.
+    /// Reads records, and again what changed while it was read.
     async fn look_up(
         &self,
         store: &ConsentStore,
-        keys: Vec<SubjectKey>,
+        mut keys: Vec<SubjectKey>,
         until: Instant,
-    ) -> HashMap<SubjectKey, Arc<Record>> {
-        let (new, mut awaited) = self.flights.board(keys);
-        if let Some((mut flight, keys)) = new {
-            awaited.push(flight.passenger());
-            let store = store.clone();
-            self.workers.spawn(async move {
-                let found = contained(store.0.read_and_keep(&keys)).await.ok().flatten();
-                store.0.flights.land(&keys);
-                flight.arrive(found);
-            });
-        }
+    ) -> HashMap<SubjectKey, Reading> {
         let mut found = HashMap::new();
-        for passenger in awaited {
-            if let Ok(Some(records)) = timeout_at(until, passenger.arrival()).await {
-                found.extend(records.iter().map(|(key, record)| (*key, Arc::clone(record))));
+        for _ in 0..LOOK_UPS_MAX {
+            let landings = self.landings(store, &keys, until).await;
+            for landing in &landings {
+                found.extend(landing.records.iter().map(|(key, reading)| (*key, reading.clone())));
+            }
+            let overtaken = |key: &SubjectKey| landings.iter().any(|landing| landing.overtaken.contains(key));
+            keys.retain(|key| !found.contains_key(key) && overtaken(key));
+            if keys.is_empty() {
+                break;
             }
         }
         found
     }
 
-    async fn read_and_keep(&self, keys: &[SubjectKey]) -> Option<HashMap<SubjectKey, Arc<Record>>> {
-        let begun: Vec<_> = keys.iter().map(|key| self.cache.begin(key, self.now_ms())).collect();
-        let records = self.read(keys).await.ok()?;
-        let mut found = HashMap::with_capacity(keys.len());
-        for ((key, begun), record) in keys.iter().zip(begun).zip(records) {
-            let record = Arc::new(record);
-            self.cache.keep(*key, begun, Arc::clone(&record));
-            found.insert(*key, record);
+    /// Asks about subjects through the look-ups that are under way already, and waits for their answers.
+    async fn landings(&self, store: &ConsentStore, keys: &[SubjectKey], until: Instant) -> Vec<Arc<Landing>> {
+        let (new, mut awaited) = self.known.board(keys);
+        if let Some((mut flight, keys)) = new {
+            awaited.push(flight.passenger());
+            let store = store.clone();
+            self.workers.spawn(async move {
+                let readings = contained(store.0.readings(&keys)).await.ok().flatten();
+                store.0.known.land(flight, &keys, readings);
+            });
         }
-        Some(found)
+        let mut landings = Vec::with_capacity(awaited.len());
+        for passenger in awaited {
+            landings.extend(timeout_at(until, passenger.arrival()).await.ok().flatten());
+        }
+        landings
+    }
+
+    /// Reads records. While changes are not heard, an answer that took long may be none any more.
+    async fn readings(&self, keys: &[SubjectKey]) -> Option<Vec<Reading>> {
+        let begun: Vec<_> = keys.iter().map(|key| self.known.begin(key, self.now_ms())).collect();
+        let records = self.read(keys).await.ok()?;
+        let now_ms = self.now_ms();
+        let age_ms_max = self.age_ms_max(now_ms);
+        if begun.iter().any(|begun| begun.is_older_than(age_ms_max, now_ms)) {
+            return None;
+        }
+        Some(
+            records.into_iter().zip(begun).map(|(record, begun)| Reading { record: Arc::new(record), begun }).collect(),
+        )
     }
 
     /// Writes what waits, batch by batch. What a full store does not take is lost, and said to be.
@@ -653,7 +675,7 @@ impl Shared {
         let fatal = matches!(error, StoreError::OtherSecret | StoreError::Emptied);
         if fatal {
             self.attached.store(false, Ordering::Release);
-            self.cache.clear();
+            self.known.clear();
         }
         let why = crate::run::chain(error);
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -703,7 +725,7 @@ impl Listener {
 
     /// Whether the store still is what it was: one that had a check has it still.
     fn not_emptied(&self, has_check: bool) -> Result<(), StoreError> {
-        if has_check || !self.0.known.load(Ordering::Acquire) { Ok(()) } else { Err(StoreError::Emptied) }
+        if has_check || !self.0.was_attached.load(Ordering::Acquire) { Ok(()) } else { Err(StoreError::Emptied) }
     }
 
     /// Whether refusals may get lost in the store, and why.
@@ -720,8 +742,8 @@ impl Listener {
 
     /// From now on every change is heard; what was read before may have been changed unheard.
     fn attached(&self) {
-        self.0.cache.clear();
-        self.0.known.store(true, Ordering::Release);
+        self.0.known.clear();
+        self.0.was_attached.store(true, Ordering::Release);
         self.0.attach();
         self.heard(self.now());
     }
@@ -734,21 +756,31 @@ impl Listener {
 
     /// Somebody changed a record: `ORIGIN:KEY`. What is told otherwise may have been anything.
     fn changed(&self, told: &str) {
-        let parts = told.split_once(':').and_then(|(origin, key)| Some((origin, SubjectKey::from_hex(key)?)));
-        match parts {
-            // What this process wrote it knows.
-            Some((origin, _)) if origin == self.0.origin => {}
-            Some((_, key)) => self.0.cache.forget(&key),
-            None => self.0.cache.clear(),
+        match told.split_once(':').and_then(|(_, key)| SubjectKey::from_hex(key)) {
+            // What this process itself wrote, too: a write that it gave up may have come late.
+            Some(key) => self.0.known.forget(&key),
+            None => self.0.known.clear(),
         }
     }
 }
 
 /// What was fetched for one request; `None` where the store did not answer.
 #[derive(Default)]
-pub struct Answers(HashMap<SubjectKey, Option<Arc<Record>>>);
+pub struct Answers(HashMap<SubjectKey, Option<Reading>>);
 
 impl Answers {
+    /// The subjects whose records may have changed since they were read.
+    fn doubtful(&self, store: &Shared) -> Vec<SubjectKey> {
+        let now_ms = store.now_ms();
+        let age_ms_max = store.age_ms_max(now_ms);
+        let stands = |key: &SubjectKey, reading: &Reading| {
+            store.known.stands(key, reading) && !reading.begun.is_older_than(age_ms_max, now_ms)
+        };
+        let doubtful =
+            self.0.iter().filter(|(key, reading)| reading.as_ref().is_some_and(|reading| !stands(key, reading)));
+        doubtful.map(|(key, _)| *key).collect()
+    }
+
     /// Whether one more subject may be asked about.
     fn has_room(&self, missed: usize) -> bool {
         self.0.len() + missed < SUBJECTS_MAX
@@ -809,12 +841,12 @@ impl StoredDecisions for Recollection<'_> {
         self.remembered.recall(subject, each)?;
         let key = self.store.key_of(subject).map_err(|_| StoreUnavailable)?;
         if let Some(answer) = self.answers.0.get(&key) {
-            let record = answer.as_deref().ok_or(StoreUnavailable)?;
-            return self.known(record, each);
+            let reading = answer.as_ref().ok_or(StoreUnavailable)?;
+            return self.known(&reading.record, each);
         }
         let now_ms = self.store.now_ms();
         let seen =
-            self.store.cache.look(&key, now_ms, self.store.age_ms_max(now_ms), |record| self.known(record, each));
+            self.store.known.look(&key, now_ms, self.store.age_ms_max(now_ms), |record| self.known(record, each));
         match seen {
             Some(known) => {
                 self.store.metrics.consent_lookups.of(ConsentLookup::Cached).increment(1);

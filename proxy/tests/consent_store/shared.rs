@@ -1,5 +1,6 @@
 //! Two pods and one store between them: what one is told the other knows, and what happens when the store does not answer.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -39,6 +40,30 @@ fn a_pod_that_hears_nothing_believes_nothing_redis() {
 #[test]
 fn a_pod_that_hears_nothing_believes_nothing_postgresql() {
     a_partition(&Server::start(Kind::PostgreSql));
+}
+
+#[test]
+fn a_look_up_that_is_slow_hands_out_nothing_that_a_withdrawal_has_overtaken() {
+    let server = Server::start(Kind::Redis);
+    let cable = server.cable();
+    let section = server.section_through(cable.port).replace("timeout_ms: 250", "timeout_ms: 8000");
+    let pod = Place::with(&section.replace("connections: 2", "connections: 4"), true).start();
+    pod.until_heard();
+    for number in 0..4 {
+        assert!(pod.passes_us(&format!("somebody-{number}"), Says::Nothing), "every connection is up");
+    }
+    cable.hold_next_look_up();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| pod.passes_us("somebody-else", Says::Nothing));
+        cable.until_it_holds();
+        assert_eq!(pod.ask("/v1/consent/withdraw", &json!({"subject": "somebody-else"})).0, 200);
+        let second = scope.spawn(|| pod.passes_us("somebody-else", Says::Nothing));
+        thread::sleep(Duration::from_millis(300));
+        cable.let_go();
+        assert!(!second.join().unwrap(), "it came after the withdrawal was answered");
+        assert!(!first.join().unwrap(), "it was still being decided");
+    });
+    pod.stop();
 }
 
 /// While one pod is cut off, somebody withdraws at the other.
