@@ -12,6 +12,7 @@
 
 mod breaker;
 mod cache;
+mod debt;
 pub mod desk;
 mod embedded;
 mod flights;
@@ -52,6 +53,7 @@ use crate::remember;
 use crate::tasks::TaskSet;
 use breaker::Breaker;
 use cache::Reading;
+use debt::Debt;
 use embedded::Embedded;
 use flights::Landing;
 use known::Known;
@@ -73,6 +75,12 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often one question is put again because the record changed while it was read.
 const LOOK_UPS_MAX: usize = 4;
+/// How long nothing has come to be written until it is tried again what the store had no room for.
+const ROOM_AGAIN: Duration = Duration::from_secs(2);
+/// What `/readyz` says while refusals wait for room.
+const NO_ROOM: &str = "the consent store has no room for refusals that wait, so silence refuses: let it take more";
+/// What `/readyz` says when refusals got lost here.
+const REFUSALS_LOST: &str = "refusals were lost that the consent store did not take in time, so silence refuses";
 /// Before listening is tried again.
 const LISTEN_AGAIN: Duration = Duration::from_millis(250);
 
@@ -228,8 +236,8 @@ struct Shared {
     lasts: AtomicBool,
     /// Until when changes are heard, in milliseconds on the monotonic clock.
     heard_until_ms: AtomicU64,
-    /// Whether a refusal got lost because the store takes nobody new.
-    overflowed: AtomicBool,
+    /// Refusals that the store has not.
+    debt: Debt,
 }
 
 impl ConsentStore {
@@ -273,7 +281,7 @@ impl ConsentStore {
             was_attached: AtomicBool::new(false),
             lasts: AtomicBool::new(lasts),
             heard_until_ms: AtomicU64::new(0),
-            overflowed: AtomicBool::new(false),
+            debt: Debt::default(),
         });
         let store = Self(shared);
         store.0.workers.spawn(store.clone().write_refusals());
@@ -313,7 +321,8 @@ impl ConsentStore {
     /// Whether silence may permit, as far as the store goes.
     #[must_use]
     pub fn memory(&self) -> Memory {
-        if self.0.lasts.load(Ordering::Relaxed) { Memory::Lasting } else { Memory::Forgetful }
+        let lasting = self.0.lasts.load(Ordering::Acquire) && !self.0.debt.is_open();
+        if lasting { Memory::Lasting } else { Memory::Forgetful }
     }
 
     /// The store as one policy and one pass over a request's events see it. `answers` are those
@@ -347,16 +356,16 @@ impl ConsentStore {
         Instant::now() + self.0.timeout
     }
 
-    /// Has a refusal on the wire written under each of its subjects, soon and without waiting.
+    /// Has a refusal on the wire written under each of its subjects, soon and without waiting. It counts from now on.
     pub fn keep(&self, policy: &Policy, refusal: &Refusal, at_ms: i64) {
-        let Some(keys) = self.0.keys.get() else {
-            self.0.lost(refusal.subjects.len());
-            return;
-        };
         let names = refusal.purposes.iter().map(|purpose| Fact::refused_on_the_wire(policy.purpose_name(purpose)));
-        let learned = Arc::new(Record::of(names, at_ms));
+        let learned = Record::of(names, at_ms);
         for subject in &refusal.subjects {
-            if !self.0.writer.take(keys.of(subject), &learned) {
+            let taken = match self.0.keys.get() {
+                Some(keys) => self.0.writer.take(keys.of(subject), &learned),
+                None => self.0.writer.take_nameless(subject, &learned),
+            };
+            if !taken {
                 self.0.lost(1);
             }
         }
@@ -380,7 +389,8 @@ impl ConsentStore {
     pub async fn learn(&self, id: &str, learned: Record) -> Result<(), StoreError> {
         let key = self.0.key_of(id)?;
         let store = self.clone();
-        self.0.run(async move { store.0.merge(&[(key, learned)]).await }).await
+        let unfit = self.0.run(async move { store.0.merge(&[(key, learned)]).await }).await?;
+        if unfit.is_empty() { Ok(()) } else { Err(self.0.failed(StoreError::Full)) }
     }
 
     /// Forgets of a subject what can be forgotten without more leaving for it, and tells what stays.
@@ -413,9 +423,15 @@ impl ConsentStore {
         timeout_at(Instant::now() + WRITE_TIMEOUT, self.0.write_waiting()).await.ok();
         let unwritten = self.0.writer.waiting();
         if unwritten > 0 {
-            tracing::error!(unwritten, "the consent store did not take refusals of this many subjects before the end");
+            self.0.lost(unwritten);
+            let told = timeout_at(Instant::now() + WRITE_TIMEOUT, self.0.tell_debt()).await;
+            let store_knows = matches!(told, Ok(Ok(())));
+            tracing::error!(
+                unwritten,
+                store_knows,
+                "the consent store did not take refusals of this many subjects before the end: they are lost"
+            );
         }
-        self.0.lost(unwritten);
         self.0.workers.tasks.finish(Duration::ZERO).await;
     }
 
@@ -434,7 +450,10 @@ impl ConsentStore {
 
     async fn write_refusals(self) {
         loop {
-            self.0.writer.something().await;
+            // Whether there is room by now is tried from time to time, though nobody refuses anything.
+            if tokio::time::timeout(ROOM_AGAIN, self.0.writer.something()).await.is_err() {
+                self.0.writer.try_again();
+            }
             if !matches!(contained(self.0.write_waiting()).await, Ok(Ok(()))) {
                 tokio::time::sleep(LISTEN_AGAIN).await;
             }
@@ -514,7 +533,8 @@ impl Shared {
         self.guarded(self.timeout, question).await
     }
 
-    async fn merge(&self, changes: &[(SubjectKey, Record)]) -> Result<(), StoreError> {
+    /// Merges what was learned. Tells for which subjects there was no room, where there was for others.
+    async fn merge(&self, changes: &[(SubjectKey, Record)]) -> Result<Vec<SubjectKey>, StoreError> {
         let question = async {
             match &self.backend {
                 Backend::Embedded(store) => {
@@ -527,16 +547,13 @@ impl Shared {
                     })
                     .await
                 }
-                Backend::Redis(store) => store.merge(changes).await,
-                Backend::Postgres(store) => store.merge(changes).await,
+                Backend::Redis(store) => store.merge(changes).await.map(|()| Vec::new()),
+                Backend::Postgres(store) => store.merge(changes).await.map(|()| Vec::new()),
             }
         };
         let merged = self.guarded(WRITE_TIMEOUT.max(self.timeout), question).await;
         // Where it failed, it may have been written all the same.
         changes.iter().for_each(|(key, _)| self.known.forget(key));
-        if merged.is_ok() {
-            self.overflowed.store(false, Ordering::Release);
-        }
         merged
     }
 
@@ -615,33 +632,89 @@ impl Shared {
         )
     }
 
-    /// Writes what waits, batch by batch. What a full store does not take is lost, and said to be.
+    /// Writes what waits, batch by batch. What the store has no room for waits on, aside.
     async fn write_waiting(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.writing.lock().await;
+        self.tell_debt().await?;
+        if let Some(keys) = self.keys.get() {
+            self.writer.name(keys);
+        }
         while let Some(batch) = self.writer.batch() {
-            match self.merge(&batch).await {
-                Ok(()) => self.metrics.refusals_stored.increment(batch.len() as u64),
-                Err(StoreError::Full) => {
-                    self.overflowed.store(true, Ordering::Release);
-                    self.lost(batch.len());
-                }
-                Err(error) => {
-                    let given_up = self.writer.put_back(batch);
-                    self.lost(given_up);
-                    return Err(error);
-                }
+            let unfit = match self.merge(&batch).await {
+                Err(StoreError::Full) => batch.iter().map(|(key, _)| *key).collect(),
+                merged => merged?,
+            };
+            self.writer.written(&batch, &unfit);
+            self.metrics.refusals_stored.increment((batch.len() - unfit.len()) as u64);
+            if !unfit.is_empty() {
+                self.no_room();
+                self.tell_debt().await?;
             }
         }
-        Ok(())
+        if self.writer.set_aside() == 0 {
+            self.pay_debt().await?;
+        }
+        if self.writer.has_nameless() { Err(StoreError::Locked) } else { Ok(()) }
     }
 
     fn lost(&self, refusals: usize) {
         self.metrics.refusals_not_stored.increment(refusals as u64);
+        self.debt.lost();
+        self.health.note("consent_store_debt", REFUSALS_LOST);
+    }
+
+    fn no_room(&self) {
+        if !self.debt.is_open() {
+            tracing::warn!("{NO_ROOM}");
+            self.health.note("consent_store_debt", NO_ROOM);
+        }
+        self.debt.waits();
+    }
+
+    /// Takes the store's mark away, so that no pod relies on its silence, this one after a restart neither.
+    async fn tell_debt(&self) -> Result<(), StoreError> {
+        if !self.debt.is_untold() {
+            return Ok(());
+        }
+        let question = async {
+            match &self.backend {
+                Backend::Embedded(store) => {
+                    let store = store.clone();
+                    blocking(move || store.mark_whole(false)).await
+                }
+                Backend::Redis(store) => store.unmark().await,
+                Backend::Postgres(store) => store.unmark().await,
+            }
+        };
+        self.guarded(WRITE_TIMEOUT.max(self.timeout), question).await?;
+        self.debt.told();
+        Ok(())
+    }
+
+    /// All that waited for room is written. Nobody else writes to a file, so its mark can be put back; a store that
+    /// others share may miss refusals of theirs, and who runs it decides.
+    async fn pay_debt(&self) -> Result<(), StoreError> {
+        let told = self.debt.is_open() && !self.debt.is_untold();
+        if !self.debt.paid() {
+            return Ok(());
+        }
+        tracing::info!("the consent store has taken every refusal that waited");
+        self.health.clear_note("consent_store_debt");
+        match &self.backend {
+            Backend::Embedded(store) if told => {
+                let store = store.clone();
+                blocking(move || store.mark_whole(true)).await
+            }
+            _ => Ok(()),
+        }
     }
 
     fn attach_embedded(&self, store: &Embedded) {
         match self.choose_secret(|check| store.check_or(check)) {
             Ok(()) => {
+                if !store.is_whole() {
+                    self.may_forget(Some(&store.not_whole()));
+                }
                 self.heard_until_ms.store(u64::MAX, Ordering::Release);
                 self.attach();
             }
@@ -686,6 +759,18 @@ impl Shared {
         }
     }
 
+    /// Whether refusals may get lost in the store, or were, and why.
+    fn may_forget(&self, why: Option<&str>) {
+        self.lasts.store(why.is_none(), Ordering::Release);
+        match why {
+            None => self.health.clear_note("consent_store_forgets"),
+            Some(why) => {
+                tracing::warn!("the consent store may forget refusals, so silence refuses: {why}");
+                self.health.note("consent_store_forgets", why);
+            }
+        }
+    }
+
     /// The store is asked from now on.
     fn attach(&self) {
         self.attached.store(true, Ordering::Release);
@@ -697,6 +782,9 @@ impl Shared {
         }
     }
 }
+
+/// In place of a subject's key: the store lost its mark.
+const UNMARKED: &str = "unmarked";
 
 /// What hears of changes tells this.
 #[derive(Clone)]
@@ -729,14 +817,15 @@ impl Listener {
     }
 
     /// Whether refusals may get lost in the store, and why.
-    fn may_forget(&self, why: Option<&'static str>) {
-        self.0.lasts.store(why.is_none(), Ordering::Relaxed);
-        match why {
-            None => self.0.health.clear_note("consent_store_forgets"),
-            Some(why) => {
-                tracing::warn!("the consent store may forget refusals, so silence refuses: {why}");
-                self.0.health.note("consent_store_forgets", why);
-            }
+    fn may_forget(&self, why: Option<&str>) {
+        self.0.may_forget(why);
+    }
+
+    /// Why a store without its mark may have forgotten, and how it gets one.
+    fn not_whole(&self) -> &'static str {
+        match &self.0.backend {
+            Backend::Postgres(_) => postgres::NOT_WHOLE,
+            Backend::Redis(_) | Backend::Embedded(_) => redis::NOT_WHOLE,
         }
     }
 
@@ -756,6 +845,9 @@ impl Listener {
 
     /// Somebody changed a record: `ORIGIN:KEY`. What is told otherwise may have been anything.
     fn changed(&self, told: &str) {
+        if told.split_once(':').is_some_and(|(_, word)| word == UNMARKED) {
+            return self.may_forget(Some(self.not_whole()));
+        }
         match told.split_once(':').and_then(|(_, key)| SubjectKey::from_hex(key)) {
             // What this process itself wrote, too: a write that it gave up may have come late.
             Some(key) => self.0.known.forget(&key),
@@ -813,7 +905,7 @@ impl Recollection<'_> {
     ) -> Result<Option<AgeClass>, StoreUnavailable> {
         record.recall(self.policy, each);
         // A store that lost a refusal may have lost this subject's.
-        if record.is_empty() && self.store.overflowed.load(Ordering::Acquire) {
+        if record.is_empty() && self.store.debt.is_open() {
             return Err(StoreUnavailable);
         }
         Ok(record.age())
@@ -826,7 +918,7 @@ impl StoredDecisions for Recollection<'_> {
             Backend::Embedded(store) => store.is_empty() && self.store.attached.load(Ordering::Acquire),
             Backend::Redis(_) | Backend::Postgres(_) => false,
         };
-        nothing && self.remembered.is_empty() && !self.store.overflowed.load(Ordering::Acquire)
+        nothing && self.remembered.is_empty() && self.store.writer.waiting() == 0 && !self.store.debt.is_open()
     }
 
     fn recall(&self, subject: &str, each: &mut dyn FnMut(PurposeNo, Stored)) -> Result<(), StoreUnavailable> {
@@ -840,6 +932,7 @@ impl StoredDecisions for Recollection<'_> {
     ) -> Result<Option<AgeClass>, StoreUnavailable> {
         self.remembered.recall(subject, each)?;
         let key = self.store.key_of(subject).map_err(|_| StoreUnavailable)?;
+        self.store.writer.look(&key, |waiting| waiting.recall(self.policy, each));
         if let Some(answer) = self.answers.0.get(&key) {
             let reading = answer.as_ref().ok_or(StoreUnavailable)?;
             return self.known(&reading.record, each);

@@ -66,6 +66,53 @@ fn a_look_up_that_is_slow_hands_out_nothing_that_a_withdrawal_has_overtaken() {
     pod.stop();
 }
 
+#[test]
+fn what_is_refused_before_a_pod_ever_reached_the_store_is_written_when_it_does() {
+    let mut server = Server::start(Kind::Redis);
+    let place = Place::with(&server.section(), true);
+    server.kill();
+    let pod = place.start();
+    assert!(!pod.passes_us("somebody-1", Says::No));
+    server.restart();
+    pod.until_heard();
+    pod.until("it is written", |pod| pod.metric("privet_refusals_stored_total") >= 1.0);
+    pod.stop();
+    let pod = place.start();
+    pod.until_heard();
+    pod.until("others are not meant", |pod| pod.passes_us("somebody-2", Says::Nothing));
+    assert!(!pod.passes_us("somebody-1", Says::Nothing));
+    pod.stop();
+}
+
+#[test]
+fn a_full_redis_makes_silence_refuse_in_every_pod_until_somebody_vouches_for_it() {
+    let server = Server::start(Kind::Redis);
+    let places = [(); 3].map(|()| Place::with(&server.section(), true));
+    let (one, other) = (places[0].start(), places[1].start());
+    for pod in [&one, &other] {
+        pod.until_heard();
+        pod.until("silence permits", |pod| pod.passes_us("somebody-2", Says::Nothing));
+    }
+    server.redis(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert!(!one.passes_us("somebody-1", Says::No));
+    one.until("it is said", |pod| pod.readyz().contains("no room for refusals"));
+    other.until("the other hears of it", |pod| pod.readyz().contains("privet:consent:whole"));
+    assert!(!other.passes_us("somebody-1", Says::Nothing) && !other.passes_us("somebody-2", Says::Nothing));
+    let late = places[2].start();
+    late.until_heard();
+    assert!(late.readyz().contains("privet:consent:whole"), "who comes later is told: {}", late.readyz());
+    server.redis(&["CONFIG", "SET", "maxmemory", "0"]);
+    one.until("it is written", |pod| pod.metric("privet_refusals_stored_total") >= 1.0);
+    assert!(!other.passes_us("somebody-2", Says::Nothing), "others may have lost some");
+    [one, other, late].into_iter().for_each(Pod::stop);
+    server.redis(&["SET", "privet:consent:whole", "1"]);
+    let pod = places[1].start();
+    pod.until_heard();
+    pod.until("silence permits", |pod| pod.passes_us("somebody-2", Says::Nothing));
+    assert!(!pod.passes_us("somebody-1", Says::Nothing));
+    pod.stop();
+}
+
 /// While one pod is cut off, somebody withdraws at the other.
 fn a_partition(server: &Server) {
     let cable = server.cable();
