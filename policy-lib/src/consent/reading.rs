@@ -10,13 +10,13 @@ use privet_json::{Kind, Node};
 use super::{Consent, ConsentStates, Signalled};
 use crate::format::Format;
 use crate::path::{Origin, Path, Step, chosen};
-use crate::policy::{OptOut, Policy, PurposeNo, Recipient};
+use crate::policy::{OptOut, PlaceNo, Policy, PurposeNo, Recipient};
 use crate::signals::att::{AttStatus, ad_tracking_enabled};
 use crate::signals::google::{Gcd, Gcs, GoogleConsent, MeasurementConsent};
 use crate::signals::onetrust::Groups;
 use crate::signals::rudderstack::ConsentManagement;
 use crate::signals::snowplow::ConsentPreferences;
-use crate::signals::{Said, Unreadable, gpc};
+use crate::signals::{Said, Unreadable, gpc, onetrust};
 use crate::source::{GoogleConsent as Asked, GrantSource};
 use crate::{iglu, snowplow};
 
@@ -24,6 +24,10 @@ use crate::{iglu, snowplow};
 pub trait RequestFacts {
     /// Every value of a header that is text.
     fn header(&self, lower_case_name: &str) -> Vec<&str>;
+    /// Whether a header is there, whatever its value: one that is no text is there, too.
+    fn has_header(&self, lower_case_name: &str) -> bool {
+        !self.header(lower_case_name).is_empty()
+    }
     /// Every value of a query parameter, decoded.
     fn query(&self, name: &str) -> Vec<Cow<'_, str>>;
     /// Every value of a cookie, as it stands there.
@@ -116,17 +120,26 @@ pub enum Heard<'a> {
 /// Something else stands where an object or a word should.
 const WRONG_TYPE: &str = "wrong_type";
 
-/// Reads for one policy, at one time.
+/// What a signal's meaning depends on beside the policy.
+#[derive(Clone, Copy)]
+pub(crate) struct Circumstance {
+    /// When it was received, in milliseconds since 1970.
+    pub(crate) at_ms: i64,
+    /// The jurisdiction of the person.
+    pub(crate) place: PlaceNo,
+}
+
+/// Reads for one policy, at one time and place.
 pub(crate) struct Reading<'a> {
     policy: &'a Policy,
-    at_ms: i64,
+    at: Circumstance,
     heard: &'a dyn Fn(Heard<'_>),
 }
 
 impl<'a> Reading<'a> {
-    /// Reads as of a time, in milliseconds since 1970.
-    pub(crate) const fn new(policy: &'a Policy, at_ms: i64, heard: &'a dyn Fn(Heard<'_>)) -> Self {
-        Self { policy, at_ms, heard }
+    /// Reads in a circumstance.
+    pub(crate) const fn new(policy: &'a Policy, at: Circumstance, heard: &'a dyn Fn(Heard<'_>)) -> Self {
+        Self { policy, at, heard }
     }
 
     /// What a request says outside of its body.
@@ -138,13 +151,11 @@ impl<'a> Reading<'a> {
             self.strings(Signal::Tcf, &at("gdpr_consent", "euconsent-v2"), &mut said);
         }
         if strings.gpp {
-            let gpp = at("gpp", "__gpp");
-            self.strings(Signal::Gpp, &gpp, &mut said);
-            if gpp.is_empty() {
-                self.strings(Signal::UsPrivacy, &at("us_privacy", "usprivacy"), &mut said);
-            }
+            self.strings(Signal::Gpp, &at("gpp", "__gpp"), &mut said);
+            // Also beside the GPP, which supersedes it: of two answers the stricter counts, as everywhere.
+            self.strings(Signal::UsPrivacy, &at("us_privacy", "usprivacy"), &mut said);
         }
-        let mut web = Web { request, onetrust: None, google: None };
+        let mut web = Web { request, onetrust: None, onetrust_gpc: None, google: None };
         for (number, purpose) in self.policy.numbered_purposes() {
             for grant in &purpose.granted_by {
                 match grant {
@@ -154,7 +165,9 @@ impl<'a> Reading<'a> {
                 }
             }
             for signal in &purpose.opted_out_by {
-                self.policy.opt_out(number, *signal, of_headers(*signal, request), &mut said);
+                let saw_control = *signal == OptOut::Gpc && web.onetrust_saw_gpc();
+                let state = if saw_control { Consent::Refused } else { of_headers(*signal, request) };
+                self.policy.opt_out(number, *signal, state, &mut said);
             }
         }
         said
@@ -169,9 +182,6 @@ impl<'a> Reading<'a> {
                     None => said.say(number, state(groups.category(group))),
                 },
                 Err(why) => said.say(number, self.unavailable(Signal::OneTrust, why.code())),
-            }
-            if cookie.as_ref().is_ok_and(Groups::gpc) {
-                self.policy.opt_out(number, OptOut::Gpc, Consent::Refused, said);
             }
         }
     }
@@ -202,11 +212,8 @@ impl<'a> Reading<'a> {
             self.strings(Signal::Tcf, &texts_in(node, "IABTCF_TCString", &strings.tcf_at), &mut said);
         }
         if strings.gpp {
-            let gpp = texts_in(node, "IABGPP_HDR_GppString", &strings.gpp_at);
-            self.strings(Signal::Gpp, &gpp, &mut said);
-            if gpp.is_empty() {
-                self.strings(Signal::UsPrivacy, &texts_in(node, "IABUSPrivacy_String", &[]), &mut said);
-            }
+            self.strings(Signal::Gpp, &texts_in(node, "IABGPP_HDR_GppString", &strings.gpp_at), &mut said);
+            self.strings(Signal::UsPrivacy, &texts_in(node, "IABUSPrivacy_String", &[]), &mut said);
         }
         let mut objects = Objects { node, segment: None, rudderstack: None, google: None };
         let preferences = (format == Format::Snowplow).then(|| preferences(node)).flatten();
@@ -257,8 +264,8 @@ impl<'a> Reading<'a> {
         for text in texts {
             let mut one = Signalled::default();
             match signal {
-                Signal::Tcf => self.policy.hear_tcf(text, self.at_ms, &mut one, faults),
-                Signal::Gpp => self.policy.hear_gpp(text, self.at_ms, &mut one, faults),
+                Signal::Tcf => self.policy.hear_tcf(text, self.at, &mut one, faults),
+                Signal::Gpp => self.policy.hear_gpp(text, self.at, &mut one, faults),
                 _ => self.policy.hear_us_privacy(text, &mut one, faults),
             }
             (self.heard)(Heard::Evidence { signal, written: text, says: one.all });
@@ -284,6 +291,7 @@ impl Policy {
 struct Web<'r> {
     request: &'r dyn RequestFacts,
     onetrust: Option<Vec<Result<Groups, Unreadable>>>,
+    onetrust_gpc: Option<bool>,
     google: Option<Vec<Result<Mode, Unreadable>>>,
 }
 
@@ -319,6 +327,12 @@ impl Web<'_> {
     fn onetrust(&mut self) -> &[Result<Groups, Unreadable>] {
         let read = || self.request.cookie("OptanonConsent").iter().map(|cookie| Groups::of_cookie(cookie)).collect();
         self.onetrust.get_or_insert_with(read)
+    }
+
+    /// Also where the groups beside it cannot be read.
+    fn onetrust_saw_gpc(&mut self) -> bool {
+        let saw = || self.request.cookie("OptanonConsent").iter().any(|cookie| onetrust::saw_gpc(cookie));
+        *self.onetrust_gpc.get_or_insert_with(saw)
     }
 
     fn google(&mut self) -> &[Result<Mode, Unreadable>] {
@@ -395,7 +409,7 @@ fn of_headers(signal: OptOut, request: &dyn RequestFacts) -> Consent {
     let refused = match signal {
         OptOut::Gpc => request.header("sec-gpc").into_iter().any(gpc::opts_out),
         OptOut::Dnt => says("dnt", "1"),
-        OptOut::SpAnonymous => !request.header("sp-anonymous").is_empty(),
+        OptOut::SpAnonymous => request.has_header("sp-anonymous"),
         OptOut::Att | OptOut::GppSale | OptOut::GppSharing | OptOut::GppTargeted | OptOut::GppSensitive => false,
     };
     if refused { Consent::Refused } else { Consent::Absent }
