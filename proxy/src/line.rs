@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response};
+use http::Response;
 use privet_dp::window::PolicyDigest;
 use privet_policy::consent::{Heard, Memory};
 use privet_policy::decide::{Decision, Outcome, Refusal as Refused};
@@ -26,7 +26,7 @@ use crate::audit::{
 use crate::consent::{Answers, ConsentStore, SubjectKey};
 use crate::contained::{Panicked, contained};
 use crate::decide::{Surroundings, decide};
-use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_hint};
+use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_asked, format_hint};
 use crate::export::{ExportLine, Seen, Watched};
 use crate::formats::{
     Refusal, Unready, answer_refusal, answer_success, forbid_keeping, pass_response_headers, passed_status, preflight,
@@ -526,21 +526,17 @@ impl Carry for Line {
         self.shed();
     }
 
-    fn refuse(&self, listener: &ListenerFacts, target: &str, refusal: accept::Refusal) -> Response<Bytes> {
+    fn refuse(&self, listener: &ListenerFacts, asked: &Asked<'_>, refusal: accept::Refusal) -> Response<Bytes> {
         // A source's rate is shared by all behind its address, so it couples units as a full sidecar does.
         if refusal == accept::Refusal::Overloaded {
             self.shed();
         }
-        let format = match listener.formats.as_slice() {
-            [only] => Some(*only),
-            _ => target.starts_with("/v1/").then_some(Format::Segment),
-        };
+        let format = format_asked(&listener.formats, asked);
         let (refusal, recorded) = worded(refusal);
         if let Some(number) = self.listener(&listener.name) {
             self.recorder.arrived(number, 0).refused(recorded);
         }
-        let asked = Asked { method: &Method::POST, target, headers: &HeaderMap::new() };
-        answer_refusal(format, &refusal, &asked)
+        answer_refusal(format, &refusal, asked)
     }
 }
 
