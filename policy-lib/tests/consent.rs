@@ -65,7 +65,8 @@ for: [analytics.reporting]
 action: keep
 "
     );
-    let format = if purpose.contains("google") { "ga4" } else { "json" };
+    let formats = [("google", "ga4"), ("snowplow", "snowplow")];
+    let format = formats.iter().find(|(signal, _)| purpose.contains(signal)).map_or("json", |(_, format)| format);
     let files = [SourceFile { name: "p.yaml".into(), text: text.replace("FORMAT", format) }];
     let compiled = privet_policy::compile(&files);
     let errors: Vec<_> = compiled.diagnostics.iter().map(|told| told.render(&files, false)).collect();
@@ -321,6 +322,47 @@ fn global_privacy_control_counts_wherever_it_is_seen() {
     ] {
         let asked = Asked::of(&policy).cookie("OptanonConsent", cookie);
         assert_eq!(asked.leaves(), [true, true, leaves], "no grant of the purpose asks for the cookie: {cookie}");
+    }
+}
+
+#[test]
+fn what_a_page_copied_into_the_event_counts() {
+    let control = policy("basis: consent\njurisdictions: {default: opt_out}\nopted_out_by: [gpc]");
+    for (rest, leaves) in [
+        (r#""globalPrivacyControl":true"#, false),
+        (r#""context":{"globalPrivacyControl":"1"}"#, false),
+        (r#""context":{"navigator":{"globalPrivacyControl":1}}"#, false),
+        (r#""globalPrivacyControl":false,"context":{"globalPrivacyControl":null}"#, true),
+    ] {
+        assert_eq!(Asked::of(&control).event(rest).leaves(), [true, true, leaves], "{rest}");
+    }
+    let onetrust = policy("basis: consent\ngranted_by: [{onetrust: {group: C0002}}]");
+    for (rest, state) in [
+        (r#""OnetrustActiveGroups":",C0001,C0002,""#, Consent::Given),
+        (r#""context":{"OnetrustActiveGroups":",C0001,"}"#, Consent::Refused),
+        (r#""OnetrustActiveGroups":"C0002""#, Consent::Unavailable),
+        (r#""OnetrustActiveGroups":["C0002"]"#, Consent::Unavailable),
+        (r#""OnetrustActiveGroups":null"#, Consent::Absent),
+    ] {
+        assert_eq!(Asked::of(&onetrust).event(rest).state(), state, "{rest}");
+    }
+    let both =
+        Asked::of(&onetrust).event(r#""OnetrustActiveGroups":",C0002,""#).cookie("OptanonConsent", "groups=C0002:0");
+    assert_eq!(both.state(), Consent::Refused, "of two the stricter counts");
+}
+
+#[test]
+fn a_choice_in_words_of_another_model_is_in_doubt() {
+    let policy = policy("basis: consent\ngranted_by: [{snowplow: {scope: analytics}}]");
+    for (schema, state) in [
+        ("consent_preferences/jsonschema/1-0-3", Consent::Refused),
+        ("consent_preferences/jsonschema/2-0-0", Consent::Unavailable),
+        ("link_click/jsonschema/1-0-1", Consent::Absent),
+    ] {
+        let data =
+            format!(r#"{{"schema":"iglu:com.snowplowanalytics.snowplow/{schema}","data":{{"eventType":"deny_all"}}}}"#);
+        let asked = Asked::of(&policy).event(&format!(r#""e":"ue","ue_pr":{{"data":{data}}}"#));
+        assert_eq!(asked.state(), state, "{schema}");
     }
 }
 

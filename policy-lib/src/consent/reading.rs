@@ -215,7 +215,8 @@ impl<'a> Reading<'a> {
             self.strings(Signal::Gpp, &texts_in(node, "IABGPP_HDR_GppString", &strings.gpp_at), &mut said);
             self.strings(Signal::UsPrivacy, &texts_in(node, "IABUSPrivacy_String", &[]), &mut said);
         }
-        let mut objects = Objects { node, segment: None, rudderstack: None, google: None };
+        let mut objects =
+            Objects { node, segment: None, rudderstack: None, google: None, active_groups: None, saw_gpc: None };
         let preferences = (format == Format::Snowplow).then(|| preferences(node)).flatten();
         for (number, purpose) in self.policy.numbered_purposes() {
             for grant in &purpose.granted_by {
@@ -226,9 +227,14 @@ impl<'a> Reading<'a> {
                         (Signal::Google, state(objects.google().category(asked.name())))
                     }
                     GrantSource::Snowplow(scope) => match &preferences {
-                        Some(preferences) => (Signal::Snowplow, state(preferences.category(scope))),
+                        Some(Ok(preferences)) => (Signal::Snowplow, state(preferences.category(scope))),
+                        Some(Err(OtherModel)) => (Signal::Snowplow, Consent::Unavailable),
                         None => continue,
                     },
+                    GrantSource::OneTrust(group) => {
+                        self.active_groups(number, objects.active_groups(), group, &mut said);
+                        continue;
+                    }
                     GrantSource::Field { path, given } => (Signal::Field, field(node, path, given)),
                     _ => continue,
                 };
@@ -237,11 +243,33 @@ impl<'a> Reading<'a> {
                 }
                 said.say(number, state);
             }
+            if purpose.opted_out_by.contains(&OptOut::Gpc) && objects.saw_gpc() {
+                self.policy.opt_out(number, OptOut::Gpc, Consent::Refused, &mut said);
+            }
             if purpose.opted_out_by.contains(&OptOut::Att) {
                 self.policy.opt_out(number, OptOut::Att, self.att(node), &mut said);
             }
         }
         said
+    }
+
+    /// What OneTrust's list of active groups says of one group.
+    fn active_groups(
+        &self,
+        number: PurposeNo,
+        lists: &[Result<Groups, Unreadable>],
+        group: &str,
+        said: &mut Signalled,
+    ) {
+        for list in lists {
+            said.say(
+                number,
+                match list {
+                    Ok(groups) => state(groups.category(group)),
+                    Err(why) => self.unavailable(Signal::OneTrust, why.code()),
+                },
+            );
+        }
     }
 
     /// What an app was told about tracking: only the status that permits it does.
@@ -350,6 +378,8 @@ struct Objects<'a> {
     segment: Option<CategoryPreferences<'a>>,
     rudderstack: Option<ConsentManagement<'a>>,
     google: Option<MeasurementConsent<'a>>,
+    active_groups: Option<Vec<Result<Groups, Unreadable>>>,
+    saw_gpc: Option<bool>,
 }
 
 impl<'a> Objects<'a> {
@@ -364,14 +394,40 @@ impl<'a> Objects<'a> {
     fn google(&mut self) -> &MeasurementConsent<'a> {
         self.google.get_or_insert_with(|| MeasurementConsent::of(self.node))
     }
+
+    /// OneTrust's list, where a page passes it on.
+    fn active_groups(&mut self) -> &[Result<Groups, Unreadable>] {
+        let read =
+            || texts_in(self.node, "OnetrustActiveGroups", &[]).iter().map(|text| Groups::of_active(text)).collect();
+        self.active_groups.get_or_insert_with(read)
+    }
+
+    /// Whether a page copied the browser's `navigator.globalPrivacyControl` into the event, and it was on.
+    fn saw_gpc(&mut self) -> bool {
+        let saw = || {
+            let context = self.node.get("context");
+            let navigator = context.and_then(|context| context.get("navigator"));
+            let holders = [Some(self.node), context, navigator].into_iter().flatten();
+            holders.filter_map(|holder| holder.get("globalPrivacyControl")).any(gpc::is_on)
+        };
+        *self.saw_gpc.get_or_insert_with(saw)
+    }
 }
 
+/// A choice is told in words that are not known here.
+struct OtherModel;
+
 /// The data of a Snowplow event that tells what a person chose.
-fn preferences(event: Node<'_>) -> Option<ConsentPreferences<'_>> {
+fn preferences(event: Node<'_>) -> Option<Result<ConsentPreferences<'_>, OtherModel>> {
     let described = event.get(snowplow::EVENT)?.get("data")?;
     let schema = described.get("schema")?.text()?;
-    let told = iglu::up_to_model(&schema) == iglu::up_to_model(CONSENT_PREFERENCES);
-    told.then(|| described.get("data").map(ConsentPreferences::of)).flatten()
+    if iglu::up_to_model(&schema) == iglu::up_to_model(CONSENT_PREFERENCES) {
+        return described.get("data").map(ConsentPreferences::of).map(Ok);
+    }
+    let is_of_another = CONSENT_PREFERENCES
+        .rsplit_once('/')
+        .is_some_and(|(name, _)| schema.rsplit_once('/').is_some_and(|(other, _)| other == name));
+    is_of_another.then_some(Err(OtherModel))
 }
 
 /// The event that Snowplow's trackers send when a person chooses.
