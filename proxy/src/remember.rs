@@ -22,8 +22,8 @@ use crate::rate::SourceRates;
 
 /// Subjects kept in each of the two generations.
 const GENERATION_MAX: usize = 100_000;
-/// How many new subjects' refusals one source may have remembered, so that it takes one at least 100 seconds, not one
-/// request, to crowd out what everybody else refused.
+/// How many new subjects' refusals one source may have remembered: to crowd out what others refused takes it a minute
+/// and a half at least, where it took one request. What was refused is in the store by then, where there is one.
 const PER_SOURCE: Rate = Rate { per_second: NonZeroU32::new(1_000).unwrap(), burst: NonZeroU32::new(10_000).unwrap() };
 
 /// SipHash-1-3 of an id: a keyed pseudorandom function, so that nobody can aim two ids at one value.

@@ -632,10 +632,21 @@ impl Shared {
         )
     }
 
-    /// Writes what waits, batch by batch. What the store has no room for waits on, aside.
+    /// Writes what waits, and keeps the store's mark in step with what is owed.
     async fn write_waiting(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.writing.lock().await;
+        let written = self.write_batches().await;
+        // Also where that failed: whoever comes later must not rely on the store's silence.
         self.tell_debt().await?;
+        written?;
+        if self.writer.set_aside() == 0 {
+            self.pay_debt().await?;
+        }
+        if self.writer.has_nameless() { Err(StoreError::Locked) } else { Ok(()) }
+    }
+
+    /// Batch by batch. What the store has no room for waits on, aside.
+    async fn write_batches(&self) -> Result<(), StoreError> {
         if let Some(keys) = self.keys.get() {
             self.writer.name(keys);
         }
@@ -648,13 +659,9 @@ impl Shared {
             self.metrics.refusals_stored.increment((batch.len() - unfit.len()) as u64);
             if !unfit.is_empty() {
                 self.no_room();
-                self.tell_debt().await?;
             }
         }
-        if self.writer.set_aside() == 0 {
-            self.pay_debt().await?;
-        }
-        if self.writer.has_nameless() { Err(StoreError::Locked) } else { Ok(()) }
+        Ok(())
     }
 
     fn lost(&self, refusals: usize) {
