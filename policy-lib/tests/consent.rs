@@ -307,6 +307,26 @@ fn a_section_with_a_segment_that_nobody_knows_is_in_doubt() {
 }
 
 #[test]
+fn sections_that_an_app_passes_on_one_by_one_count() {
+    let policy = policy("basis: consent\njurisdictions: {default: opt_out}\nopted_out_by: [{gpp: [sale]}]");
+    for (rest, leaves) in [
+        (r#""IABGPP_7_String":"BVQVAAAAAgA.QA""#, false),
+        (r#""context":{"IABGPP_7_String":"BVQVAAAAAgA.QA"}"#, false),
+        (r#""IABGPP_7_String":"BVQqAAAAAgA.QA""#, true),
+        (r#""IABGPP_6_String":"1YYN","IABGPP_HDR_GppString":"DBAA""#, false),
+        (r#""IABGPP_7_String":7"#, false),
+        (r#""IABGPP_7_String":null"#, true),
+        (r#""IABGPP_99_String":"BVQqAAAAAgA""#, false),
+        (r#""IABGPP_GppSID":"7","IABGPP_x_String":"BVQVAAAAAgA""#, true),
+    ] {
+        assert_eq!(Asked::of(&policy).event(rest).leaves(), [true, true, leaves], "{rest}");
+    }
+    let europe = crate::policy("basis: consent\ngranted_by: [{tcf: {purposes: [8]}}]");
+    let asked = Asked::of(&europe).event(&format!(r#""IABGPP_2_String":"{}""#, tcf().encode()));
+    assert_eq!(asked.leaves(), [true; 3]);
+}
+
+#[test]
 fn global_privacy_control_counts_wherever_it_is_seen() {
     let policy = policy(
         "basis: consent\ngranted_by: [{segment: {category: Analytics}}]\njurisdictions: {default: opt_out}\nopted_out_by: [gpc]",
@@ -404,6 +424,7 @@ fn the_other_opt_outs_bind_everyone() {
         policy(&format!("basis: consent\njurisdictions: {{default: opt_out}}\nopted_out_by: [{opt_out}]"))
     };
     assert_eq!(Asked::of(&one("dnt")).header("dnt", "1").leaves(), [false; 3]);
+    assert_eq!(Asked::of(&one("dnt")).header("dnt", "0, 1").leaves(), [false; 3]);
     let anonymous = one("sp_anonymous");
     assert_eq!(Asked::of(&anonymous).header("sp-anonymous", "*").leaves(), [false; 3]);
     let mut no_text = Asked::of(&anonymous);

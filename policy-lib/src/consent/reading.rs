@@ -214,6 +214,7 @@ impl<'a> Reading<'a> {
         if strings.gpp {
             self.strings(Signal::Gpp, &texts_in(node, "IABGPP_HDR_GppString", &strings.gpp_at), &mut said);
             self.strings(Signal::UsPrivacy, &texts_in(node, "IABUSPrivacy_String", &[]), &mut said);
+            self.sections(node, &mut said);
         }
         let mut objects =
             Objects { node, segment: None, rudderstack: None, google: None, active_groups: None, saw_gpc: None };
@@ -284,6 +285,18 @@ impl<'a> Reading<'a> {
             Err(why) => self.unavailable(Signal::Att, why.code()),
         });
         each.fold(Consent::Absent, Consent::and)
+    }
+
+    /// Sections of the GPP that an app passes on one by one, beside the whole string or instead of it.
+    fn sections(&self, node: Node<'_>, said: &mut Signalled) {
+        let holders = [Some(node), node.get("context")].into_iter().flatten();
+        for (key, value) in holders.flat_map(|holder| holder.members()) {
+            let Some(id) = section_named(&key.text()).filter(|_| value.kind() != Kind::Null) else { continue };
+            let (text, mut one) = (value.text().unwrap_or_default(), Signalled::default());
+            self.policy.hear_gpp_section(id, &text, self.at, &mut one, &|fault| (self.heard)(Heard::Fault(fault)));
+            (self.heard)(Heard::Evidence { signal: Signal::Gpp, written: &text, says: one.all });
+            said.add(&one);
+        }
     }
 
     /// Consent strings of one kind.
@@ -452,6 +465,11 @@ fn texts_in<'a>(node: Node<'a>, usual: &str, further: &[Path]) -> Vec<Cow<'a, st
     all.filter(|value| value.kind() != Kind::Null).map(|value| value.text().unwrap_or_default()).collect()
 }
 
+/// The section that a member such as `IABGPP_7_String` holds.
+fn section_named(member: &str) -> Option<u16> {
+    member.strip_prefix("IABGPP_")?.strip_suffix("_String")?.parse().ok()
+}
+
 fn follow<'a>(node: Node<'a>, steps: &[Step]) -> Option<Node<'a>> {
     steps.iter().try_fold(node, |node, step| match step {
         Step::Key(name) => node.get(name),
@@ -461,10 +479,11 @@ fn follow<'a>(node: Node<'a>, steps: &[Step]) -> Option<Node<'a>> {
 
 /// What the headers say.
 fn of_headers(signal: OptOut, request: &dyn RequestFacts) -> Consent {
-    let says = |name: &str, word: &str| request.header(name).iter().any(|value| value.trim() == word);
+    let opts_out = |name| request.header(name).into_iter().any(gpc::opts_out);
     let refused = match signal {
-        OptOut::Gpc => request.header("sec-gpc").into_iter().any(gpc::opts_out),
-        OptOut::Dnt => says("dnt", "1"),
+        OptOut::Gpc => opts_out("sec-gpc"),
+        // Coded as the other.
+        OptOut::Dnt => opts_out("dnt"),
         OptOut::SpAnonymous => request.has_header("sp-anonymous"),
         OptOut::Att | OptOut::GppSale | OptOut::GppSharing | OptOut::GppTargeted | OptOut::GppSensitive => false,
     };

@@ -142,8 +142,20 @@ impl Policy {
 
     /// The same of a GPP string.
     pub(super) fn hear_gpp(&self, text: &str, at: Circumstance, said: &mut Signalled, faults: &dyn Fn(Fault)) {
-        let says = self.strings.gpp_texts.says(text, || self.work_out_gpp(text));
+        let says = self.strings.gpp_texts.says(text, || self.work_out_gpp(GppString::read(text)));
         self.hear(&says, at, said, faults);
+    }
+
+    /// The same of one section that stands by itself.
+    pub(super) fn hear_gpp_section(
+        &self,
+        id: u16,
+        text: &str,
+        at: Circumstance,
+        said: &mut Signalled,
+        faults: &dyn Fn(Fault),
+    ) {
+        self.hear(&self.work_out_gpp(GppString::of_section(id, text)), at, said, faults);
     }
 
     fn hear(&self, says: &Says, at: Circumstance, said: &mut Signalled, faults: &dyn Fn(Fault)) {
@@ -183,11 +195,11 @@ impl Policy {
         says
     }
 
-    fn work_out_gpp(&self, text: &str) -> Says {
+    fn work_out_gpp(&self, read: Result<GppString, Unreadable>) -> Says {
         let mut said = Signalled::default();
         let mut faults = Vec::new();
         let mut fault = |reason| faults.push(Fault { signal: Signal::Gpp, reason });
-        let read = GppString::read(text).inspect_err(|why| fault(why.code())).ok();
+        let read = read.inspect_err(|why| fault(why.code())).ok();
         let sections = read.as_ref().map(GppString::sections).unwrap_or_default();
         let unknown = read.as_ref().is_some_and(GppString::has_unknown_sections);
         let mut unsure = read.is_none();

@@ -178,6 +178,16 @@ impl GppString {
         if parts.next().is_some() { Err(Unreadable::SectionsMismatch) } else { Ok(read) }
     }
 
+    /// Decodes one section, as consent platforms store each by itself for apps (`IABGPP_7_String`).
+    ///
+    /// # Errors
+    /// [`Unreadable`], as [`Self::read`].
+    pub fn of_section(id: u16, text: &str) -> Result<Self, Unreadable> {
+        let mut read = Self { sections: Vec::new(), unknown: false };
+        read.add(id, text)?;
+        Ok(read)
+    }
+
     fn add(&mut self, id: u16, text: &str) -> Result<(), Unreadable> {
         if text.trim().is_empty() {
             return Err(Unreadable::Empty);
