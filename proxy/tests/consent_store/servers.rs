@@ -201,11 +201,28 @@ pub struct Cable {
     slow: Arc<Slow>,
 }
 
-/// Keeps back what the server answers on the first connection by which somebody asks for a record of Redis.
+/// Keeps back what the server answers on the first connection by which somebody asks for a record of Redis, or
+/// the first change of one on its way there.
 #[derive(Default)]
 struct Slow {
-    wanted: AtomicBool,
+    look_up_wanted: AtomicBool,
+    write_wanted: AtomicBool,
     held: AtomicBool,
+}
+
+impl Slow {
+    /// Whether bytes on their way to the server are the one that is waited for.
+    fn takes(&self, wanted: &AtomicBool, word: &[u8], bytes: &[u8]) -> bool {
+        let takes = bytes.windows(word.len()).any(|seen| seen == word) && wanted.swap(false, Ordering::SeqCst);
+        if takes {
+            self.held.store(true, Ordering::SeqCst);
+        }
+        takes
+    }
+
+    fn until_let_go(&self) {
+        until(|| !self.held.load(Ordering::SeqCst));
+    }
 }
 
 impl Cable {
@@ -224,17 +241,20 @@ impl Cable {
                 thread::spawn(move || {
                     carry(near, far, |bytes| {
                         until(|| !there.load(Ordering::SeqCst));
-                        let asks = bytes.windows(7).any(|word| word == b"HGETALL");
-                        if asks && slow_there.wanted.swap(false, Ordering::SeqCst) {
+                        if slow_there.takes(&slow_there.look_up_wanted, b"HGETALL", bytes) {
                             asked.store(true, Ordering::SeqCst);
-                            slow_there.held.store(true, Ordering::SeqCst);
+                        }
+                        if slow_there.takes(&slow_there.write_wanted, b"HSET", bytes) {
+                            slow_there.until_let_go();
                         }
                     });
                 });
                 thread::spawn(move || {
                     carry(far_too, near_too, |_| {
                         until(|| !back.load(Ordering::SeqCst));
-                        until(|| !(chosen.load(Ordering::SeqCst) && slow_back.held.load(Ordering::SeqCst)));
+                        if chosen.load(Ordering::SeqCst) {
+                            slow_back.until_let_go();
+                        }
                     });
                 });
             }
@@ -244,7 +264,12 @@ impl Cable {
 
     /// The answer to the next look-up is kept back, and all that come after it by the same connection.
     pub fn hold_next_look_up(&self) {
-        self.slow.wanted.store(true, Ordering::SeqCst);
+        self.slow.look_up_wanted.store(true, Ordering::SeqCst);
+    }
+
+    /// The next change of a record is kept back on its way to the server.
+    pub fn hold_next_write(&self) {
+        self.slow.write_wanted.store(true, Ordering::SeqCst);
     }
 
     /// Waits until one is.

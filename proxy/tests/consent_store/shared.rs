@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::pod::{PURPOSE, Place, Pod, Says};
-use super::servers::{Kind, Server};
+use super::servers::{Cable, Kind, Server};
 
 /// How long an event may take while the store does not answer: the configured 250 ms, and what a machine with
 /// two cores and six other builds takes to come back to a thread.
@@ -42,16 +42,58 @@ fn a_pod_that_hears_nothing_believes_nothing_postgresql() {
     a_partition(&Server::start(Kind::PostgreSql));
 }
 
-#[test]
-fn a_look_up_that_is_slow_hands_out_nothing_that_a_withdrawal_has_overtaken() {
-    let server = Server::start(Kind::Redis);
+/// A pod with four connections to Redis, all of them up, that waits long, and the way there.
+fn behind_a_cable(server: &Server) -> (Cable, Place, Pod) {
     let cable = server.cable();
     let section = server.section_through(cable.port).replace("timeout_ms: 250", "timeout_ms: 8000");
-    let pod = Place::with(&section.replace("connections: 2", "connections: 4"), true).start();
+    let place = Place::with(&section.replace("connections: 2", "connections: 4"), true);
+    let pod = place.start();
     pod.until_heard();
     for number in 0..4 {
         assert!(pod.passes_us(&format!("somebody-{number}"), Says::Nothing), "every connection is up");
     }
+    (cable, place, pod)
+}
+
+#[test]
+fn a_look_up_that_is_slow_hands_out_nothing_that_another_pod_has_overtaken() {
+    let server = Server::start(Kind::Redis);
+    let (cable, _place, pod) = behind_a_cable(&server);
+    let elsewhere = Place::with(&server.section(), true);
+    let other = elsewhere.start();
+    other.until_heard();
+    cable.hold_next_look_up();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| pod.passes_us("somebody-else", Says::Nothing));
+        cable.until_it_holds();
+        assert_eq!(other.ask("/v1/consent/withdraw", &json!({"subject": "somebody-else"})).0, 200);
+        thread::sleep(Duration::from_millis(900));
+        let second = scope.spawn(|| pod.passes_us("somebody-else", Says::Nothing));
+        thread::sleep(Duration::from_millis(200));
+        cable.let_go();
+        assert!(!second.join().unwrap() && !first.join().unwrap(), "it has been heard of");
+    });
+    pod.stop();
+    other.stop();
+}
+
+#[test]
+fn a_change_that_was_given_up_and_comes_late_is_heard_of() {
+    let server = Server::start(Kind::Redis);
+    let (cable, _place, pod) = behind_a_cable(&server);
+    cable.hold_next_write();
+    assert_eq!(pod.ask("/v1/consent/withdraw", &json!({"subject": "somebody-else"})).0, 503);
+    assert!(pod.passes_us("somebody-else", Says::Nothing), "nothing is stored yet, and that is known for a minute");
+    cable.let_go();
+    pod.until("the withdrawal is written", |_| server.contents().contains("refused:api:*"));
+    within_a_second("a withdrawal that came late", &pod, |pod| !pod.passes_us("somebody-else", Says::Nothing));
+    pod.stop();
+}
+
+#[test]
+fn a_look_up_that_is_slow_hands_out_nothing_that_a_withdrawal_has_overtaken() {
+    let server = Server::start(Kind::Redis);
+    let (cable, _place, pod) = behind_a_cable(&server);
     cable.hold_next_look_up();
     thread::scope(|scope| {
         let first = scope.spawn(|| pod.passes_us("somebody-else", Says::Nothing));
