@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response};
+use http::Response;
 use privet_audit_log::tree::Hash;
 use privet_dp::window::PolicyDigest;
 use privet_policy::consent::{Heard, Memory};
@@ -28,7 +28,7 @@ use crate::challenges::Challenges;
 use crate::consent::{Answers, ConsentStore, SubjectKey};
 use crate::contained::{Panicked, contained};
 use crate::decide::{Surroundings, decide};
-use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_hint};
+use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_asked, format_hint};
 use crate::export::{ExportLine, Seen, Watched};
 use crate::formats::{
     Refusal, Unready, answer_refusal, answer_success, forbid_keeping, pass_response_headers, passed_status, preflight,
@@ -313,7 +313,8 @@ impl Line {
     /// What becomes of every event, and what would become of it by the policy in shadow.
     ///
     /// A decision is a pure function of what is known, so it is made again once more is
-    /// known. What people refuse here is remembered whatever becomes of the request.
+    /// known. What people refuse here is remembered whatever becomes of the request; where it cannot be, the request
+    /// has to come again.
     async fn decide(
         &self,
         in_force: &InForce,
@@ -323,10 +324,11 @@ impl Line {
     ) -> Result<Decided, Stopped> {
         let mut answers = Answers::default();
         let (mut decided, mut missed) = self.decide_knowing(in_force, raw, decoded, &answers);
+        let mut enough = true;
         if let (Some(store), false) = (&self.consent, missed.is_empty()) {
             let until = store.patience();
             // The body waits in memory as long as the answer does.
-            let enough = room.grow(decoded.body.len().saturating_sub(room.bytes()));
+            enough = room.grow(decoded.body.len().saturating_sub(room.bytes()));
             for _ in 0..if enough { PASSES_MAX } else { 0 } {
                 store.ask(missed, &mut answers, until).await;
                 (decided, missed) = self.decide_knowing(in_force, raw, decoded, &answers);
@@ -338,12 +340,11 @@ impl Line {
                 // The store did not answer for all, so others decide whether these events may count.
                 self.shed();
             }
-            if !enough {
-                self.remember(in_force, raw, &decided);
-                return Err(Stopped::overloaded(decoded.format));
-            }
         }
-        self.remember(in_force, raw, &decided);
+        // Whoever is told that a refusal was taken does not say it again.
+        if !self.remember(in_force, raw, &decided) || !enough {
+            return Err(Stopped::overloaded(decoded.format));
+        }
         Ok(decided)
     }
 
@@ -392,20 +393,24 @@ impl Line {
         (decisions, stored.missed())
     }
 
-    /// Only the refusals that the enforced policy knows are remembered.
-    fn remember(&self, in_force: &InForce, raw: &RawRequest, decided: &Decided) {
+    /// Only the refusals that the enforced policy knows are remembered. Says whether they are.
+    fn remember(&self, in_force: &InForce, raw: &RawRequest, decided: &Decided) -> bool {
         let policy = &in_force.enforcement.policy;
         let at_ms = raw.received_at.as_millisecond();
-        for refusal in decided.decisions.iter().filter_map(|decision| decision.refusal.as_deref()) {
-            self.withdraw_refused(in_force, refusal);
-            if !self.refusals.remember(policy, raw.peer, refusal, at_ms) {
-                self.metrics.refusals_not_remembered.increment(1);
-                // Others decided that it is not remembered, and so whether what comes after it counts.
-                self.shed();
-            } else if let Some(store) = &self.consent {
-                store.keep(policy, refusal, at_ms);
-            }
+        let refusals: Vec<&Refused> =
+            decided.decisions.iter().filter_map(|decision| decision.refusal.as_deref()).collect();
+        if refusals.is_empty() {
+            return true;
         }
+        refusals.iter().for_each(|refusal| self.withdraw_refused(in_force, refusal));
+        if !self.refusals.remember(policy, raw.peer, &refusals, at_ms) {
+            self.metrics.refusals_not_remembered.increment(1);
+            return false;
+        }
+        if let Some(store) = &self.consent {
+            refusals.iter().for_each(|refusal| store.keep(policy, refusal, at_ms));
+        }
+        true
     }
 
     /// Takes whoever refuses what is counted for out of the open windows. Windows that an
@@ -552,21 +557,17 @@ impl Carry for Line {
         self.shed();
     }
 
-    fn refuse(&self, listener: &ListenerFacts, target: &str, refusal: accept::Refusal) -> Response<Bytes> {
+    fn refuse(&self, listener: &ListenerFacts, asked: &Asked<'_>, refusal: accept::Refusal) -> Response<Bytes> {
         // A source's rate is shared by all behind its address, so it couples units as a full sidecar does.
         if refusal == accept::Refusal::Overloaded {
             self.shed();
         }
-        let format = match listener.formats.as_slice() {
-            [only] => Some(*only),
-            _ => target.starts_with("/v1/").then_some(Format::Segment),
-        };
+        let format = format_asked(&listener.formats, asked);
         let (refusal, recorded) = worded(refusal);
         if let Some(number) = self.listener(&listener.name) {
             self.recorder.arrived(number, 0).refused(recorded);
         }
-        let asked = Asked { method: &Method::POST, target, headers: &HeaderMap::new() };
-        answer_refusal(format, &refusal, &asked)
+        answer_refusal(format, &refusal, asked)
     }
 }
 

@@ -390,7 +390,7 @@ pub struct Metrics {
     pub events: Counters<EventOutcome>,
     /// Members and elements that no contract names, dropped from what was released: is a contract out of date?
     pub fields_undeclared: Counter,
-    /// Refusals that were enforced and not remembered, their source sending too many at once.
+    /// Requests sent back for their refusals, which were of too many new subjects of one source at once.
     pub refusals_not_remembered: Counter,
     /// Consent signals that were there and could not be relied on: is a consent platform misbehaving?
     pub signals_unreadable: SignalFaults,
@@ -511,7 +511,7 @@ impl Metrics {
             refusals_not_remembered: declare.counter(
                 "privet_refusals_not_remembered_total",
                 Unit::Count,
-                "refusals enforced and not remembered, their source sending too many at once: is someone flooding the memory?",
+                "requests sent back for their refusals, of too many new subjects of one source at once: is someone flooding the memory?",
             ),
             refusals_stored: declare.counter(
                 "privet_refusals_stored_total",

@@ -565,7 +565,7 @@ impl Loader {
         if forgetful.is_empty() {
             self.health.clear_note("consent_store");
         } else {
-            let note = format!("no shared consent store: {} treated as opt_in", forgetful.join(", "));
+            let note = format!("no consent store remembers for all pods: {} treated as opt_in", forgetful.join(", "));
             tracing::warn!("{note}");
             self.health.note("consent_store", note);
         }
