@@ -16,21 +16,26 @@
 mod anchor;
 pub mod books;
 pub mod canonical;
+pub mod cosignature;
 pub mod counts;
 mod disk;
+pub mod kept;
 mod log;
 pub mod note;
 pub mod policies;
 pub mod proof;
+pub mod quorum;
 pub mod record;
 mod recover;
 pub mod signing;
 mod stored;
 pub mod tile;
+pub mod tiled;
 pub mod tree;
 pub mod verify;
 mod volume;
 mod wal;
+pub mod witness;
 
 pub use disk::{DiskOp, Gate};
 pub use log::{
