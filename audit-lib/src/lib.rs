@@ -20,6 +20,7 @@ pub mod cosignature;
 pub mod counts;
 mod disk;
 pub mod kept;
+pub mod ledger;
 mod log;
 pub mod note;
 pub mod policies;

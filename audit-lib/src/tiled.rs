@@ -126,6 +126,19 @@ pub fn root(size: u64, tiles: &Tiles) -> Option<Hash> {
     if size == 0 { Some(Hash::empty()) } else { hash_of((0, size), size, tiles) }
 }
 
+/// The partial tiles and the partial bundle that a checkpoint at `size` needs.
+#[must_use]
+pub fn edge(size: u64) -> BTreeSet<TileName> {
+    let partial = |level: u8| {
+        let hashes = size >> (8 * u32::from(level));
+        let width = u16::try_from(hashes % TILE_WIDTH as u64).ok().filter(|width| *width > 0)?;
+        let name = TileName { level: Some(level), index: hashes / TILE_WIDTH as u64, width };
+        let bundle = (level == 0).then_some(TileName { level: None, ..name });
+        Some([Some(name), bundle])
+    };
+    (0_u8..8).filter_map(partial).flatten().flatten().collect()
+}
+
 /// Every tile and entry bundle that a reader of a checkpoint at `size` needs and one at `from` did not: whole ones that
 /// filled up in between, and the partial ones at the edge. Level 0 and bundles come before the levels above.
 pub fn grown(from: u64, size: u64) -> impl Iterator<Item = TileName> {
@@ -198,6 +211,8 @@ mod tests {
             let of = |size| grown(0, size).collect::<BTreeSet<_>>();
             let more: BTreeSet<_> = of(size).difference(&of(from)).copied().collect();
             assert_eq!(grown(from, size).collect::<BTreeSet<_>>(), more, "{from} to {size}");
+            let partial: BTreeSet<_> = of(size).into_iter().filter(|name| name.width < 256).collect();
+            assert_eq!(edge(size), partial);
             let hashes: BTreeSet<_> = of(size).into_iter().filter(|name| name.level.is_some()).collect();
             assert_eq!(hashes.iter().collect::<Vec<_>>(), tiles(&leaves(size)).keys().collect::<Vec<_>>());
         }

@@ -8,9 +8,11 @@
 mod compile;
 mod consent;
 mod exports;
+pub mod ledger;
 mod read;
 mod ring;
 mod rollout;
+mod ship;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -25,6 +27,7 @@ use crate::request::ListenerFacts;
 
 pub use consent::{Consent, Embedded, Remote, Store};
 pub use exports::{Exports, Publish, Receiver, SharedLedger, Volume};
+pub use ship::{Bucket, Ship, StoreAt};
 
 /// What the sidecar was told, checked and complete.
 #[derive(Clone, Debug)]
@@ -101,6 +104,8 @@ pub struct Log {
     pub origin: String,
     /// When a decision counts as recorded.
     pub durability: Durability,
+    /// Where it is shipped to, where it is.
+    pub ship: Option<Ship>,
 }
 
 /// When a decision counts as recorded.
