@@ -85,6 +85,8 @@ export class Privet {
       keyring: at("keyring"),
       log: { directory: at("log"), anchor_dir: at("anchor"), durability: "sync" },
       exports: { directory: at("exports") },
+      // On a busy machine the default of 100 ms may pass, and an event of somebody who is not known then does not leave.
+      consent: { timeout_ms: 5_000 },
       drain: { delay_secs: 0, grace_secs: 10 },
     };
     await writeFile(at("privet.yaml"), JSON.stringify(config, null, 2));

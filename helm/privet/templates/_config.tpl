@@ -56,12 +56,7 @@ log:
   {{- if eq .Values.log.durability "lease" }}
   lease_events: {{ int64 .Values.log.leaseEvents }}
   {{- end }}
-exports:
-  directory: /var/lib/privet/exports
-  volume: {{ ternary "persistent" "pod" .Values.exports.persistence.enabled }}
-  {{- with .Values.exports.ledger.settings }}
-  ledger: {{ toJson . }}
-  {{- end }}
+exports: {{ include "privet.exports" . }}
 consent: {{ toJson (default (dict "directory" "/var/lib/privet/consent") .Values.consent.settings) }}
 {{- if or .Values.upstream.caSecretName .Values.upstream.clientSecretName }}
 upstream:
@@ -83,4 +78,12 @@ drain:
   # The hook's sleep has passed by then, so nothing new arrives.
   delay_secs: 0
   grace_secs: {{ int .Values.drain.graceSeconds }}
+{{- end -}}
+{{- /* The section `exports`, as JSON: what the chart decides stands over exports.settings; see privet.demands. */ -}}
+{{- define "privet.exports" -}}
+{{- $own := dict "directory" "/var/lib/privet/exports" "volume" (ternary "persistent" "pod" .Values.exports.persistence.enabled) -}}
+{{- with .Values.exports.ledger.settings -}}
+{{- $_ := set $own "ledger" . -}}
+{{- end -}}
+{{- toJson (merge $own .Values.exports.settings) -}}
 {{- end -}}

@@ -13,6 +13,7 @@ fn posted(measure: &str) -> String {
         "from: {{table: posted}}\nkeys: {{section: [apps, games]}}\nbounds: {{keys_per_unit: 1, rows_per_key: 1}}\n\
          {measure}\nbudget: {{horizon: 1d, epsilon: \"60\"}}"
     ))
+    .replace(", publish_marked: [restart, drained]", "")
 }
 
 async fn running() -> Running {
