@@ -7,7 +7,10 @@
 use std::collections::BTreeMap;
 
 use crate::counts::{Delta, Fate};
-use crate::record::{Batch, Entry, Events, NameKind, Outcome, OutcomeRow, Pairs, Record, Requests};
+use crate::record::{
+    Batch, BypassCheck, Challenge, Config, DurabilityName, Entry, Events, NameKind, Outcome, OutcomeRow, Pairs,
+    PolicyLoad, Record, Requests, is_address, is_reason,
+};
 
 /// Rows of one outcome record; more make further records.
 const OUTCOME_ROWS_MAX: usize = 1000;
@@ -20,6 +23,9 @@ pub struct Discrepancy {
     /// What is wrong, in numbers and declared names.
     pub message: String,
 }
+
+/// Events by class number.
+pub type Counted = BTreeMap<u32, u64>;
 
 /// The running sums of one incarnation.
 #[derive(Clone, Debug)]
@@ -46,6 +52,14 @@ pub struct Books {
     pub refusals: u32,
     /// The lease in force.
     pub lease: u64,
+    /// Whether a `config` was seen.
+    pub configured: bool,
+    /// How many have to sign a policy, as `config` says.
+    pub signers_required: u64,
+    /// Challenges that the batch to come has to count.
+    pub challenged: Counted,
+    /// What the last batch counts beside its challenges.
+    pub unchallenged: Counted,
     /// Whether a `close` or `recover` was seen.
     pub ended: bool,
     /// Time of the last record, Unix milliseconds.
@@ -68,6 +82,10 @@ impl Default for Books {
             listeners: 0,
             refusals: 0,
             lease: 0,
+            configured: false,
+            signers_required: 0,
+            challenged: Counted::new(),
+            unchallenged: Counted::new(),
             ended: false,
             last_ts: 0,
             last_mono: 0,
@@ -135,13 +153,12 @@ impl Books {
                 self.refusals = u32::try_from(open.refusals.len()).unwrap_or(u32::MAX);
                 self.lease = open.lease;
             }
+            Record::Config(config) => self.enter_config(config, &mut wrong),
             Record::Name(name) => match name.kind {
                 NameKind::Destination => count_up(&mut self.destinations, name.n, "destination", &mut wrong),
                 NameKind::Listener => count_up(&mut self.listeners, name.n, "listener", &mut wrong),
             },
-            // A policy that comes back keeps its number.
-            Record::PolicyLoad(policy) if policy.n < self.policies => {}
-            Record::PolicyLoad(policy) => count_up(&mut self.policies, policy.n, "policy", &mut wrong),
+            Record::PolicyLoad(policy) => self.enter_policy(policy, &mut wrong),
             Record::PolicyRefused(refused) if refused.signers.len() as u64 >= refused.required => {
                 let (signed, needed) = (refused.signers.len(), refused.required);
                 let message = format!("a policy was refused that {signed} signed where {needed} were needed");
@@ -153,6 +170,8 @@ impl Books {
             }
             Record::Batch(batch) => self.enter_batch(batch, &mut wrong),
             Record::Outcome(outcome) => self.enter_outcome(outcome, &mut wrong),
+            Record::Challenge(challenge) => self.enter_challenge(challenge, &mut wrong),
+            Record::BypassCheck(check) => check_sockets(check, &mut wrong),
             Record::Lease(lease) => self.lease = lease.events,
             Record::Recover(recover) => {
                 if recover.lease != self.lease {
@@ -187,6 +206,58 @@ impl Books {
         self.next_seq += 1;
         self.last_ts = entry.ts;
         self.last_mono = entry.mono;
+    }
+
+    fn enter_config(&mut self, config: &Config, wrong: &mut Vec<Discrepancy>) {
+        if self.configured || self.next_batch > 1 {
+            report(wrong, "config", "`config` stands once, and before the first batch".to_owned());
+        }
+        self.configured = true;
+        if (config.durability == DurabilityName::Lease) != (self.lease > 0) {
+            report(wrong, "config", format!("the durability is not that of a lease of {} events", self.lease));
+        }
+        if !is_address(&config.digest) {
+            report(wrong, "config", "the digest of the configuration is none".to_owned());
+        }
+        let Some(needed) = &config.signatures else { return };
+        self.signers_required = needed.required;
+        let in_reach = 1..=needed.signers.len() as u64;
+        if !in_reach.contains(&needed.required) || !in_reach.contains(&needed.required_to_loosen) {
+            report(wrong, "config", "policies need signatures of none, or of more than there are signers".to_owned());
+        }
+    }
+
+    fn enter_policy(&mut self, policy: &PolicyLoad, wrong: &mut Vec<Discrepancy>) {
+        // A policy that comes back keeps its number.
+        if policy.n >= self.policies {
+            count_up(&mut self.policies, policy.n, "policy", wrong);
+        }
+        let signed = policy.signers.len() as u64;
+        if signed < self.signers_required {
+            let message = format!("a policy came into force that {signed} signed of {}", self.signers_required);
+            report(wrong, "policy_unsigned", message);
+        }
+    }
+
+    /// A challenge is recorded in one commit with what it counts: in the batch just made, or in the one to come.
+    fn enter_challenge(&mut self, challenge: &Challenge, wrong: &mut Vec<Discrepancy>) {
+        check_pairs(&challenge.classes, self.classes, "class", wrong);
+        if challenge.events == 0 || total_wide(&challenge.classes) != u128::from(challenge.events) {
+            report(wrong, "challenge", format!("a challenge of {} events has others by class", challenge.events));
+        }
+        if !is_address(&challenge.token) {
+            report(wrong, "challenge", "the token of a challenge is no digest".to_owned());
+        }
+        if challenge.batch == self.next_batch {
+            for (class, events) in &challenge.classes {
+                let sum = self.challenged.entry(*class).or_default();
+                *sum = sum.saturating_add(*events);
+            }
+        } else if challenge.batch.checked_add(1) == Some(self.next_batch) {
+            take_away(&mut self.unchallenged, &challenge.classes, challenge.batch, wrong);
+        } else {
+            report(wrong, "challenge", format!("a challenge names batch {}, which is not now", challenge.batch));
+        }
     }
 
     fn enter_batch(&mut self, batch: &Batch, wrong: &mut Vec<Discrepancy>) {
@@ -245,6 +316,12 @@ impl Books {
         }
         self.requests_in_flight = requests.carry_out;
         self.events_in_flight = events.carry_out;
+        self.unchallenged.clear();
+        self.unchallenged.extend(batch.classes.iter().copied());
+        if !self.challenged.is_empty() {
+            let challenged: Pairs = std::mem::take(&mut self.challenged).into_iter().collect();
+            take_away(&mut self.unchallenged, &challenged, batch.batch, wrong);
+        }
         for (destination, count) in &batch.released {
             self.outstanding.insert((batch.batch, *destination), *count);
         }
@@ -279,9 +356,31 @@ impl Books {
             );
             report(wrong, "abandoned", message);
         }
+        if !self.challenged.is_empty() {
+            report(wrong, "challenge", "a challenge was recorded, and no batch counts it".to_owned());
+        }
         if !self.outstanding.is_empty() {
             report(wrong, "outcome_missing", format!("{} releases have no outcome at the end", self.outstanding.len()));
         }
+    }
+}
+
+fn take_away(from: &mut Counted, classes: &Pairs, batch: u64, wrong: &mut Vec<Discrepancy>) {
+    for (class, events) in classes {
+        let counted = from.get(class).copied().unwrap_or(0);
+        if *events > counted {
+            let message = format!("batch {batch} counts {counted} events of class {class}, its challenges {events}");
+            report(wrong, "challenge", message);
+        }
+        from.insert(*class, counted.saturating_sub(*events));
+    }
+}
+
+fn check_sockets(check: &BypassCheck, wrong: &mut Vec<Discrepancy>) {
+    let sum: u128 = check.reasons.values().map(|sockets| u128::from(*sockets)).sum();
+    if sum != u128::from(check.suspect) || check.reasons.iter().any(|(word, n)| *n == 0 || !is_reason(word)) {
+        let message = format!("{} sockets are suspect, and {sum} have a reason that is a word", check.suspect);
+        report(wrong, "bypass_reasons", message);
     }
 }
 

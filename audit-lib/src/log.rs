@@ -18,7 +18,7 @@ use crate::anchor::Anchor;
 use crate::counts::Delta;
 use crate::disk::{DiskOp, Gate, replace, sync_dir};
 use crate::note::{Signer, VerifierKey, check_origin};
-use crate::record::{Close, Degraded, Gap, Open, Previous, Record};
+use crate::record::{CLOCK_SKEW_MS_MAX, ClockMoved, Close, Config, Degraded, Gap, Open, Previous, Record};
 use crate::recover::{Ended, OpenError, finish, last_policy, round_ms};
 use crate::stored::{Stored, incarnations};
 use crate::volume::{Draft, Stamp, Volume, WriteError};
@@ -72,6 +72,8 @@ pub struct Settings {
     pub refusals: Vec<String>,
     /// Name and version of the program.
     pub software: String,
+    /// What the process was told to be.
+    pub config: Option<Config>,
     /// Size of the file that is given up when the disk is full.
     pub reserve_bytes: u64,
     /// A segment that passes this is followed by another.
@@ -90,6 +92,7 @@ impl Settings {
             durability: Durability::Sync,
             refusals: Vec::new(),
             software: concat!("privet ", env!("CARGO_PKG_VERSION")).to_owned(),
+            config: None,
             reserve_bytes: 1 << 20,
             segment_bytes: 8 << 20,
             gate: Gate::default(),
@@ -104,6 +107,14 @@ pub struct Moment {
     pub wall_ms: i64,
     /// Milliseconds since the process started.
     pub mono_ms: u64,
+}
+
+impl Moment {
+    /// How far the wall clock is ahead of where the monotonic clock expects it, given an earlier moment.
+    fn moved_since(self, before: Self) -> i64 {
+        let apart = |moment: Self| moment.wall_ms.saturating_sub_unsigned(moment.mono_ms);
+        apart(self).saturating_sub(apart(before))
+    }
 }
 
 /// What a start found.
@@ -143,7 +154,7 @@ pub struct Log {
     number: u64,
     batch_since: Option<Moment>,
     signed: (u64, u64),
-    last_record_ms: u64,
+    last_record: Moment,
     degraded: Option<Moment>,
     unpublished: Option<(Moment, String)>,
     note: String,
@@ -203,7 +214,7 @@ impl Log {
         }
         let mut log = Self {
             signed: (volume.tree.size(), now.mono_ms),
-            last_record_ms: now.mono_ms,
+            last_record: now,
             settings,
             volume,
             signer,
@@ -298,8 +309,9 @@ impl Log {
             let gap = Gap { cause: "disk".to_owned(), since: since.wall_ms, lost: None };
             draft.record(exactly(now), Record::Gap(gap))?;
         }
+        self.draft_clock(&mut draft, now)?;
         self.draft_work(&mut draft, work, now)?;
-        if !draft.has_records() && now.mono_ms.saturating_sub(self.last_record_ms) >= HEARTBEAT_MS {
+        if !draft.has_records() && now.mono_ms.saturating_sub(self.last_record.mono_ms) >= HEARTBEAT_MS {
             draft.record(exactly(now), Record::Heartbeat)?;
         }
         let note = self.wants_checkpoint(&draft, work, now).then(|| draft.tree_head(&self.volume.origin, &self.signer));
@@ -313,10 +325,19 @@ impl Log {
             self.volume.open.merge(&counts_only(&work.delta));
         }
         if has_records {
-            self.last_record_ms = now.mono_ms;
+            self.last_record = now;
         }
         self.after_commit(note, now);
         Ok(())
+    }
+
+    /// Says that the wall clock was set, if it was.
+    fn draft_clock(&self, draft: &mut Draft, now: Moment) -> Result<(), WriteError> {
+        let moved_ms = now.moved_since(self.last_record);
+        if moved_ms.unsigned_abs() <= CLOCK_SKEW_MS_MAX {
+            return Ok(());
+        }
+        draft.record(exactly(now), Record::Clock(ClockMoved { moved_ms }))
     }
 
     fn draft_work(&mut self, draft: &mut Draft, work: &Work, now: Moment) -> Result<(), WriteError> {
@@ -394,9 +415,11 @@ impl Log {
         let _ = fs::remove_file(self.reserve_path());
         let mut draft = self.volume.draft();
         let record = Record::Degraded(Degraded { cause: cause.to_owned() });
-        if draft.record(exactly(now), record).is_ok() {
+        let drafted = self.draft_clock(&mut draft, now).and_then(|()| draft.record(exactly(now), record));
+        if drafted.is_ok() {
             let note = draft.tree_head(&self.volume.origin, &self.signer);
             if self.volume.commit(draft).is_ok() {
+                self.last_record = now;
                 self.after_commit(Some(note), now);
             }
         }
@@ -466,6 +489,9 @@ fn first_records(
         software: settings.software.clone(),
     };
     draft.record(exactly(now), Record::Open(open))?;
+    if let Some(config) = &settings.config {
+        draft.record(exactly(now), Record::Config(config.clone()))?;
+    }
     if let Some(lost) = &recovered.lost {
         let gap = Gap { cause: "lost".to_owned(), since: now.wall_ms, lost: Some(lost.clone()) };
         draft.record(exactly(now), Record::Gap(gap))?;

@@ -15,6 +15,14 @@ use thiserror::Error;
 use crate::canonical::{self, NotCanonical};
 use crate::tree::Hash;
 
+mod running;
+
+pub use running::{
+    BYPASS_CHECK_MS, BypassCheck, BypassWatch, CLOCK_SKEW_MS_MAX, Challenge, ClockMoved, Config, ConsentKept,
+    DurabilityName, ExportsCharged, Shipped, SignaturesNeeded,
+};
+pub(crate) use running::{is_address, is_reason};
+
 /// The longest record: entry bundles prefix each with 16 bits of length.
 pub const RECORD_BYTES_MAX: usize = 65_535;
 
@@ -384,6 +392,8 @@ pub struct Close {
 pub enum Record {
     /// See [`Open`].
     Open(Open),
+    /// See [`Config`].
+    Config(Config),
     /// See [`Name`].
     Name(Name),
     /// See [`PolicyLoad`].
@@ -402,6 +412,12 @@ pub enum Record {
     DpRelease(DpRelease),
     /// Alive, with nothing to say.
     Heartbeat,
+    /// See [`ClockMoved`].
+    Clock(ClockMoved),
+    /// See [`BypassCheck`].
+    BypassCheck(BypassCheck),
+    /// See [`Challenge`].
+    Challenge(Challenge),
     /// See [`Lease`].
     Lease(Lease),
     /// See [`Recover`].
@@ -422,6 +438,7 @@ impl Record {
     pub fn kind(&self) -> &str {
         match self {
             Self::Open(_) => "open",
+            Self::Config(_) => "config",
             Self::Name(_) => "name",
             Self::PolicyLoad(_) => "policy.load",
             Self::PolicyRefused(_) => "policy.refused",
@@ -431,6 +448,9 @@ impl Record {
             Self::DpCharge(_) => "dp.charge",
             Self::DpRelease(_) => "dp.release",
             Self::Heartbeat => "heartbeat",
+            Self::Clock(_) => "clock",
+            Self::BypassCheck(_) => "bypass.check",
+            Self::Challenge(_) => "challenge",
             Self::Lease(_) => "lease",
             Self::Recover(_) => "recover",
             Self::Degraded(_) => "degraded",
@@ -443,6 +463,7 @@ impl Record {
     fn members(&self) -> Result<Value, serde_json::Error> {
         match self {
             Self::Open(body) => serde_json::to_value(body),
+            Self::Config(body) => serde_json::to_value(body),
             Self::Name(body) => serde_json::to_value(body),
             Self::PolicyLoad(body) => serde_json::to_value(body),
             Self::PolicyRefused(body) => serde_json::to_value(body),
@@ -452,6 +473,9 @@ impl Record {
             Self::DpCharge(body) => serde_json::to_value(body),
             Self::DpRelease(body) => serde_json::to_value(body),
             Self::Heartbeat => Ok(Value::Object(serde_json::Map::new())),
+            Self::Clock(body) => serde_json::to_value(body),
+            Self::BypassCheck(body) => serde_json::to_value(body),
+            Self::Challenge(body) => serde_json::to_value(body),
             Self::Lease(body) => serde_json::to_value(body),
             Self::Recover(body) => serde_json::to_value(body),
             Self::Degraded(body) => serde_json::to_value(body),
@@ -514,6 +538,7 @@ impl Entry {
         }
         let record = match stamp.t.as_ref() {
             "open" => Record::Open(read(bytes)?),
+            "config" => Record::Config(read(bytes)?),
             "name" => Record::Name(read(bytes)?),
             "policy.load" => Record::PolicyLoad(read(bytes)?),
             "policy.refused" => Record::PolicyRefused(read(bytes)?),
@@ -523,6 +548,9 @@ impl Entry {
             "dp.charge" => Record::DpCharge(read(bytes)?),
             "dp.release" => Record::DpRelease(read(bytes)?),
             "heartbeat" => Record::Heartbeat,
+            "clock" => Record::Clock(read(bytes)?),
+            "bypass.check" => Record::BypassCheck(read(bytes)?),
+            "challenge" => Record::Challenge(read(bytes)?),
             "lease" => Record::Lease(read(bytes)?),
             "recover" => Record::Recover(read(bytes)?),
             "degraded" => Record::Degraded(read(bytes)?),

@@ -7,6 +7,7 @@
 
 mod budget;
 mod incarnation;
+mod pulse;
 mod report;
 
 use std::io;

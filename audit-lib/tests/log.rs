@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use privet_audit_log::counts::{Delta, Fate};
-use privet_audit_log::record::{Declaration, PolicyLoad};
+use privet_audit_log::record::{Declaration, DurabilityName, PolicyLoad};
 use privet_audit_log::signing::{self, Signature, SignerKey};
 use privet_audit_log::verify::{Options, verify};
 use privet_audit_log::{DiskOp, Gate, Log, OpenError, Work};
@@ -26,9 +26,9 @@ fn a_log_of_two_incarnations_verifies_and_its_sums_are_those_that_went_in() {
     assert_eq!(report.incarnations.len(), 2);
     assert!(report.incarnations.iter().all(|one| one.end == "closed" && one.signed == one.records));
     let totals = &report.totals;
-    assert_eq!(totals.requests, 2 * (30 + 3 + 20 + 2 + 1));
+    assert_eq!(totals.requests, 2 * (30 + 3 + 1 + 20 + 2 + 1));
     assert_eq!(totals.refused["unparseable"], 4);
-    assert_eq!(totals.events, 2 * (150 + 15 + 80 + 1));
+    assert_eq!(totals.events, 2 * (150 + 15 + 5 + 80 + 1));
     assert_eq!(totals.kept + totals.dropped, totals.events);
     let collector = &report.destinations["collector"];
     assert_eq!(collector.released, totals.kept);
@@ -40,6 +40,8 @@ fn a_log_of_two_incarnations_verifies_and_its_sums_are_those_that_went_in() {
     assert_eq!(report.budgets[0].releases, 2);
     assert_eq!(report.classes.iter().map(|class| class.events).sum::<u64>(), totals.events);
     assert_eq!(report.policies[0].files, 2);
+    assert_eq!((totals.challenges, totals.challenged_events, totals.bypass_checks), (2, 8, 2));
+    assert!(report.incarnations.iter().all(|one| one.config == Some(support::config(DurabilityName::Sync))));
     assert!(report.gaps.iter().all(|gap| gap.code == "not_running"), "{:?}", report.gaps);
 }
 

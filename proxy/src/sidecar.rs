@@ -17,7 +17,7 @@ use privet_policy::consent::Memory;
 use privet_policy::policy::Policy;
 
 use crate::admin::Health;
-use crate::audit::Recorder;
+use crate::audit::{Recorder, told};
 use crate::clock::Clock;
 use crate::config::{self, Config, Signatures};
 use crate::consent::desk::Desk;
@@ -79,7 +79,7 @@ impl Sidecar {
     /// # Errors
     /// [`CannotAssemble`] where not even the log can be opened.
     pub fn assemble(config: &Config, foundation: &Foundation) -> Result<Self, CannotAssemble> {
-        let (recorder, recovered) = Recorder::open(log_settings(&config.log), Arc::clone(&foundation.clock))?;
+        let (recorder, recovered) = Recorder::open(log_settings(config), Arc::clone(&foundation.clock))?;
         tracing::info!(incarnation = recovered.incarnation, "enforcement log open");
         let before = recovered.policy.filter(|_| config.signatures.is_some());
         let before = before.and_then(|digest| in_force_before(&config.log.directory, &digest));
@@ -292,12 +292,18 @@ async fn watch_log(recorder: Recorder, health: Arc<Health>, metrics: Arc<Metrics
     }
 }
 
-fn log_settings(log: &config::Log) -> Settings {
+fn log_settings(config: &Config) -> Settings {
+    let log = &config.log;
     let durability = match log.durability {
         config::Durability::Sync => Durability::Sync,
         config::Durability::Lease(events) => Durability::Lease { events: u64::from(events.get()) },
     };
-    Settings { anchor: Some(log.anchor_dir.clone()), durability, ..Settings::new(&log.directory, &log.origin) }
+    Settings {
+        anchor: Some(log.anchor_dir.clone()),
+        durability,
+        config: Some(told(config)),
+        ..Settings::new(&log.directory, &log.origin)
+    }
 }
 
 /// The policy that was in force before this start, as the log has kept it. One that no

@@ -8,10 +8,11 @@ use std::path::Path;
 use crate::books::Books;
 use crate::canonical;
 use crate::counts::Delta;
-use crate::log::HEARTBEAT_MS;
 use crate::note::{Checkpoint, VerifierKey};
 use crate::policies;
-use crate::record::{Batch, Class, Entry, NameKind, Open, Outcome, PolicyLoad, PolicyRefused, Previous, Record};
+use crate::record::{
+    Batch, BypassCheck, Class, Config, Entry, NameKind, Open, Outcome, PolicyLoad, PolicyRefused, Previous, Record,
+};
 use crate::signing::{self, SignerKey};
 use crate::stored::{Extent, Item, Stored};
 use crate::tile::{TileName, decode_bundle, encode_tile, list};
@@ -19,10 +20,8 @@ use crate::tree::{FilledTile, Hash, TILE_WIDTH, Tree};
 use crate::volume::class_path;
 
 use super::budget::Budgets;
+use super::pulse::Pulse;
 use super::report::{ClassReport, IncarnationReport, Report};
-
-/// Two heartbeats, and the ten seconds that times may be rounded by.
-const SILENCE_MS_MAX: u64 = 2 * HEARTBEAT_MS + 10_000;
 
 /// What is carried from one incarnation to the next.
 #[derive(Debug, Default)]
@@ -71,7 +70,9 @@ pub(super) struct Incarnation<'a> {
     heads: u64,
     signed: u64,
     first_ts: i64,
-    last_alive: (i64, u64),
+    pulse: Pulse,
+    config: Option<Config>,
+    last_alive_ms: i64,
     end: &'static str,
     policies: Vec<String>,
     classes: Vec<usize>,
@@ -95,7 +96,9 @@ impl<'a> Incarnation<'a> {
             heads: 0,
             signed: 0,
             first_ts: 0,
-            last_alive: (0, 0),
+            pulse: Pulse::default(),
+            config: None,
+            last_alive_ms: 0,
             end: "open",
             policies: Vec::new(),
             classes: Vec::new(),
@@ -132,7 +135,7 @@ impl<'a> Incarnation<'a> {
                 root: self.tree.root().to_base64(),
             },
             has_checkpoint: file.is_some() || self.heads > 0,
-            last_alive_ms: self.last_alive.0,
+            last_alive_ms: self.last_alive_ms,
             open: self.open,
         })
     }
@@ -217,9 +220,8 @@ impl<'a> Incarnation<'a> {
     }
 
     fn entry(&mut self, entry: &Entry) {
-        let silence = entry.mono.saturating_sub(self.last_alive.1);
-        if self.tree.size() > 1 && silence > SILENCE_MS_MAX {
-            self.finding("silence", format!("no record for {} s, where each 60 s has one", silence / 1000));
+        for (code, message) in self.pulse.feel(entry) {
+            self.finding(code, message);
         }
         for wrong in self.books.apply(entry) {
             self.finding(wrong.code, wrong.message);
@@ -227,6 +229,7 @@ impl<'a> Incarnation<'a> {
         let at = (self.stored.number, entry.seq);
         match &entry.record {
             Record::Open(open) => self.opened(open, entry.ts),
+            Record::Config(config) => self.config = Some(config.clone()),
             Record::Name(name) if name.kind == NameKind::Destination => self.destinations.push(name.name.clone()),
             Record::PolicyLoad(load) => self.policy(load),
             Record::PolicyRefused(refused) => self.refused_policy(refused),
@@ -262,6 +265,18 @@ impl<'a> Incarnation<'a> {
                     );
                 }
             },
+            Record::Clock(clock) => {
+                self.gap(
+                    "clock",
+                    format!("the wall clock moved by {} ms; the order of records is theirs", clock.moved_ms),
+                );
+            }
+            Record::BypassCheck(check) => self.sockets(check),
+            Record::Challenge(challenge) => {
+                let totals = &mut self.carried.report.totals;
+                totals.challenges += 1;
+                totals.challenged_events = totals.challenged_events.saturating_add(challenge.events);
+            }
             Record::Unknown(kind, _) => {
                 let message = format!(
                     "record {} has the type `{kind}`: its bytes are proved, its meaning is not checked",
@@ -271,7 +286,9 @@ impl<'a> Incarnation<'a> {
             }
             _ => {}
         }
-        self.last_alive = (if self.end == "recovered" { self.last_alive.0 } else { entry.ts }, entry.mono);
+        if self.end != "recovered" {
+            self.last_alive_ms = entry.ts;
+        }
     }
 
     fn opened(&mut self, open: &Open, ts: i64) {
@@ -316,6 +333,16 @@ impl<'a> Incarnation<'a> {
             let who = missing.join(", ");
             let message = format!("policy {}: no signature of {who} by a key that was given", load.digest);
             self.finding("policy_signature", message);
+        }
+    }
+
+    fn sockets(&mut self, check: &BypassCheck) {
+        self.carried.report.totals.bypass_checks += 1;
+        if check.suspect > 0 {
+            let reasons: Vec<String> =
+                check.reasons.iter().map(|(reason, sockets)| format!("{sockets} {reason}")).collect();
+            let message = format!("{} sockets may be a way around the sidecar: {}", check.suspect, reasons.join(", "));
+            self.finding("bypass_suspect", message);
         }
     }
 
@@ -394,6 +421,9 @@ impl<'a> Incarnation<'a> {
     }
 
     fn check_end(&mut self, extent: &Extent, is_last: bool) {
+        if let Some((code, message)) = self.pulse.end() {
+            self.finding(code, message);
+        }
         if extent.end.is_none() {
             self.gap(
                 "no_segments",
@@ -505,8 +535,9 @@ impl<'a> Incarnation<'a> {
             signed: self.signed,
             checkpoints: self.heads,
             end: self.end,
+            config: self.config.take(),
             from_ms: self.first_ts,
-            to_ms: self.last_alive.0,
+            to_ms: self.last_alive_ms,
         });
     }
 }

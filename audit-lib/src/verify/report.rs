@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::record::{PolicyLoad, PolicyRefused, RefusalReason};
+use crate::record::{Config, PolicyLoad, PolicyRefused, RefusalReason};
 
 /// More findings than this are counted and not listed.
 const LISTED_MAX: usize = 1000;
@@ -52,6 +52,8 @@ pub struct IncarnationReport {
     pub checkpoints: u64,
     /// `closed`, `recovered` or `open`.
     pub end: &'static str,
+    /// What its process was told to be, where it says so.
+    pub config: Option<Config>,
     /// Time of the first record, Unix milliseconds.
     pub from_ms: i64,
     /// Time of the last record, Unix milliseconds.
@@ -65,6 +67,12 @@ pub struct Totals {
     pub records: u64,
     /// Batches.
     pub batches: u64,
+    /// Looks at the pod's sockets.
+    pub bypass_checks: u64,
+    /// Challenges of auditors.
+    pub challenges: u64,
+    /// Their events, which the other sums count too.
+    pub challenged_events: u64,
     /// Requests in.
     pub requests: u64,
     /// Requests answered after their events were decided.

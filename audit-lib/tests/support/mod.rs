@@ -9,9 +9,10 @@ use privet_audit_log::counts::{Delta, Fate};
 use privet_audit_log::note::VerifierKey;
 use privet_audit_log::policies::{self, Files};
 use privet_audit_log::record::{
-    Declaration, DpCharge, DpDelta, DpRelease, DpStage, Name, NameKind, PolicyLoad, PolicyRefused, Record,
-    RefusalReason,
+    BypassCheck, BypassWatch, Challenge, Config, ConsentKept, Declaration, DpCharge, DpDelta, DpRelease, DpStage,
+    DurabilityName, ExportsCharged, Name, NameKind, PolicyLoad, PolicyRefused, Record, RefusalReason, Shipped,
 };
+use privet_audit_log::tree::Hash;
 use privet_audit_log::verify::{Options, Report, verify};
 use privet_audit_log::{Durability, Log, Moment, Recovered, Settings, Work};
 
@@ -45,7 +46,31 @@ pub fn settings(root: &Path) -> Settings {
     settings.anchor = Some(root.join("anchor"));
     settings.refusals = vec!["unparseable".into(), "overloaded".into()];
     settings.reserve_bytes = 4096;
+    settings.config = Some(config(DurabilityName::Sync));
     settings
+}
+
+/// A sidecar that looks at its sockets.
+pub fn config(durability: DurabilityName) -> Config {
+    Config {
+        digest: Hash::of(b"kind: Config").to_address(),
+        durability,
+        signatures: None,
+        consent: ConsentKept::Embedded,
+        exports: ExportsCharged::File,
+        ship: Shipped::None,
+        sealed: false,
+        bypass: BypassWatch::Record,
+    }
+}
+
+/// A challenge of events of class 0.
+pub fn challenge(batch: u64, events: u64) -> Challenge {
+    Challenge { token: Hash::of(b"canary").to_address(), batch, events, classes: vec![(0, events)] }
+}
+
+pub fn looked(suspect: u64) -> Record {
+    Record::BypassCheck(BypassCheck::new(3, 12, &[("unknown_listener", suspect)]))
 }
 
 pub fn open(root: &Path, clock: Hand) -> (Log, Recovered) {
@@ -54,6 +79,7 @@ pub fn open(root: &Path, clock: Hand) -> (Log, Recovered) {
 
 pub fn lease(mut settings: Settings, events: u64) -> Settings {
     settings.durability = Durability::Lease { events };
+    settings.config = Some(config(DurabilityName::Lease));
     settings
 }
 
@@ -165,6 +191,8 @@ pub fn run_once(root: &Path, clock: &mut Hand) {
     log.commit(&work(first, false), clock.later(40)).unwrap();
     log.commit(&work(traffic(3, 5), true), clock.later(80)).unwrap();
     log.commit(&work(acknowledged(1, 0, 132), false), clock.later(5)).unwrap();
+    let canary = Work { records: vec![Record::Challenge(challenge(2, 4))], ..work(traffic(1, 5), false) };
+    log.commit(&canary, clock.later(15)).unwrap();
     log.commit(&work(traffic(20, 4), true), clock.later(110)).unwrap();
     let mut refused = Delta::default();
     refused.arrivals.requests = 2;
@@ -178,6 +206,7 @@ pub fn run_once(root: &Path, clock: &mut Hand) {
     log.commit(&charged, clock.later(1000)).unwrap();
     log.commit(&Work { records: vec![release(&id, before)], ..Work::default() }, clock.later(3)).unwrap();
     log.commit(&Work::default(), clock.later(61_000)).unwrap();
+    log.commit(&Work { records: vec![looked(0)], ..Work::default() }, clock.later(20)).unwrap();
     log.close(&traffic(1, 1), clock.later(500)).unwrap();
 }
 

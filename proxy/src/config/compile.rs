@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use privet_audit_log::tree::Hash;
 use privet_policy::diagnostic::Diagnostic;
 use privet_policy::format::Format;
 use privet_policy::span::Span;
@@ -24,7 +25,7 @@ const DAY_SECS: u64 = 86_400;
 
 /// Checks one text.
 pub(super) fn compile(text: &str, base: &Path) -> Result<Config, Vec<Diagnostic>> {
-    read_whole(text, base, |reader, node| reader.config(node))
+    read_whole(text, base, |reader, node| reader.config(node, Hash::of(text.as_bytes())))
 }
 
 /// Reads one document into what it means, or into all its mistakes.
@@ -70,7 +71,7 @@ struct Taken<'n> {
 }
 
 impl Reader<'_> {
-    fn config(&mut self, node: &Node) -> Option<Config> {
+    fn config(&mut self, node: &Node, digest: Hash) -> Option<Config> {
         let members = self.members(
             node,
             &[
@@ -108,6 +109,7 @@ impl Reader<'_> {
         let drain = self.drain(members.get("drain"));
         let (policies, shadow) = policies?;
         Some(Config {
+            digest,
             listeners: listeners?,
             admin: admin.unwrap_or(ADMIN_DEFAULT),
             metrics: metrics.unwrap_or(METRICS_DEFAULT),

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use privet_audit_log::signing::SignerKey;
+use privet_audit_log::tree::Hash;
 use privet_policy::diagnostic::{Diagnostic, SourceFile};
 
 use crate::request::ListenerFacts;
@@ -32,6 +33,8 @@ pub use ship::{Bucket, Ship, StoreAt};
 /// What the sidecar was told, checked and complete.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// SHA-256 of the file's bytes.
+    pub digest: Hash,
     /// Where events come in; never empty.
     pub listeners: Vec<Listener>,
     /// Health and administration.
