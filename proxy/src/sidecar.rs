@@ -120,6 +120,7 @@ impl Sidecar {
             ring: config.exports.ring.clone(),
             publish: config.exports.publish.clone(),
             metrics: Some(Arc::clone(&foundation.metrics)),
+            channels: config.log.ship.as_ref().map(config::Ship::channels).unwrap_or_default(),
         };
         foundation.background.spawn(watch_log(
             recorder.clone(),

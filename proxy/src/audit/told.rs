@@ -60,6 +60,6 @@ mod tests {
         let told = told(&Config::load(&file).unwrap());
         assert_eq!(told.digest, Hash::of(&std::fs::read(&file).unwrap()).to_address());
         assert_eq!(told.durability, DurabilityName::Lease);
-        assert_eq!((told.ship, told.sealed, told.bypass), (Shipped::None, false, BypassWatch::Off));
+        assert_eq!((told.ship, told.sealed, told.bypass), (Shipped::S3, true, BypassWatch::Off));
     }
 }

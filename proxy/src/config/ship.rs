@@ -62,6 +62,14 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// Each has a stanza in every object.
 const RECIPIENTS_MAX: usize = 16;
 
+impl Ship {
+    /// The channels that receipts of exports name for it.
+    #[must_use]
+    pub fn channels(&self) -> Vec<&'static str> {
+        [Some("shipped_log"), self.ledger.then_some("ledger_log")].into_iter().flatten().collect()
+    }
+}
+
 impl Reader<'_> {
     pub(super) fn ship(&mut self, node: &Node) -> Option<Ship> {
         let members = self.members(node, &["directory", "s3", "every_secs", "seal_to", "ledger"])?;

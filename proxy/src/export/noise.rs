@@ -48,6 +48,8 @@ pub(super) struct Releaser {
     publisher: Publisher,
     metrics: Option<Arc<Metrics>>,
     evidence: Arc<dyn DpEvidence>,
+    /// What receipts name beside the enforcement log.
+    channels: Vec<&'static str>,
     pace: Pace,
     /// When to try the outbox again, by the monotonic clock; `None` when all of it is out.
     retry_at: Option<Duration>,
@@ -72,6 +74,7 @@ impl Releaser {
             publisher,
             metrics: settings.metrics.clone(),
             evidence,
+            channels: settings.channels.clone(),
             pace: Pace::REAL,
             retry_at: None,
             hold_at: settings.shared.is_some().then_some(Duration::ZERO),
@@ -161,7 +164,7 @@ impl Releaser {
         let shard = self.ledger.posted();
         let paid = spend(&self.ledger, &*self.evidence, closed, shard);
         let unsent = match paid {
-            Ok(paid) => draw(&self.ledger, paid),
+            Ok(paid) => draw(&self.ledger, paid, &self.channels),
             Err(Withheld::Before(state)) => {
                 let again = self.publisher.published(&export, window, shard);
                 return again.ok_or(Withheld::Before(state));
@@ -219,7 +222,7 @@ impl Releaser {
         let unsent = waiting.into_counts().and_then(|closed| match closed {
             Closed::Rows(closed) => {
                 let shard = self.ledger.shard(closed.circumstances.part);
-                draw(&self.ledger, spend(&self.ledger, &*self.evidence, closed, shard)?)
+                draw(&self.ledger, spend(&self.ledger, &*self.evidence, closed, shard)?, &self.channels)
             }
             Closed::Reports(closed) => decode(&self.ledger, &closed, self.ledger.shard(closed.circumstances.part)),
         });
@@ -303,7 +306,7 @@ fn decode(ledger: &Ledger, closed: &ClosedReports, shard: Shard) -> Result<Unsen
 }
 
 /// Draws once for a paid window and commits the receipt.
-fn draw(ledger: &Ledger, window: PaidWindow) -> Result<Unsent, Withheld> {
+fn draw(ledger: &Ledger, window: PaidWindow, channels: &[&str]) -> Result<Unsent, Withheld> {
     let PaidWindow { closed, paid, charged, shard } = window;
     let release = paid.release();
     let drawn = closed.query.mechanism.release(paid, closed.cells).map_err(Withheld::Undrawn);
@@ -318,7 +321,7 @@ fn draw(ledger: &Ledger, window: PaidWindow) -> Result<Unsent, Withheld> {
             charged,
             prev_receipt,
         };
-        let receipt = Receipt::new(facts, &noised);
+        let receipt = Receipt::new(facts, &noised).beside(channels);
         ledger.commit(noised, &receipt).map_err(Withheld::Uncommitted)
     });
     if committed.is_err() {

@@ -181,17 +181,22 @@ fn listing(xml: &[u8], prefix: &str) -> Option<Page> {
     let mut reader = Reader::from_str(std::str::from_utf8(xml).ok()?);
     let mut page = Page::default();
     let (mut element, mut text, mut key, mut tag) = (String::new(), String::new(), None, None);
+    // A page that was cut off, or that is another document, would pass for an empty store.
+    let (mut depth, mut is_listing) = (0_usize, false);
     let mut next = None;
     let mut more = false;
     loop {
         match reader.read_event().ok()? {
             Event::Start(start) => {
                 element = start.local_name().as_ref().to_owned();
+                is_listing |= depth == 0 && element == "ListBucketResult";
+                depth += 1;
                 text.clear();
             }
             Event::Text(part) => text.push_str(&part),
             Event::GeneralRef(reference) => text.push(referred(&reference)?),
             Event::End(end) => {
+                depth = depth.checked_sub(1)?;
                 let closes = end.local_name().as_ref() == element;
                 match end.local_name().as_ref() {
                     "Key" if closes => key = Some(std::mem::take(&mut text)),
@@ -212,7 +217,7 @@ fn listing(xml: &[u8], prefix: &str) -> Option<Page> {
     if more {
         page.next = Some(next?);
     }
-    Some(page)
+    (depth == 0 && is_listing).then_some(page)
 }
 
 /// The character behind `&quot;` and its like, or a numbered one.
@@ -246,8 +251,13 @@ mod tests {
         assert_eq!(page.objects, expected);
         assert_eq!(page.next.as_deref(), Some("a&b="));
         assert!(listing(b"<ListBucketResult><Contents><Key>elsewhere/one</Key>", "p/").is_none());
-        assert!(listing(b"<a><Contents><Key>other/x</Key><ETag>1</ETag></Contents></a>", "p/").is_none());
-        assert!(listing(b"<a><IsTruncated>true</IsTruncated></a>", "p/").is_none(), "a page without its successor");
+        let listed = |inside: &str| listing(format!("<ListBucketResult>{inside}</ListBucketResult>").as_bytes(), "p/");
+        assert!(listed("<IsTruncated>false</IsTruncated>").unwrap().objects.is_empty());
+        assert!(listed("<Contents><Key>other/x</Key><ETag>1</ETag></Contents>").is_none());
+        assert!(listed("<IsTruncated>true</IsTruncated>").is_none(), "a page without its successor");
+        for other in ["", "<html></html>", "<html><ListBucketResult></ListBucketResult></html>"] {
+            assert!(listing(other.as_bytes(), "p/").is_none(), "{other}");
+        }
     }
 
     #[test]
