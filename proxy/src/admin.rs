@@ -299,25 +299,27 @@ impl Pages {
     }
 
     async fn at_the_intake(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if request.method() != Method::POST {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "POST only\n");
-        }
-        let (head, body) = request.into_parts();
-        let (status, answer) = match self.intake.admits(&head.headers) {
-            Err(refused) => refused,
-            Ok(()) => {
-                let Ok(body) = Limited::new(body, intake::BODY_BYTES_MAX).collect().await else {
-                    return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or was not sent whole\n");
-                };
-                let (body, intake) = (body.to_bytes().to_vec(), Arc::clone(&self.intake));
-                let taken = tokio::task::spawn_blocking(move || intake.take(&head.uri, &head.headers, body)).await;
-                // A defect of privet; the ledger settles what was paid for at the next start.
-                taken.unwrap_or((StatusCode::INTERNAL_SERVER_ERROR, Vec::new()))
-            }
-        };
+        let (status, answer) = self.take_table(request).await.unwrap_or_else(|declined| declined);
         let mut response = page(status, "application/json", answer.into());
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
+    }
+
+    /// # Errors
+    /// The answer to what may not be brought, or not so.
+    async fn take_table(&self, request: Request<Incoming>) -> Result<intake::Answer, intake::Answer> {
+        if request.method() != Method::POST {
+            return Err(intake::declined(StatusCode::METHOD_NOT_ALLOWED, "a table is brought by POST"));
+        }
+        let (head, body) = request.into_parts();
+        self.intake.admits(&head.headers)?;
+        let body = Limited::new(body, intake::BODY_BYTES_MAX).collect().await.map_err(|_| {
+            intake::declined(StatusCode::PAYLOAD_TOO_LARGE, "the body has more than 16 MiB or was not sent whole")
+        })?;
+        let (body, intake) = (body.to_bytes().to_vec(), Arc::clone(&self.intake));
+        let taken = tokio::task::spawn_blocking(move || intake.take(&head.uri, &head.headers, body)).await;
+        // A defect of privet; the ledger settles what was paid for at the next start.
+        taken.map_err(|_| intake::declined(StatusCode::INTERNAL_SERVER_ERROR, "taking the table failed inside privet"))
     }
 
     async fn at_the_desk(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {

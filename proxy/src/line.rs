@@ -385,10 +385,13 @@ impl Line {
         }
     }
 
-    /// Takes whoever refuses what is counted for out of the open windows.
+    /// Takes whoever refuses what is counted for out of the open windows. Windows that an
+    /// earlier policy left are for purposes that are not known here: any refusal reaches them.
     fn withdraw_refused(&self, in_force: &InForce, refusal: &Refused) {
         if in_force.exports.purposes().any(|purpose| refusal.purposes.contains(purpose)) {
             refusal.subjects.iter().for_each(|subject| self.withdraw(subject));
+        } else if let Some(exports) = self.exports.load().as_deref() {
+            refusal.subjects.iter().for_each(|subject| exports.withdraw_from_earlier(subject.as_bytes()));
         }
     }
 

@@ -15,6 +15,7 @@ use privet_audit_log::{Durability, Settings};
 use privet_dp::fleet::Fleet;
 use privet_policy::consent::Memory;
 use privet_policy::policy::Policy;
+use tokio::sync::Notify;
 
 use crate::admin::Health;
 use crate::audit::{Recorder, told};
@@ -48,7 +49,7 @@ pub enum CannotAssemble {
     #[error("cannot set up the consent store")]
     Consent(#[from] CannotOpen),
     /// The token of whoever posts tables.
-    #[error("cannot read the token in `{file}`")]
+    #[error("cannot use `exports.token_file`: cannot read a token in `{file}`")]
     PostingToken {
         /// Which file.
         file: String,
@@ -115,7 +116,7 @@ impl Sidecar {
         let exports = export::Settings {
             ledger: export::ledger_in(&config.exports.directory),
             shared: config.exports.shared.clone(),
-            durability: volume::durability(&config.exports),
+            lifetime: volume::lifetime(&config.exports),
             output: config.exports.directory.clone(),
             ring: config.exports.ring.clone(),
             publish: config.exports.publish.clone(),
@@ -137,14 +138,14 @@ impl Sidecar {
             clock: Arc::clone(&foundation.clock),
             exports,
             exports_later: AtomicBool::new(false),
+            exports_wanted: Notify::new(),
+            stopping: AtomicBool::new(false),
             consent: (consent.clone(), config.consent.clone()),
             signatures: config.signatures.clone(),
             current: Mutex::new(Current { before, ..Current::default() }),
         });
         foundation.background.spawn(watch_memory(Arc::clone(&loader)));
-        if config.exports.shared.is_some() {
-            foundation.background.spawn(watch_exports(Arc::clone(&loader)));
-        }
+        foundation.background.spawn(watch_exports(Arc::clone(&loader)));
         let shipping = shipping(config, foundation)?;
         Ok(Self { line, recorder, consent, loader, shipping })
     }
@@ -210,6 +211,7 @@ impl Sidecar {
     /// # Errors
     /// What the log could not write.
     pub async fn close(self) -> Result<(), crate::audit::CannotRecord> {
+        self.loader.stopping.store(true, Ordering::Relaxed);
         self.consent.close().await;
         let line = Arc::clone(&self.line);
         // Dropping the export line joins its thread, which may be waiting for the log.
@@ -261,18 +263,19 @@ async fn watch_memory(loader: Arc<Loader>) {
     }
 }
 
-/// Starts exports that a shared ledger held up, as soon as it can be reached.
+/// Starts exports whose ledger has to be waited for: at once where a policy wants them, and
+/// again where it could not be had.
 async fn watch_exports(loader: Arc<Loader>) {
-    let mut every = tokio::time::interval(EXPORTS_RETRY_EVERY);
     loop {
-        every.tick().await;
+        // What is wanted in the meantime is found by the next look.
+        tokio::time::timeout(EXPORTS_RETRY_EVERY, loader.exports_wanted.notified()).await.ok();
         let loader = Arc::clone(&loader);
         // Waits for PostgreSQL, and for whoever is loading a policy.
         tokio::task::spawn_blocking(move || loader.adopt_exports_later()).await.ok();
     }
 }
 
-/// How often exports are tried again that a shared ledger held up.
+/// How often exports are tried again whose ledger could not be had.
 const EXPORTS_RETRY_EVERY: Duration = Duration::from_secs(5);
 
 /// How often the log's health, and the consent store's memory, are looked at.
@@ -328,8 +331,12 @@ struct Loader {
     board: Arc<Board>,
     clock: Arc<dyn Clock>,
     exports: export::Settings,
-    /// Whether the exports are off for a reason that may pass.
+    /// Whether the exports are off for a reason that may pass, or are still to be started.
     exports_later: AtomicBool,
+    /// Told when they are to be started beside what runs.
+    exports_wanted: Notify,
+    /// Whether the process stops, so that no export starts any more.
+    stopping: AtomicBool,
     /// The consent store and how it was configured.
     consent: (ConsentStore, config::Consent),
     signatures: Option<Signatures>,
@@ -553,6 +560,7 @@ impl Loader {
                 running.adopt(&loaded.plans, digest, PolicyChange::Tightens).map_err(|error| chain(&error))
             }
             None if loaded.plans.is_empty() => Ok(()),
+            None if self.exports.shared.is_some() => return self.want_exports(),
             None => self.start_exports(&loaded.plans, digest).map_err(|error| {
                 self.exports_later.store(error.may_pass(), Ordering::Relaxed);
                 chain(&error)
@@ -560,18 +568,37 @@ impl Loader {
         };
         match outcome {
             Ok(()) => self.tell_ringless(&loaded.plans),
-            Err(why) => {
-                tracing::error!("the exports are off: {why}");
-                self.health.note("exports", format!("the exports are off: {why}"));
-            }
+            Err(why) => self.tell_off(&why),
         }
     }
 
-    /// Tries again to start exports whose shared ledger could not be reached.
+    fn tell_off(&self, why: &str) {
+        tracing::error!("the exports are off: {why}");
+        self.health.note("exports", format!("the exports are off: {why}"));
+    }
+
+    /// Has exports started beside what runs: PostgreSQL may take long to answer, and neither
+    /// events nor the next policy wait for it.
+    fn want_exports(&self) {
+        self.health.note("exports", "the exports are off until the shared budget ledger has answered");
+        self.exports_later.store(true, Ordering::Relaxed);
+        self.exports_wanted.notify_one();
+    }
+
+    /// Starts exports whose ledger is waited for, or could not be had before. Nobody who loads
+    /// a policy waits meanwhile; the one that is in force in the end is taken up.
     fn adopt_exports_later(&self) {
-        if self.exports_later.load(Ordering::Relaxed) {
-            self.adopt_exports(&self.lock());
+        if !self.exports_later.swap(false, Ordering::Relaxed) || self.stopping.load(Ordering::Relaxed) {
+            return;
         }
+        let loaded = self.lock().policy.clone().filter(|loaded| !loaded.plans.is_empty());
+        if let (Some(loaded), None) = (loaded, self.line.exports())
+            && let Err(error) = self.start_exports(&loaded.plans, loaded.policy.digest().0)
+        {
+            self.exports_later.fetch_or(error.may_pass(), Ordering::Relaxed);
+            return self.tell_off(&chain(&error));
+        }
+        self.adopt_exports(&self.lock());
     }
 
     /// Says which exports stay off because nobody says how units are shared.
@@ -599,6 +626,10 @@ impl Loader {
             scope.spawn(move || ExportLine::start(plans, digest, &self.exports, clock, evidence)).join()
         });
         let line = started.unwrap_or_else(|_| Err(export::CannotStart::Panicked))?;
+        if self.stopping.load(Ordering::Relaxed) {
+            // Nobody would end it.
+            return Ok(());
+        }
         self.line.observe_with(Arc::new(line));
         Ok(())
     }

@@ -15,7 +15,8 @@ use privet_policy::yaml::{self, Node};
 
 use super::read::{Members, Reader, code};
 use super::{
-    ADMIN_DEFAULT, Config, Drain, Durability, Identity, Limits, Listener, Log, METRICS_DEFAULT, Rate, Tls, Upstream,
+    ADMIN_DEFAULT, Config, Drain, Durability, Identity, Limits, Listener, Log, METRICS_DEFAULT, Part, Rate, Tls,
+    Upstream,
 };
 use crate::request::ListenerFacts;
 
@@ -24,17 +25,18 @@ const LEASE_EVENTS_DEFAULT: NonZeroU32 = NonZeroU32::new(10_000).expect("it is n
 const DAY_SECS: u64 = 86_400;
 
 /// Checks one text.
-pub(super) fn compile(text: &str, base: &Path) -> Result<Config, Vec<Diagnostic>> {
-    read_whole(text, base, |reader, node| reader.config(node, Hash::of(text.as_bytes())))
+pub(super) fn compile(text: &str, base: &Path, part: Part) -> Result<Config, Vec<Diagnostic>> {
+    read_whole(text, base, part, |reader, node| reader.config(node, Hash::of(text.as_bytes())))
 }
 
 /// Reads one document into what it means, or into all its mistakes.
 pub(super) fn read_whole<T>(
     text: &str,
     base: &Path,
+    part: Part,
     read: impl FnOnce(&mut Reader<'_>, &Node) -> Option<T>,
 ) -> Result<T, Vec<Diagnostic>> {
-    let mut reader = Reader { base, mistakes: Vec::new() };
+    let mut reader = Reader { base, part, mistakes: Vec::new() };
     let config = document(text, &mut reader).and_then(|node| read(&mut reader, &node));
     match config {
         Some(config) if reader.mistakes.is_empty() => Ok(config),

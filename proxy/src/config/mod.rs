@@ -237,10 +237,23 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], with every mistake at once.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        Self::load_for(file, Part::Runs)
+    }
+
+    /// Reads a configuration for whoever looks at what a sidecar leaves, from anywhere: it need
+    /// not say which pod this is, and the pod's name is empty then.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_to_look(file: &Path) -> Result<Self, ConfigError> {
+        Self::load_for(file, Part::Looks)
+    }
+
+    fn load_for(file: &Path, part: Part) -> Result<Self, ConfigError> {
         let name = file.display().to_string();
         let text =
             std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable { file: name.clone(), source })?;
-        Self::parse(&name, &text, file.parent().unwrap_or(Path::new("")))
+        Self::parse_for(&name, &text, file.parent().unwrap_or(Path::new("")), part)
     }
 
     /// Checks a text. Relative paths in it are relative to `base`.
@@ -248,12 +261,25 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Wrong`], with every mistake at once.
     pub fn parse(name: &str, text: &str, base: &Path) -> Result<Self, ConfigError> {
-        compile::compile(text, base).map_err(|mistakes| {
+        Self::parse_for(name, text, base, Part::Runs)
+    }
+
+    fn parse_for(name: &str, text: &str, base: &Path, part: Part) -> Result<Self, ConfigError> {
+        compile::compile(text, base, part).map_err(|mistakes| {
             let files = [SourceFile { name: name.to_owned(), text: text.to_owned() }];
             let rendered: Vec<_> = mistakes.iter().map(|mistake| mistake.render(&files, false)).collect();
             ConfigError::Wrong { rendered: rendered.join("\n\n"), mistakes }
         })
     }
+}
+
+/// What a configuration is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// To be a sidecar.
+    Runs,
+    /// To look at what a sidecar leaves.
+    Looks,
 }
 
 #[cfg(test)]

@@ -135,6 +135,23 @@ fn a_store_s_address_may_be_short_and_loopback_needs_no_tls() {
     }
 }
 
+/// Whoever looks at a ledger from outside of a pod has no name in it, and needs none.
+#[test]
+fn whoever_only_looks_need_not_say_which_pod_it_is() {
+    let minimal = std::fs::read_to_string(folder().join("minimal.yaml")).unwrap();
+    for exports in [
+        "ledger: {store: postgresql, url: 'postgres://127.0.0.1', user: privet}",
+        "ring: {epoch: 1, shards: [a, b]}",
+        "ring: {epoch: 1, count: 3}",
+    ] {
+        let text = format!("{minimal}\nexports: {{directory: out, {exports}}}\n");
+        let read = |part| Config::parse_for("minimal.yaml", &text, Path::new("/"), part);
+        let refused = read(Part::Runs).unwrap_err().to_string();
+        assert!(refused.contains("is not known") && refused.contains("POD_NAME"), "{refused}");
+        assert!(read(Part::Looks).is_ok(), "{exports}");
+    }
+}
+
 #[test]
 fn receipts_cross_the_network_encrypted_and_carry_no_password() {
     let with = |url: &str| {

@@ -57,13 +57,19 @@ fn described(plan: &Plan) -> Value {
     })
 }
 
+/// Whole milliseconds that are no shorter.
+fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
 /// What each export costs a person, and how far its noise reaches.
 pub(super) fn costs(plans: &Plans, machine: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if machine {
         let exports: Vec<Value> =
             plans.exports.iter().map(costed).chain(plans.surveys.iter().map(survey::costed)).collect();
-        return writeln!(out, "{}", json!({"exports": exports}));
+        let (release_ms, stop_ms) = (millis(plans.release_takes()), millis(plans.stop_takes()));
+        return writeln!(out, "{}", json!({"exports": exports, "release_ms": release_ms, "stop_ms": stop_ms}));
     }
     for plan in &plans.exports {
         tell(&mut out, plan)?;
