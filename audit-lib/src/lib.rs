@@ -28,6 +28,7 @@ pub mod proof;
 pub mod quorum;
 pub mod record;
 mod recover;
+pub mod retention;
 pub mod signing;
 mod stored;
 pub mod tile;

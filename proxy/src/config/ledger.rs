@@ -10,7 +10,7 @@ use privet_policy::diagnostic::{Diagnostic, SourceFile};
 use privet_policy::yaml::Node;
 
 use super::read::{Reader, code};
-use super::{ConfigError, StoreAt, compile};
+use super::{ConfigError, Part, StoreAt, compile};
 
 /// The most witnesses that are asked.
 const WITNESSES_MAX: usize = 32;
@@ -67,7 +67,7 @@ impl Ledger {
     /// # Errors
     /// [`ConfigError::Wrong`], with every mistake at once.
     pub fn parse(name: &str, text: &str, base: &Path) -> Result<Self, ConfigError> {
-        compile::read_whole(text, base, |reader, node| reader.ledger_file(node)).map_err(|mistakes| {
+        compile::read_whole(text, base, Part::Runs, |reader, node| reader.ledger_file(node)).map_err(|mistakes| {
             let files = [SourceFile { name: name.to_owned(), text: text.to_owned() }];
             let rendered: Vec<_> = mistakes.iter().map(|mistake| mistake.render(&files, false)).collect();
             ConfigError::Wrong { rendered: rendered.join("\n\n"), mistakes }
