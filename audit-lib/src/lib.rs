@@ -16,9 +16,11 @@
 mod anchor;
 pub mod books;
 pub mod canonical;
+pub mod challenge;
 pub mod cosignature;
 pub mod counts;
 mod disk;
+pub mod follow;
 pub mod kept;
 pub mod ledger;
 mod log;
@@ -33,10 +35,12 @@ pub mod signing;
 mod stored;
 pub mod tile;
 pub mod tiled;
+pub mod tlog_proof;
 pub mod tree;
 pub mod verify;
 mod volume;
 mod wal;
+pub mod walk;
 pub mod witness;
 
 pub use disk::{DiskOp, Gate};
