@@ -149,6 +149,7 @@ impl Bench {
             ring: self.ring.clone(),
             publish: self.publish.clone(),
             metrics: Some(Arc::clone(&self.metrics)),
+            channels: vec!["shipped_log"],
         }
     }
 
