@@ -5,7 +5,8 @@ import { useCallback, useEffect, useState } from "preact/hooks";
 import { type Listing, ask, json } from "./api";
 import { type Checkpoint, parseCheckpoint } from "./auditor/note";
 import { TILE_WIDTH, recordsOf, tilePath, widthAt } from "./auditor/tiles";
-import { type Members, isMembers } from "./auditor/canonical";
+import { type Members, isMembers, parseCanonical } from "./auditor/canonical";
+import { previousOf } from "./auditor/verify";
 import { Card, Empty, Mark, Problem, Scroll, Select, Waiting } from "./parts";
 import { useFetched } from "./state";
 import { count, moment, nano, spoken } from "./words";
@@ -17,7 +18,7 @@ const SILENCE_MS_MAX = 130_000;
 
 const TYPES = [
   "open", "config", "name", "policy.load", "policy.refused", "class", "batch", "outcome", "challenge", "dp.charge", "dp.release",
-  "bypass.check", "heartbeat", "lease", "clock", "degraded", "gap", "recover", "close",
+  "bypass.check", "heartbeat", "lease", "clock", "degraded", "gap", "recover", "retired", "close",
 ];
 /** What says that something is missing. */
 const GAPS = new Set(["gap", "degraded", "recover", "clock"]);
@@ -51,14 +52,14 @@ export function Log() {
         <Select label="Incarnation" value={String(number)} options={[...value.incarnations].reverse().map((n): [string, string] => [String(n), n === value.running ? `${n}, running` : String(n)])} onChange={(n) => choose(Number(n))} />
         <Select label="Type" value={type} options={[["", "all types"], ["gaps", "gaps and faults"], ...TYPES.map((name): [string, string] => [name, name])]} onChange={filter} />
       </div>
-      <Records key={`${number} ${type}`} incarnation={number} type={type} running={number === value.running} />
+      <Records key={`${number} ${type}`} incarnation={number} next={value.incarnations[value.incarnations.indexOf(number) + 1]} type={type} />
     </Card>
   );
 }
 
-function Records({ incarnation, type, running }: { incarnation: number; type: string; running: boolean }) {
-  const fetch = useCallback(() => checkpointOf(incarnation), [incarnation]);
-  const { value: checkpoint, problem, again } = useFetched(fetch);
+function Records({ incarnation, next, type }: { incarnation: number; next: number | undefined; type: string }) {
+  const fetch = useCallback(() => extentOf(incarnation, next), [incarnation, next]);
+  const { value: extent, problem, again } = useFetched(fetch);
   const [pages, set] = useState<Page[]>([]);
   const [state, tell] = useState<{ busy: boolean; problem?: string }>({ busy: true });
   const more = useCallback(
@@ -75,16 +76,16 @@ function Records({ incarnation, type, running }: { incarnation: number; type: st
     [incarnation, type],
   );
   useEffect(() => {
-    if (checkpoint) void more(checkpoint.size - 1, [], checkpoint.size);
-  }, [checkpoint, more]);
-  if (!checkpoint) return problem ? <Problem>{problem}</Problem> : <Waiting />;
+    if (extent) void more(extent.size - 1, [], extent.size);
+  }, [extent, more]);
+  if (!extent) return problem ? <Problem>{problem}</Problem> : <Waiting />;
   const rows = pages.flatMap(({ rows }) => rows);
   const last = pages.at(-1);
   return (
     <>
       <div class="toolbar">
         <p class="quiet" role="status">
-          {count(rows.length)} shown of {count(checkpoint.size)} records under the newest checkpoint{running && "; newer ones wait in write-ahead segments for the next, at most 10 s"}
+          {count(rows.length)} shown of {count(extent.size)} records{next === undefined ? " under the newest checkpoint; newer ones wait in write-ahead segments for the next, at most 10 s" : extent.size > extent.signed ? `, the last ${count(extent.size - extent.signed)} written after a crash: the next incarnation vouches for them` : ""}
         </p>
         <button type="button" onClick={again}>
           Look again
@@ -114,7 +115,7 @@ function Records({ incarnation, type, running }: { incarnation: number; type: st
         </Scroll>
       )}
       {state.busy ? <Waiting /> : last && last.next >= 0 && (
-        <button type="button" onClick={() => void more(last.next, pages, checkpoint.size)}>
+        <button type="button" onClick={() => void more(last.next, pages, extent.size)}>
           {last.rows.length < ROWS ? `Look further back (${count(last.next + 1)} records not looked at)` : "Show earlier records"}
         </button>
       )}
@@ -181,6 +182,7 @@ function says(record: Members): string {
     case "degraded": return `the log could not be written (${record.cause})`;
     case "gap": return record.cause === "lost" ? "an incarnation is missing" : `the log could be written again, for the first time since ${moment(Number(record.since))}`;
     case "recover": return `ended without closing: at most ${record.lease} events uncounted, ${record.unknown} releases unknown`;
+    case "retired": return `${record.origin} and what came before it was removed after ${record.days} days`;
     case "close": return `ended well, ${record.unknown} releases unknown`;
     default: return "of a later version";
   }
@@ -201,6 +203,21 @@ async function checkpointOf(incarnation: number): Promise<Checkpoint> {
   const checkpoint = parseCheckpoint(note);
   if (!checkpoint) throw new Error("the checkpoint of this incarnation is no signed checkpoint");
   return checkpoint;
+}
+
+/** How many records there are, and how many of them are under the incarnation's own checkpoint. */
+interface Extent {
+  size: number;
+  signed: number;
+}
+
+/** An incarnation that ended is as long as the one after it says: a crash leaves records after the last checkpoint. */
+async function extentOf(incarnation: number, next: number | undefined): Promise<Extent> {
+  const signed = (await checkpointOf(incarnation)).size;
+  if (next === undefined) return { size: signed, signed };
+  const [first] = await bundle(next, 0, widthAt(0, 0, (await checkpointOf(next)).size));
+  const linked = previousOf(first && parseCanonical(first));
+  return { size: Math.max(signed, linked?.size ?? 0), signed };
 }
 
 /** Goes back through bundles until enough records fit, or enough bundles were looked at. */

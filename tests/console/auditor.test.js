@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { makeLog } from "./made.js";
 
 const PAGE = fileURLToPath(new URL("../../console/", import.meta.url));
-const SPOILT = 600;
+const SPOILT = 300;
 
 let directory, verify;
 
@@ -88,6 +88,25 @@ test("what is cut off, replayed or signed anew is found by key and checkpoint", 
   assert.ok(gone.findings.some(({ code }) => code === "anchor"));
   const headless = await judge(long, [2]);
   assert.ok(headless.findings.some(({ code }) => code === "missing_incarnation"));
+});
+
+test("an incarnation that retention removed is a stated gap, and only the one that was stated", async () => {
+  const retired = (prev) => [{ t: "retired", ...prev, before: 1795344000000, days: 30 }];
+  const log = makeLog([20, 30], [undefined, retired]);
+  const report = await judge(log, [2]);
+  assert.deepEqual(report.findings, []);
+  assert.ok(report.gaps.some(({ code }) => code === "retired"));
+  const other = makeLog([20, 30], [undefined, (prev) => retired({ ...prev, size: prev.size + 1 })]);
+  assert.deepEqual((await judge(other, [2])).findings.map(({ code }) => code), ["missing_incarnation", "missing_incarnation"]);
+});
+
+test("what a challenge and a check for bypasses say has to add up", async () => {
+  const said = (events, suspect) => () => [
+    { t: "challenge", token: `sha256:${"cd".repeat(32)}`, batch: 2, events, classes: [[0, 1]] },
+    { t: "bypass.check", listening: 3, established: 4, suspect, reasons: { unknown_listener: 1 } },
+  ];
+  assert.deepEqual((await judge(makeLog([2], [said(1, 1)]), [1])).findings, []);
+  assert.deepEqual((await judge(makeLog([2], [said(2, 0)]), [1])).findings.map(({ code }) => code), ["challenge", "bypass"]);
 });
 
 test("sums that a signer would have us believe are worked out all the same", async () => {

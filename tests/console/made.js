@@ -70,10 +70,10 @@ function declarations() {
 }
 
 /**
- * A log of incarnations with so many batches each, the last one running: its files by path below `/v1/log/`, its keys, and its newest
+ * A log of incarnations with so many batches each and what else they say, the last one running: its files by path below `/v1/log/`, its keys, and its newest
  * checkpoint.
  */
-export function makeLog(batches) {
+export function makeLog(batches, said = []) {
   const files = new Map();
   const keys = [];
   let prev = null;
@@ -84,7 +84,7 @@ export function makeLog(batches) {
     const key = keyFor(origin);
     const open = { t: "open", origin, incarnation: number, vkey: key.vkey, prev, lease: 0, refusals: ["unparseable"], software: "made" };
     const end = at < batches.length - 1 ? [{ t: "close", abandoned_requests: 0, abandoned_events: 0, unknown: 0 }] : [];
-    const records = [open, ...declarations(), ...traffic(count), ...end].map((record, seq) => Buffer.from(canonical({ v: 1, seq, ts: 1795344000000 + seq * 100, mono: seq * 100, ...record })));
+    const records = [open, ...declarations(), ...traffic(count), ...(said[at]?.(prev) ?? []), ...end].map((record, seq) => Buffer.from(canonical({ v: 1, seq, ts: 1795344000000 + seq * 100, mono: seq * 100, ...record })));
     const leaves = records.map(leaf);
     chunks(records).forEach((chunk, index) => {
       const bundle = Buffer.concat(chunk.flatMap((record) => [Buffer.of(record.length >> 8, record.length & 255), record]));

@@ -65,6 +65,12 @@ export class Books {
       case "outcome":
         for (const row of (record.rows as number[][]) ?? []) this.outcome(row);
         break;
+      case "challenge":
+        if (total((record.classes ?? []) as Pairs) !== number(record.events)) this.report("challenge", "the classes of a challenge do not sum to its events");
+        break;
+      case "bypass.check":
+        this.bypass(record);
+        break;
       case "lease":
         this.lease = number(record.events);
         break;
@@ -183,6 +189,12 @@ export class Books {
     fate[1] += number(acknowledged);
     fate[2] += number(refused);
     fate[3] += number(unknown);
+  }
+
+  private bypass(record: Members) {
+    const reasons = Object.values((record.reasons ?? {}) as Record<string, unknown>);
+    const sum = reasons.reduce<number>((sum, n) => sum + number(n), 0);
+    if (sum !== number(record.suspect)) this.report("bypass", `${record.suspect} suspect sockets, and reasons for ${sum}`);
   }
 
   private end(record: Members) {

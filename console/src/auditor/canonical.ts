@@ -21,14 +21,34 @@ function joined(open: string, parts: (string | undefined)[], close: string): str
   return parts.includes(undefined) ? undefined : open + parts.join(",") + close;
 }
 
-/** The object that a canonical text writes; undefined for any other text. */
-export function parseCanonical(text: string): Members | undefined {
+const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The object that canonical bytes write; undefined for any other bytes. */
+export function parseCanonical(bytes: Uint8Array): Members | undefined {
   try {
+    const text = UTF8.decode(bytes);
     const value = JSON.parse(text) as Json;
-    return isMembers(value) && canonical(value) === text ? value : undefined;
+    return isMembers(value) && isWrittenSo(value, text) ? value : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** The engine's own text is canonical where members stand in order, but for names that are numbers, which it moves to the front. */
+function isWrittenSo(value: Members, text: string): boolean {
+  return (JSON.stringify(value) === text && isInOrder(value)) || canonical(value) === text;
+}
+
+function isInOrder(value: Json): boolean {
+  if (typeof value === "number") return Number.isSafeInteger(value);
+  if (value === null || typeof value !== "object") return true;
+  if (Array.isArray(value)) return value.every(isInOrder);
+  let before: string | undefined;
+  for (const name in value) {
+    if ((before !== undefined && before >= name) || !isInOrder(value[name] as Json)) return false;
+    before = name;
+  }
+  return true;
 }
 
 export const isMembers = (value: unknown): value is Members => typeof value === "object" && value !== null && !Array.isArray(value);

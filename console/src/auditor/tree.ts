@@ -6,18 +6,19 @@ import { TILE_WIDTH } from "./tiles";
 
 export type Hash = Uint8Array;
 
+/** The longest record, and the byte before it; used again for each. */
+const LEAF = new Uint8Array(1 + 65_535);
+const NODE = new Uint8Array(65).fill(1, 0, 1);
+
 export function leafHash(record: Uint8Array): Hash {
-  const input = new Uint8Array(record.length + 1);
-  input.set(record, 1);
-  return sha256(input);
+  LEAF.set(record, 1);
+  return sha256(LEAF.subarray(0, record.length + 1));
 }
 
 export function nodeHash(left: Hash, right: Hash): Hash {
-  const input = new Uint8Array(65);
-  input[0] = 1;
-  input.set(left, 1);
-  input.set(right, 33);
-  return sha256(input);
+  NODE.set(left, 1);
+  NODE.set(right, 33);
+  return sha256(NODE);
 }
 
 export const digest = (bytes: Uint8Array): Hash => sha256(bytes);

@@ -62,10 +62,11 @@ const FINDINGS_MAX = 200;
 const SILENCE_MS_MAX = 130_000;
 const KNOWN_TYPES = new Set([
   "open", "name", "policy.load", "policy.refused", "class", "batch", "outcome", "dp.charge", "dp.release", "heartbeat", "lease",
-  "degraded", "gap", "recover", "close", "config", "bypass.check", "challenge", "clock",
+  "degraded", "gap", "recover", "close", "retired", "config", "bypass.check", "challenge", "clock",
 ]);
 
-interface Previous {
+/** An incarnation as another one names it. */
+export interface Previous {
   origin: string;
   size: number;
   root: string;
@@ -87,6 +88,8 @@ class Verifier {
   private anchorMet = false;
   private total = 0;
   private unable = false;
+  private readonly retired: Previous[] = [];
+  private oldest: { number: number; linked: Previous } | undefined;
   private compared = false;
   private summary: { records: number; sums: Sums } | undefined;
 
@@ -110,7 +113,8 @@ class Verifier {
       this.checkLink(number, one.open, before, at === 0);
       before = end;
     }
-    this.checkKeys();
+    const retired = this.checkOldest();
+    this.checkKeys(retired);
     this.conclude();
     return this.report;
   }
@@ -177,7 +181,7 @@ class Verifier {
     if (!checkpoint) return undefined;
     const bundle = await this.read(`${number}/${tilePath("entries", 0, widthAt(0, 0, checkpoint.size))}`);
     const first = bundle && recordsOf(bundle)?.[0];
-    const open = first && parseCanonical(new TextDecoder().decode(first));
+    const open = first && parseCanonical(first);
     return previousOf(open);
   }
 
@@ -186,10 +190,26 @@ class Verifier {
     const linked = previousOf(open);
     if (!linked && first) return;
     if (linked && first) {
-      return this.finding("missing_incarnation", `\`${linked.origin}\` with ${linked.size} records came before and is not here`, number, 0);
+      this.oldest = { number, linked };
+      return;
     }
-    const same = linked && before && linked.origin === before.origin && linked.size === before.size && linked.root === before.root;
-    if (!same) this.finding("link", `what it says came before is not the incarnation before it`, number, 0);
+    if (!linked || !before || !same(linked, before)) this.finding("link", `what it says came before is not the incarnation before it`, number, 0);
+  }
+
+  retire(record: Members) {
+    this.retired.push({ origin: String(record.origin), size: Number(record.size), root: String(record.root) });
+  }
+
+  /** What the oldest incarnation follows on was removed by retention, or is missing. Gives the number up to which incarnations were removed. */
+  private checkOldest(): number {
+    if (!this.oldest) return 0;
+    const { number, linked } = this.oldest;
+    if (this.retired.some((one) => same(one, linked))) {
+      this.gap("retired", `\`${linked.origin}\` with ${linked.size} records, and what came before it, was removed by retention`, number, 0);
+      return Number(linked.origin.slice(linked.origin.lastIndexOf("/") + 1));
+    }
+    this.finding("missing_incarnation", `\`${linked.origin}\` with ${linked.size} records came before and is not here`, number, 0);
+    return 0;
   }
 
   /** Checks the signature of a checkpoint by the key that the log's first record has. */
@@ -217,7 +237,7 @@ class Verifier {
   }
 
   /** Every incarnation's key has to be among those that were given; one that never published is vouched for by the next. */
-  private checkKeys() {
+  private checkKeys(retired: number) {
     if (this.keys.length === 0) return;
     let successorVouches = false;
     for (const { number, key, published } of [...this.opened].reverse()) {
@@ -228,7 +248,8 @@ class Verifier {
     }
     const base = baseOf(parseKey(this.opened[0]?.key ?? "")?.name);
     for (const key of this.keys.filter(({ name }) => baseOf(name) === base)) {
-      if (!this.opened.some((one) => one.key === key.text)) {
+      const removed = Number(key.name.slice(key.name.lastIndexOf("/") + 1)) <= retired;
+      if (!removed && !this.opened.some((one) => one.key === key.text)) {
         this.finding("missing_incarnation", `a key of \`${key.name}\` was given, and the log holds no such incarnation`);
       }
     }
@@ -314,12 +335,15 @@ class Verifier {
     if (!this.anchor) assumed.push("no checkpoint from elsewhere was given: records cut off after an earlier checkpoint are not excluded");
     else if (this.anchorMet) assumed.push(`the checkpoint that was given covers ${this.anchor.size} records of \`${this.anchor.origin}\`; later ones may have been cut off`);
     if (this.unable) assumed.push("signatures were not checked: browsers give Ed25519 to pages on localhost or TLS alone, or this one does not have it");
-    assumed.push("classes were not compiled again from their policies, and sliding budgets were not worked out again: `privet-audit verify` does both");
+    assumed.push("classes were not compiled again from their policies; sliding budgets, clocks, signers of policies and how often sockets were looked at were not worked out again: `privet-audit verify` does all of it");
     assumed.push("this page was served by the sidecar that is judged: `privet-audit` is the tool that need not trust it");
   }
 }
 
-function previousOf(open: Members | undefined): Previous | undefined {
+const same = (one: Previous, other: Previous) => one.origin === other.origin && one.size === other.size && one.root === other.root;
+
+/** What an `open` record says of the incarnation before it. */
+export function previousOf(open: Members | undefined): Previous | undefined {
   const prev = open?.prev;
   return isMembers(prev) ? { origin: String(prev.origin), size: Number(prev.size), root: String(prev.root) } : undefined;
 }
@@ -444,7 +468,7 @@ class Incarnation {
   private async record(bytes: Uint8Array, leaf: Uint8Array) {
     const filled = this.tree.push(leaf);
     for (const tile of filled.filter(({ level }) => level > 0)) await this.checkTile(tile);
-    const record = parseCanonical(new TextDecoder("utf-8", { fatal: false }).decode(bytes));
+    const record = parseCanonical(bytes);
     if (record && record.v === 1 && typeof record.t === "string") await this.entry(record);
     else {
       this.books.nextSeq += 1;
@@ -478,7 +502,9 @@ class Incarnation {
 
   private async entry(record: Members) {
     const [ts, mono] = [Number(record.ts), Number(record.mono)];
-    if (this.tree.size > 1 && mono - this.aliveMono > SILENCE_MS_MAX) {
+    // While the log could not be written, nothing could be.
+    const excused = record.t === "gap" && record.lost === undefined;
+    if (this.tree.size > 1 && !excused && mono - this.aliveMono > SILENCE_MS_MAX) {
       this.finding("silence", `no record for ${Math.floor((mono - this.aliveMono) / 1000)} s, where each 60 s has one`);
     }
     this.aliveMono = mono;
@@ -490,6 +516,7 @@ class Incarnation {
       case "class": return this.classDocument(record);
       case "dp.charge": return this.log.charge(record, this.number);
       case "dp.release": return this.log.release(record, this.number);
+      case "retired": this.log.retire(record); break;
       case "close": this.end = "closed"; break;
       case "recover":
         this.end = "recovered";
