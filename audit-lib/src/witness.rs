@@ -265,6 +265,20 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// A request has one way to be written: what is read is written back, byte for byte.
+        #[test]
+        fn a_changed_request_is_malformed_or_the_same_bytes(at in 0_usize..400, with in "\\PC|\n|[0-9]", cut in 0_usize..3) {
+            let good = request(5, 9).to_string();
+            let at = (0..=at.min(good.len())).rev().find(|at| good.is_char_boundary(*at)).unwrap_or(0);
+            let rest: String = good[at..].chars().skip(cut).collect();
+            let body = format!("{}{with}{rest}", &good[..at]);
+            if let Ok(read) = AddCheckpoint::parse(&body) {
+                proptest::prop_assert_eq!(read.to_string(), body);
+            }
+        }
+    }
+
     /// The request of the specification, whose keys nobody published: it parses, byte for byte.
     #[test]
     fn the_published_example_is_a_request() {

@@ -26,7 +26,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use answer::Printed;
-use brought::Brought;
 
 /// Checks the enforcement log of a privet sidecar.
 #[derive(Parser)]

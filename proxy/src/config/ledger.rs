@@ -10,7 +10,7 @@ use privet_policy::diagnostic::{Diagnostic, SourceFile};
 use privet_policy::yaml::Node;
 
 use super::read::{Reader, code};
-use super::{ConfigError, Part, StoreAt, compile};
+use super::{ConfigError, Part, StoreAt, Upstream, compile};
 
 /// The most witnesses that are asked.
 const WITNESSES_MAX: usize = 32;
@@ -35,6 +35,8 @@ pub struct Ledger {
     pub witnesses: Vec<Witness>,
     /// How many of them have to, before a checkpoint is published.
     pub quorum: usize,
+    /// Who signs the witnesses' certificates, and the ledger's own.
+    pub tls: Upstream,
     /// Health and metrics.
     pub listen: SocketAddr,
     /// How often shipped logs are looked at.
@@ -79,7 +81,7 @@ impl Reader<'_> {
     fn ledger_file(&mut self, node: &Node) -> Option<Ledger> {
         let members = self.members(
             node,
-            &["apiVersion", "kind", "store", "log", "key_file", "witnesses", "quorum", "listen", "every_secs"],
+            &["apiVersion", "kind", "store", "log", "key_file", "witnesses", "quorum", "tls", "listen", "every_secs"],
         )?;
         self.constant(members, "apiVersion", compile::API_VERSION);
         self.constant(members, "kind", "Ledger");
@@ -92,6 +94,7 @@ impl Reader<'_> {
         let witnesses = members.get("witnesses").map_or(Some(Vec::new()), |node| self.witnesses(node));
         let asked = witnesses.as_ref().map_or(WITNESSES_MAX, Vec::len);
         let quorum = members.get("quorum").map_or(Some(asked as u64), |node| self.whole(node, 0..=asked as u64));
+        let tls = self.upstream(members.get("tls"));
         let listen = members.get("listen").map_or(Some(LISTEN_DEFAULT), |node| self.address(node));
         let every = members
             .get("every_secs")
@@ -105,6 +108,7 @@ impl Reader<'_> {
             key_file: key_file?,
             witnesses: witnesses?,
             quorum: usize::try_from(quorum?).unwrap_or(WITNESSES_MAX),
+            tls,
             listen: listen?,
             every: every?,
         })

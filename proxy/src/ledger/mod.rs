@@ -28,7 +28,6 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
-use crate::config::Upstream;
 use crate::config::ledger::Ledger as Config;
 use crate::durable;
 use crate::store::Store;
@@ -157,7 +156,7 @@ impl Ledger {
     pub fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, CannotRun> {
         let signer = signer(config)?;
         let store = Store::open(&config.store, Arc::clone(&clock))?;
-        let web = Web::open(&Upstream::default(), WITNESS_TIMEOUT)?;
+        let web = Web::open(&config.tls, WITNESS_TIMEOUT)?;
         let now_ms = clock.now().as_millisecond();
         let mut lists = Vec::new();
         let log = LedgerLog::open(&config.directory, &config.anchor_dir, signer, now_ms, &mut |entry| {

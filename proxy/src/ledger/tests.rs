@@ -1,6 +1,6 @@
 use super::*;
 use crate::clock::SystemClock;
-use crate::config::StoreAt;
+use crate::config::{StoreAt, Upstream};
 use crate::config::ledger::Witness as WitnessAt;
 use crate::ship::{Parts, Shipper};
 use crate::store::standin::Standin;
@@ -133,6 +133,7 @@ impl Bench {
             key_file: self.dir.path().join("key"),
             witnesses,
             quorum,
+            tls: Upstream::default(),
             listen: "127.0.0.1:0".parse().unwrap(),
             every: Duration::from_secs(10),
         }

@@ -138,7 +138,8 @@ impl Shipper {
     async fn run(mut self, stop: CancellationToken) {
         let mut pause = PAUSE;
         while !stop.is_cancelled() {
-            let done = self.pass_told().await;
+            // What a pass leaves undone the last one does: whatever is there already is found there.
+            let Some(done) = stop.run_until_cancelled(self.pass_told()).await else { break };
             let wait = if done { self.parts.ship.every } else { pause };
             pause = if done { PAUSE } else { (pause * 2).min(PAUSE_MAX) };
             tokio::time::timeout(wait, stop.cancelled()).await.ok();

@@ -4,7 +4,7 @@ use crate::config::StoreAt;
 use crate::store::standin::{Standin, Trouble};
 use privet_audit_log::counts::Delta;
 use privet_audit_log::policies::{Files, store};
-use privet_audit_log::record::Declaration;
+use privet_audit_log::record::{Declaration, Record};
 use privet_audit_log::verify::{Options, Report, verify};
 use privet_audit_log::{Log, Moment, Settings, Work};
 use std::fs;
@@ -285,6 +285,26 @@ async fn what_tells_is_sealed_and_what_proves_is_not_and_a_strangers_tool_opens_
     }
     plain.sort();
     assert_eq!(plain, ["1/checkpoint", "1/tile/0/000", "1/tile/0/001.p/48", "1/tile/1/000.p/1", "1/vkey"]);
+}
+
+/// Prints what a backlog costs: `-- --ignored --nocapture cost_of_a_backlog`.
+#[tokio::test]
+#[ignore = "prints figures"]
+async fn cost_of_a_backlog() {
+    let (log, keys, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut writer = Writer::start(log.path());
+    for n in 0..1000 {
+        let records = vec![Record::Heartbeat; 100];
+        writer.commit(&Work { records, checkpoint: n == 999, ..Work::default() });
+    }
+    let standin = Standin::start().await;
+    for (name, to) in [("directory", into_dir(store.path())), ("bucket", standin.at(keys.path()))] {
+        let mut ship = shipper(log.path(), to, Vec::new());
+        let begun = std::time::Instant::now();
+        ship.pass().await.unwrap();
+        println!("{name}: 100,000 records in {:.2} s", begun.elapsed().as_secs_f64());
+    }
+    println!("bucket: {} objects", standin.inside.lock().unwrap().written.len());
 }
 
 #[test]
