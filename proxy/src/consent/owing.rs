@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout_at};
+
 use super::{Backend, ConsentStore, LISTEN_AGAIN, Shared, StoreError, WRITE_TIMEOUT, blocking};
 use crate::contained::contained;
 
-/// How long nothing has come to be written until it is tried again what the store had no room for.
+/// How often is tried again what the store had no room for.
 const ROOM_AGAIN: Duration = Duration::from_secs(2);
 /// What `/readyz` says while refusals wait for room.
 const NO_ROOM: &str = "the consent store has no room for refusals that wait, so silence refuses: let it take more";
@@ -18,9 +20,12 @@ const REFUSALS_LOST: &str = "refusals were lost that the consent store did not t
 impl ConsentStore {
     /// Writes what comes, until the process ends.
     pub(super) async fn write_refusals(self) {
+        let mut tried = Instant::now();
         loop {
-            // Whether there is room by now is tried from time to time, though nobody refuses anything.
-            if tokio::time::timeout(ROOM_AGAIN, self.0.writer.something()).await.is_err() {
+            // Whether there is room by now is tried from time to time, whether anybody refuses anything or not.
+            timeout_at(tried + ROOM_AGAIN, self.0.writer.something()).await.ok();
+            if tried.elapsed() >= ROOM_AGAIN {
+                tried = Instant::now();
                 self.0.writer.try_again();
             }
             if !matches!(contained(self.0.write_waiting()).await, Ok(Ok(()))) {
@@ -56,7 +61,10 @@ impl Shared {
             };
             self.writer.written(&batch, &unfit);
             self.metrics.refusals_stored.increment((batch.len() - unfit.len()) as u64);
-            if !unfit.is_empty() {
+            if unfit.is_empty() {
+                // There is room, so there may be some for what waits aside.
+                self.writer.try_again();
+            } else {
                 self.no_room();
             }
         }
