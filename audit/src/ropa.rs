@@ -107,6 +107,7 @@ impl Ropa {
         let flows = flows(&evidence, &counted);
         let activities = activities(&policy, &evidence, &flows);
         let mut answer = Answer::to(format!("# Record of processing activities, {}", period.words()));
+        answer.markdown = true;
         answer.text = markdown(&policy, &activities, &evidence, period);
         answer.value = serde_json::json!({
             "policy": policy.digest().to_string(),
@@ -115,6 +116,7 @@ impl Ropa {
             "decided": counted.decided,
         });
         judge(&policy, &evidence, &flows, &activities, &mut answer);
+        answer.text.push('\n');
         counted.assume(&mut answer, period);
         answer.print(&evidence, self.brought.json)
     }
