@@ -125,8 +125,8 @@ impl Answer {
         let report = &evidence.report;
         let assumed = self.assumed_all(report).into_iter().map(str::to_owned).collect();
         let gaps = report.gaps.iter().map(|gap| format!("incarnation {}: {}", gap.incarnation, gap.message)).collect();
-        let own = self.findings.iter().map(|found| format!("`{}`: {}", found.code, found.message));
-        let found = own.chain(report.findings.iter().map(|found| format!("`{}`: {}", found.code, found.message)));
+        let own = self.findings.iter().map(|found| format!("[{}] {}", found.code, found.message));
+        let found = own.chain(report.findings.iter().map(|found| format!("[{}] {}", found.code, found.message)));
         [("Proved", self.proved_all(evidence)), ("Assumed", assumed), ("Gaps", gaps), ("Found", found.collect())]
     }
 

@@ -116,7 +116,6 @@ impl Ropa {
             "decided": counted.decided,
         });
         judge(&policy, &evidence, &flows, &activities, &mut answer);
-        answer.text.push('\n');
         counted.assume(&mut answer, period);
         answer.print(&evidence, self.brought.json)
     }

@@ -290,7 +290,7 @@ pub fn path(root: &Path, path: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// What a command about the log in `root` prints, with its exit status; paths and what is random made the same.
+/// What a command about the log in `root` prints, with its exit status; the root is called so.
 pub fn answer(root: &Path, words: &[&str]) -> (String, Option<i32>) {
     let done = run(&words
         .iter()
@@ -300,7 +300,7 @@ pub fn answer(root: &Path, words: &[&str]) -> (String, Option<i32>) {
         .map(String::as_str)
         .collect::<Vec<_>>());
     let text = String::from_utf8(done.stdout).unwrap() + &String::from_utf8(done.stderr).unwrap();
-    (plain(&text.replace(root.to_str().unwrap(), "ROOT")), done.status.code())
+    (text.replace(root.to_str().unwrap(), "ROOT"), done.status.code())
 }
 
 /// `@x` is a path in the root.
@@ -331,9 +331,10 @@ fn plain(text: &str) -> String {
 
 /// Compares with a file of `tests/golden`, or writes it where `PRIVET_GOLDEN` is set.
 pub fn golden(name: &str, text: &str) {
+    let text = plain(text);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("PRIVET_GOLDEN").is_some() {
-        fs::write(&path, text).unwrap();
+        fs::write(&path, &text).unwrap();
     }
     let expected = fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(text, expected, "{name}; PRIVET_GOLDEN=1 writes it anew");
