@@ -114,6 +114,8 @@ fn a_damaged_log_answers_nothing_as_established() {
         assert!(text.contains("\nNOT established: ") && text.contains("[damage]"), "{words:?}: {text}");
     }
     assert!(!out.exists(), "nothing is exported of a log with findings");
+    let (text, _) = answer(root.path(), &asked(&["ask", "basis", "@log"], &[]));
+    golden("basis-damaged.txt", &text);
 }
 
 #[test]
