@@ -3,6 +3,7 @@
 //! Promise: it reads files and writes only what a command is told to write, never into a log. No
 //! network, no async. Exit status: 0 nothing found, 1 findings, 2 cannot verify.
 
+mod alive;
 mod answer;
 mod ask;
 mod brought;
