@@ -2,7 +2,7 @@
 
 import { useCallback, useEffect, useState } from "preact/hooks";
 
-import { type Listing, ask, json } from "./api";
+import { type Listing, Problem as Missing, ask, json } from "./api";
 import { type Checkpoint, parseCheckpoint } from "./auditor/note";
 import { TILE_WIDTH, recordsOf, tilePath, widthAt } from "./auditor/tiles";
 import { type Members, isMembers, parseCanonical } from "./auditor/canonical";
@@ -236,11 +236,17 @@ async function look(incarnation: number, size: number, from: number, type: strin
   return { rows, next, looked: from - next };
 }
 
+/** A bundle; where a wider one has taken its place meanwhile, as much of that. */
 async function bundle(incarnation: number, index: number, width: number): Promise<Uint8Array[]> {
-  const answer = await ask(`/v1/log/${incarnation}/${tilePath("entries", index, width)}`);
+  const read = (width: number) => ask(`/v1/log/${incarnation}/${tilePath("entries", index, width)}`);
+  const answer = await read(width).catch(async (problem: unknown) => {
+    const wider = widthAt(0, index, (await checkpointOf(incarnation)).size);
+    if (!(problem instanceof Missing) || problem.status !== 404 || wider <= width) throw problem;
+    return read(wider);
+  });
   const records = recordsOf(new Uint8Array(await answer.arrayBuffer()));
   if (!records) throw new Error("an entry bundle cannot be read: verify the log");
-  return records;
+  return records.slice(0, width);
 }
 
 function rowOf(bytes: Uint8Array | undefined, before: Uint8Array | undefined): Row | undefined {
