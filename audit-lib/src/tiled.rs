@@ -146,13 +146,12 @@ pub fn grown(from: u64, size: u64) -> impl Iterator<Item = TileName> {
     (0_u8..8).flat_map(move |level| {
         let shift = 8 * u32::from(level);
         let (had, has) = (from >> shift, size >> shift);
-        let names = (had / width..has.div_ceil(width)).filter(move |_| has > had).flat_map(move |index| {
+        (had / width..has.div_ceil(width)).filter(move |_| has > had).flat_map(move |index| {
             let hashes = u16::try_from((has - index * width).min(width)).unwrap_or(256);
             let name = move |level| TileName { level, index, width: hashes };
             let bundle = (level == 0).then(|| name(None));
             bundle.into_iter().chain([name(Some(level))])
-        });
-        names
+        })
     })
 }
 

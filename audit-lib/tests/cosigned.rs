@@ -22,7 +22,8 @@ fn a_public_witnesss_cosignature_is_right_and_tells_its_time() {
 fn a_public_log_satisfies_a_trust_policy_beside_signatures_of_other_kinds() {
     let log = VerifierKey::parse(LOG).unwrap();
     assert_eq!(Checkpoint::open(NOTE, &log).unwrap().size, 1_432_088_532);
-    let policy = |quorum: &str| TrustPolicy::parse(&format!("log {LOG}\nwitness remora {WITNESS}\nquorum {quorum}\n")).unwrap();
+    let policy =
+        |quorum: &str| TrustPolicy::parse(&format!("log {LOG}\nwitness remora {WITNESS}\nquorum {quorum}\n")).unwrap();
     assert_eq!(policy("remora").check(NOTE).unwrap().by, [("remora".to_owned(), 0x6a12_2120)]);
     // Without its line nobody of the quorum is left.
     let bare: String = NOTE.split_inclusive('\n').filter(|line| !line.contains("remora")).collect();

@@ -1,13 +1,13 @@
 //! `privet ledger`: rolls up the shipped logs of many pods into one witnessed log.
 
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::witness::told;
 use super::{Outcome, cannot};
 use crate::clock::SystemClock;
 use crate::config::ledger::Ledger as Config;
-use crate::ledger::{Ledger, init};
+use crate::ledger::{CannotRun, Ledger, init};
 use crate::run::{chain, stop_signal};
 
 /// The arguments of `privet ledger`.
@@ -40,16 +40,21 @@ pub enum Command {
 /// Makes a key, or is a ledger until it is told to stop.
 #[must_use]
 pub fn run(args: &Args) -> Outcome {
-    let done = match &args.command {
+    match &args.command {
         Command::Init { file, origin } => made(file, origin),
-        Command::Run { config } => ledger(config),
-    };
-    done.map_or_else(|why| cannot(&why), |()| Outcome::Fine)
+        Command::Run { config } => ledger(config).map_or_else(|why| cannot(&why), |()| Outcome::Fine),
+    }
 }
 
-fn made(file: &Path, origin: &str) -> Result<(), String> {
-    let public = init(file, origin).map_err(|error| chain(&error))?;
-    writeln!(io::stdout().lock(), "{public}").map_err(|error| error.to_string())
+fn made(file: &Path, origin: &str) -> Outcome {
+    match init(file, origin) {
+        Ok(public) => told(&public),
+        Err(error) => {
+            let refused = matches!(error, CannotRun::IsThere(_));
+            let outcome = cannot(&chain(&error));
+            if refused { Outcome::Findings } else { outcome }
+        }
+    }
 }
 
 fn ledger(file: &Path) -> Result<(), String> {

@@ -13,7 +13,7 @@ use super::{Outcome, cannot};
 use crate::clock::SystemClock;
 use crate::run::{chain, stop_signal};
 use crate::tasks::TaskSet;
-use crate::witness::{Witness, init, serve};
+use crate::witness::{CannotWitness, Witness, init, serve};
 
 /// The arguments of `privet witness`.
 #[derive(Debug, clap::Args)]
@@ -52,20 +52,33 @@ pub enum Command {
 /// Makes a witness, or is one until it is told to stop.
 #[must_use]
 pub fn run(args: &Args) -> Outcome {
-    let done = match &args.command {
+    match &args.command {
         Command::Init { dir, name } => made(dir, name),
-        Command::Run { dir, listen, log } => keys(log).and_then(|logs| witness(dir, *listen, logs)),
-    };
-    done.map_or_else(|why| cannot(&why), |()| Outcome::Fine)
+        Command::Run { dir, listen, log } => {
+            let done = keys(log).and_then(|logs| witness(dir, *listen, logs));
+            done.map_or_else(|why| cannot(&why), |()| Outcome::Fine)
+        }
+    }
 }
 
-fn made(dir: &Path, name: &str) -> Result<(), String> {
-    let public = init(dir, name).map_err(|error| chain(&error))?;
-    writeln!(io::stdout().lock(), "{public}").map_err(|error| error.to_string())
+fn made(dir: &Path, name: &str) -> Outcome {
+    match init(dir, name) {
+        Ok(public) => told(&public),
+        Err(error) => {
+            let refused = matches!(error, CannotWitness::IsThere(_));
+            let outcome = cannot(&chain(&error));
+            if refused { Outcome::Findings } else { outcome }
+        }
+    }
+}
+
+/// A public key on stdout.
+pub(super) fn told(public: &str) -> Outcome {
+    writeln!(io::stdout().lock(), "{public}").map_or_else(|error| cannot(&error.to_string()), |()| Outcome::Fine)
 }
 
 /// Keys as such, or files of keys.
-pub(super) fn keys(given: &[String]) -> Result<Vec<VerifierKey>, String> {
+fn keys(given: &[String]) -> Result<Vec<VerifierKey>, String> {
     let mut keys = Vec::new();
     for given in given {
         match VerifierKey::parse(given) {

@@ -32,7 +32,7 @@ pub enum StoreAt {
     /// A directory, such as a mounted share.
     Directory(PathBuf),
     /// A bucket.
-    S3(Bucket),
+    S3(Box<Bucket>),
 }
 
 /// A bucket of an S3-compatible store.
@@ -87,7 +87,7 @@ impl Reader<'_> {
     pub(super) fn store(&mut self, members: Members<'_>) -> Option<StoreAt> {
         match (members.get("directory"), members.get("s3")) {
             (Some(node), None) => self.file(node).map(StoreAt::Directory),
-            (None, Some(node)) => self.bucket(node).map(StoreAt::S3),
+            (None, Some(node)) => self.bucket(node).map(Box::new).map(StoreAt::S3),
             (None, None) => {
                 let message = "`directory` or `s3` is missing";
                 self.mistake(Diagnostic::error(code::MISSING, &members.node.at, message));

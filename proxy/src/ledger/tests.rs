@@ -1,7 +1,7 @@
 use super::*;
 use crate::clock::SystemClock;
-use crate::config::{StoreAt, Upstream};
 use crate::config::ledger::Witness as WitnessAt;
+use crate::config::{StoreAt, Upstream};
 use crate::ship::{Parts, Shipper};
 use crate::store::standin::Standin;
 use crate::witness::{self, Witness};

@@ -68,7 +68,7 @@ impl Standin {
     pub(crate) fn at(&self, dir: &Path) -> StoreAt {
         std::fs::write(dir.join("access"), format!("{ACCESS}\n")).unwrap();
         std::fs::write(dir.join("secret"), format!("{}\n", SECRET)).unwrap();
-        StoreAt::S3(Bucket {
+        StoreAt::S3(Box::new(Bucket {
             endpoint: format!("http://{}", self.address).parse().unwrap(),
             region: "eu-test-1".to_owned(),
             bucket: "logs".to_owned(),
@@ -77,7 +77,7 @@ impl Standin {
             secret_key_file: dir.join("secret"),
             timeout: Duration::from_millis(700),
             tls: Upstream::default(),
-        })
+        }))
     }
 
     pub(crate) fn troubled_by(&self, trouble: &[Trouble]) {
