@@ -34,9 +34,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use privet_policy::consent::Memory;
+use privet_policy::consent::{Memory, Stored};
 use privet_policy::decide::Refusal;
-use privet_policy::policy::Policy;
+use privet_policy::policy::{Policy, PurposeNo};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
@@ -338,6 +338,8 @@ impl ConsentStore {
     /// it asks again about what may have changed since.
     pub async fn ask(&self, mut missed: Vec<SubjectKey>, answers: &mut Answers, until: Instant) {
         missed.extend(answers.doubtful(&self.0));
+        missed.sort_unstable();
+        missed.dedup();
         let found = self.0.look_up(self, missed.clone(), until).await;
         for key in missed {
             let answer = found.get(&key).cloned();
@@ -365,6 +367,13 @@ impl ConsentStore {
             if !taken {
                 self.0.lost(1);
             }
+        }
+    }
+
+    /// Calls back for each refusal of a subject that waits to be stored.
+    pub fn waiting(&self, id: &str, policy: &Policy, each: &mut dyn FnMut(PurposeNo, Stored)) {
+        if let Ok(key) = self.0.key_of(id) {
+            self.0.writer.look(&key, |waiting| waiting.recall(policy, each));
         }
     }
 

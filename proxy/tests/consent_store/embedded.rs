@@ -209,6 +209,8 @@ fn a_refusal_that_finds_no_room_is_owed_whatever_is_written_meanwhile_and_after_
     assert_eq!(pod.ask("/v1/consent/set", &known).0, 200, "there is room for who is known");
     assert!(!pod.passes_us("somebody-4", Says::Nothing), "nothing was paid by that");
     assert_eq!(pod.ask("/v1/consent/withdraw", &json!({"subject": "somebody-5"})).0, 507);
+    let (_, shown) = pod.ask("/v1/subject/show", &json!({"subject": "somebody-3"}));
+    assert_eq!((&shown["store"]["decisions"], shown["memory_of_this_pod"].as_array().unwrap().len()), (&json!([]), 1));
     assert!(pod.metric("privet_consent_failures_total{reason=\"full\"}") >= 1.0);
     pod.stop();
     let pod = place.start();
