@@ -24,9 +24,6 @@ pub struct Discrepancy {
     pub message: String,
 }
 
-/// Events by class number.
-pub type Counted = BTreeMap<u32, u64>;
-
 /// The running sums of one incarnation.
 #[derive(Clone, Debug)]
 pub struct Books {
@@ -57,9 +54,9 @@ pub struct Books {
     /// How many have to sign a policy, as `config` says.
     pub signers_required: u64,
     /// Challenges that the batch to come has to count.
-    pub challenged: Counted,
+    pub challenged: BTreeMap<u32, u64>,
     /// What the last batch counts beside its challenges.
-    pub unchallenged: Counted,
+    pub unchallenged: Pairs,
     /// Whether a `close` or `recover` was seen.
     pub ended: bool,
     /// Time of the last record, Unix milliseconds.
@@ -84,8 +81,8 @@ impl Default for Books {
             lease: 0,
             configured: false,
             signers_required: 0,
-            challenged: Counted::new(),
-            unchallenged: Counted::new(),
+            challenged: BTreeMap::new(),
+            unchallenged: Pairs::new(),
             ended: false,
             last_ts: 0,
             last_mono: 0,
@@ -316,8 +313,7 @@ impl Books {
         }
         self.requests_in_flight = requests.carry_out;
         self.events_in_flight = events.carry_out;
-        self.unchallenged.clear();
-        self.unchallenged.extend(batch.classes.iter().copied());
+        self.unchallenged.clone_from(&batch.classes);
         if !self.challenged.is_empty() {
             let challenged: Pairs = std::mem::take(&mut self.challenged).into_iter().collect();
             take_away(&mut self.unchallenged, &challenged, batch.batch, wrong);
@@ -365,14 +361,18 @@ impl Books {
     }
 }
 
-fn take_away(from: &mut Counted, classes: &Pairs, batch: u64, wrong: &mut Vec<Discrepancy>) {
+/// Takes what challenges count out of what their batch counts.
+fn take_away(from: &mut Pairs, classes: &Pairs, batch: u64, wrong: &mut Vec<Discrepancy>) {
     for (class, events) in classes {
-        let counted = from.get(class).copied().unwrap_or(0);
-        if *events > counted {
-            let message = format!("batch {batch} counts {counted} events of class {class}, its challenges {events}");
+        let counted = from.iter_mut().find(|(n, _)| n == class).map(|(_, count)| count);
+        let left = counted.as_ref().map_or(0, |count| **count);
+        if *events > left {
+            let message = format!("batch {batch} has {left} events of class {class} left, and a challenge {events}");
             report(wrong, "challenge", message);
         }
-        from.insert(*class, counted.saturating_sub(*events));
+        if let Some(count) = counted {
+            *count = left.saturating_sub(*events);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::counts::Delta;
 use crate::disk::read_if_there;
+use crate::record::Entry;
 use crate::tile::{BundleReader, TileName};
 use crate::wal::{FrameKind, Segment, cut, segment_numbers, segment_path};
 
@@ -34,12 +35,15 @@ pub(crate) struct Extent {
     pub(crate) torn_bytes: u64,
     /// Bytes of failed writes in earlier segments, after the place where the next one says they end.
     pub(crate) left_over_bytes: u64,
-    /// Bundles that leaves were read from.
+    /// Bundles that leaves were read from or compared with; of the last perhaps not all.
     pub(crate) bundles: Vec<TileName>,
 }
 
 /// The incarnations in a log directory, ascending.
-pub(crate) fn incarnations(log: &Path) -> io::Result<Vec<u64>> {
+///
+/// # Errors
+/// What the system says of a directory that cannot be listed.
+pub fn incarnations(log: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for item in fs::read_dir(log)? {
         let item = item?;
@@ -73,6 +77,19 @@ impl Stored {
     pub(crate) fn checkpoint(&self) -> io::Result<Option<String>> {
         let bytes = read_if_there(&self.dir.join("checkpoint"))?;
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// The first record, unverified; `None` where it cannot be read.
+    pub(crate) fn first(&self) -> io::Result<Option<Entry>> {
+        let mut bundles = BundleReader::new(&self.dir);
+        if let Some(bytes) = bundles.record(0)? {
+            return Ok(Entry::parse(bytes).ok());
+        }
+        let wal = self.wal_dir();
+        let Some(number) = segment_numbers(&wal)?.first().copied() else { return Ok(None) };
+        let Some(segment) = Segment::read(&wal, self.number, number)? else { return Ok(None) };
+        let first = segment.frames().find(|frame| frame.kind == FrameKind::Record);
+        Ok(first.and_then(|frame| Entry::parse(frame.payload).ok()))
     }
 
     /// Removes what failed writes left in segments that another one follows.

@@ -225,6 +225,7 @@ pub(crate) struct BundleReader {
     index: Option<u64>,
     bytes: Vec<u8>,
     ranges: Vec<std::ops::Range<usize>>,
+    /// The bundles that were read and have as many records as their name says.
     pub(crate) read: Vec<TileName>,
 }
 
@@ -257,7 +258,9 @@ impl BundleReader {
                     start..start + record.len()
                 })
                 .collect();
-            self.read.push(name);
+            if self.ranges.len() == usize::from(name.width) {
+                self.read.push(name);
+            }
         }
         Ok(())
     }

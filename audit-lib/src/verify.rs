@@ -9,6 +9,7 @@ mod budget;
 mod incarnation;
 mod pulse;
 mod report;
+mod tiles;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::note::{Checkpoint, NoteError, VerifierKey};
-use crate::record::Previous;
+use crate::record::{Previous, Retired};
 use crate::signing::SignerKey;
 use crate::stored::{Stored, incarnations};
 use crate::tree::Hash;
@@ -82,9 +83,10 @@ pub fn verify(log: &Path, options: &Options) -> Result<Report, CannotVerify> {
         check_link(verified.last(), (*number, &one), &mut carried);
         verified.push((*number, one));
     }
+    let gone = Gone { retired: check_oldest(verified.first(), &mut carried), unborn: carried.unborn };
     let mut report = carried.report;
     report.budgets = carried.budgets.into_accounts();
-    check_keys(&verified, options, &mut report);
+    check_keys(&verified, &gone, options, &mut report);
     check_anchor(&verified, anchor.as_ref(), options, &mut report);
     if options.signers.is_none() && report.policies.iter().any(|policy| !policy.signers.is_empty()) {
         let word = "no keys of policy signers were given: who signed a policy is the log's word";
@@ -122,10 +124,8 @@ fn check_link(before: Option<&(u64, Verified)>, (number, one): (u64, &Verified),
             let seconds = (to - from).max(0) / 1000;
             report.gap("not_running", number, format!("nothing ran for about {seconds} s before this incarnation"));
         }
-        (Some(linked), None) => {
-            let message = format!("`{}` with {} records came before and is not here", linked.origin, linked.size);
-            report.finding("missing_incarnation", place, message);
-        }
+        // The oldest: whether it may be so is known when all are read.
+        (Some(_), None) => {}
         (linked, Some((earlier, before))) => {
             let says = linked.as_ref().map_or_else(|| "nothing".to_owned(), describe);
             let message =
@@ -135,12 +135,47 @@ fn check_link(before: Option<&(u64, Verified)>, (number, one): (u64, &Verified),
     }
 }
 
+/// What stands before the oldest incarnation that is here: nothing, or what a later record says was removed
+/// by retention. Gives the number up to which incarnations were.
+fn check_oldest(oldest: Option<&(u64, Verified)>, carried: &mut Carried) -> u64 {
+    let Some((number, one)) = oldest else { return 0 };
+    let Some(linked) = one.open.as_ref().and_then(|open| open.prev.as_ref()) else { return 0 };
+    let is_it = |retired: &&Retired| {
+        (&retired.origin, retired.size, &retired.root) == (&linked.origin, linked.size, &linked.root)
+    };
+    let Some(retired) = carried.retired.iter().find(is_it) else {
+        let message = format!("`{}` with {} records came before and is not here", linked.origin, linked.size);
+        carried.report.finding("missing_incarnation", (Some(*number), Some(0)), message);
+        return 0;
+    };
+    let message = format!(
+        "`{}` with {} records, and what came before it, were removed {} days after they ended",
+        linked.origin, linked.size, retired.days
+    );
+    carried.report.gap("retired", *number, message);
+    number_of(&linked.origin).unwrap_or(0)
+}
+
 fn describe(end: &Previous) -> String {
     format!("`{}` of {} records with root {}", end.origin, end.size, end.root)
 }
 
+/// Incarnations that are not here, and need not be.
+struct Gone {
+    /// Up to this number they were removed by retention.
+    retired: u64,
+    /// These never came to be.
+    unborn: Vec<String>,
+}
+
+impl Gone {
+    fn explains(&self, origin: &str) -> bool {
+        number_of(origin).is_some_and(|number| number <= self.retired) || self.unborn.iter().any(|name| name == origin)
+    }
+}
+
 /// Whose word the log is.
-fn check_keys(verified: &[(u64, Verified)], options: &Options, report: &mut Report) {
+fn check_keys(verified: &[(u64, Verified)], gone: &Gone, options: &Options, report: &mut Report) {
     let Some(keys) = &options.keys else {
         report.assumptions.push(
             "no key was given: each incarnation's key was taken from the log itself, so that a log written anew and signed with other keys is not excluded".to_owned(),
@@ -162,7 +197,7 @@ fn check_keys(verified: &[(u64, Verified)], options: &Options, report: &mut Repo
     for key in keys.iter().filter(|key| Some(base_of(key.name())) == base.as_deref()) {
         let text = key.to_string();
         let present = verified.iter().any(|(_, one)| one.open.as_ref().is_some_and(|open| open.vkey == text));
-        if !present {
+        if !present && !gone.explains(key.name()) {
             let message = format!("a key of `{}` was given, and the log holds no such incarnation", key.name());
             report.finding("missing_incarnation", (number_of(key.name()), None), message);
         }

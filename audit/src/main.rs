@@ -13,6 +13,7 @@ mod counted;
 mod evidence;
 mod export;
 mod leaving;
+mod ledger;
 mod period;
 mod prove;
 mod reconcile;
@@ -26,7 +27,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use answer::Printed;
-use brought::Brought;
 
 /// Checks the enforcement log of a privet sidecar.
 #[derive(Parser)]
@@ -39,7 +39,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Verify a log: every record, hash, signature and sum.
-    Verify(Brought),
+    Verify(verify::Verify),
     /// Ask a question; the answer says what was proved, what was assumed, and every gap.
     #[command(subcommand)]
     Ask(ask::Ask),
@@ -83,7 +83,7 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> anyhow::Result<Printed> {
     match command {
-        Command::Verify(brought) => verify::run(brought),
+        Command::Verify(verify) => verify.run(),
         Command::Ask(ask) => ask.run(),
         Command::Prove(prove) => prove.run(),
         Command::CheckProof(check) => check.run(),

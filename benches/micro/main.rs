@@ -2,9 +2,11 @@
 //! merely validate its JSON.
 //!
 //! Rows alternate in every round; a figure is the median of the rounds, in
-//! thread CPU time. `--consent` measures the store's cache alone, `--signals` TC strings. `--profile ROW [BATCH [PASSES]]` runs one row alone, for a profiler.
+//! thread CPU time. `--consent` measures the store's cache alone, `--evidence` the
+//! enforcement log, `--signals` TC strings. `--profile ROW [BATCH [PASSES]]` runs one row alone, for a profiler.
 
 mod consent;
+mod evidence;
 mod signals;
 
 use std::hint::black_box;
@@ -214,9 +216,10 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         [] => table(1).and_then(|()| table(20)).and_then(|()| consent::table()).and_then(|()| signals::table()),
         ["--consent"] => consent::table(),
+        ["--evidence"] => evidence::table(),
         ["--signals"] => signals::table(),
         ["--profile", row, options @ ..] => profiled(row, options),
-        _ => Err("usage: micro [--consent | --signals | --profile ROW [BATCH [PASSES]]]".into()),
+        _ => Err("usage: micro [--consent | --evidence | --signals | --profile ROW [BATCH [PASSES]]]".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

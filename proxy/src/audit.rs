@@ -13,11 +13,14 @@
 mod arrival;
 mod budgets;
 mod refusal;
+mod retention;
+mod running;
 mod tally;
 mod told;
 mod writer;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -41,6 +44,8 @@ use writer::Writer;
 
 pub use arrival::{Arrival, BatchRef, Delivery};
 pub use refusal::RefusedAs;
+pub use retention::CannotRetire;
+pub use running::{PolicyChange, Running, Sums};
 pub use tally::Tally;
 pub use told::told;
 
@@ -120,16 +125,26 @@ struct Numbers {
 
 struct Shared {
     state: Mutex<State>,
+    /// Locked by the writer between commits and by whoever shows it, by no request.
+    running: Mutex<Running>,
     wake: Condvar,
     healthy: AtomicBool,
     outstanding: AtomicU64,
     lease: u64,
-    log_dir: std::path::PathBuf,
+    log_dir: PathBuf,
+    anchor: Option<PathBuf>,
+    incarnation: u64,
+    /// Digests of the policies that this process loaded; locked while bundles are stored or removed.
+    bundles: Mutex<BTreeSet<String>>,
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bundles(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.bundles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds to the counts; the writer takes them at its next turn.
@@ -171,7 +186,7 @@ impl Recorder {
             Durability::Sync => 0,
             Durability::Lease { events } => events,
         };
-        let log_dir = settings.dir.clone();
+        let (log_dir, anchor) = (settings.dir.clone(), settings.anchor.clone());
         let (log, recovered) = Log::open(settings, moment(clock.as_ref()))?;
         let state = State {
             delta: Delta::default(),
@@ -186,11 +201,15 @@ impl Recorder {
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
+            running: Mutex::new(Running::of(&log, recovered.policy.clone())),
             wake: Condvar::new(),
             healthy: AtomicBool::new(true),
             outstanding: AtomicU64::new(0),
             lease,
             log_dir: log_dir.clone(),
+            anchor,
+            incarnation: recovered.incarnation,
+            bundles: Mutex::default(),
         });
         let writer = Writer { log, shared: shared.clone(), clock, owed: None, retry_at: Duration::ZERO };
         thread::Builder::new()
@@ -205,6 +224,12 @@ impl Recorder {
     #[must_use]
     pub fn healthy(&self) -> bool {
         self.shared.healthy.load(Ordering::Relaxed)
+    }
+
+    /// What the log of this process holds so far.
+    #[must_use]
+    pub fn running(&self) -> Running {
+        self.shared.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The number of a destination, declared at its first use.
@@ -239,6 +264,7 @@ impl Recorder {
     /// # Errors
     /// The files cannot be stored, or there is no number left.
     pub fn policy_loaded(&self, digest: &str, files: &Files, signers: Vec<String>) -> Result<PolicyNo, CannotRecord> {
+        let mut bundles = self.shared.bundles();
         let stored = policies::store(&self.shared.log_dir, 0, digest, files).map_err(|error| {
             tracing::error!(error = %error, "cannot keep the policy bundle as evidence");
             match error {
@@ -246,6 +272,8 @@ impl Recorder {
                 _ => CannotRecord::Malformed,
             }
         })?;
+        bundles.insert(digest.to_owned());
+        drop(bundles);
         let mut state = self.shared.lock();
         let n = number_for(&mut state.numbers.policies, digest)?.value;
         state.delta.declared.push(Declaration::Policy(PolicyLoad { n, signers, ..stored }));
@@ -465,5 +493,7 @@ fn moment(clock: &dyn Clock) -> Moment {
     Moment { wall_ms: clock.now().as_millisecond(), mono_ms: u64::try_from(mono).unwrap_or(u64::MAX) }
 }
 
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod tests;

@@ -162,6 +162,21 @@ pub struct ClockMoved {
     pub moved_ms: i64,
 }
 
+/// An incarnation is removed, for it ended long ago; those before it are removed too. Recorded first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retired {
+    /// Its origin.
+    pub origin: String,
+    /// Its number of leaves at its end.
+    pub size: u64,
+    /// Its root at that size, base64.
+    pub root: String,
+    /// It ended before this, in milliseconds of Unix time.
+    pub before: i64,
+    /// For how many days after that logs are kept.
+    pub days: u32,
+}
+
 /// Whether this is `sha256:` and a hash in hexadecimal.
 pub(crate) fn is_address(text: &str) -> bool {
     let hex = text.strip_prefix("sha256:").unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Verifies one incarnation: every byte, every hash, every sum.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -12,22 +12,27 @@ use crate::note::{Checkpoint, VerifierKey};
 use crate::policies;
 use crate::record::{
     Batch, BypassCheck, Class, Config, Entry, NameKind, Open, Outcome, PolicyLoad, PolicyRefused, Previous, Record,
+    Retired,
 };
 use crate::signing::{self, SignerKey};
 use crate::stored::{Extent, Item, Stored};
-use crate::tile::{TileName, decode_bundle, encode_tile, list};
-use crate::tree::{FilledTile, Hash, TILE_WIDTH, Tree};
+use crate::tree::{FilledTile, Hash, Tree};
 use crate::volume::class_path;
 
 use super::budget::Budgets;
 use super::pulse::Pulse;
-use super::report::{ClassReport, IncarnationReport, Report};
+use super::report::{ClassReport, DestinationReport, IncarnationReport, Report};
+use super::tiles::TileCheck;
 
 /// What is carried from one incarnation to the next.
 #[derive(Debug, Default)]
 pub(super) struct Carried {
     pub(super) report: Report,
     pub(super) budgets: Budgets,
+    /// Incarnations that are said to be removed by retention.
+    pub(super) retired: Vec<Retired>,
+    /// Incarnations that have a key and never came to be.
+    pub(super) unborn: Vec<String>,
     /// The keys of those who sign policies, where the auditor brought them.
     signers: Option<Vec<SignerKey>>,
     class_places: HashMap<(String, String), usize>,
@@ -60,7 +65,7 @@ pub(super) struct Incarnation<'a> {
     stored: &'a Stored,
     carried: &'a mut Carried,
     tree: Tree,
-    tiles: HashMap<(u8, u64), Vec<Hash>>,
+    tiles: TileCheck<'a>,
     filled: Vec<FilledTile>,
     books: Books,
     open: Option<Open>,
@@ -76,7 +81,7 @@ pub(super) struct Incarnation<'a> {
     end: &'static str,
     policies: Vec<String>,
     classes: Vec<usize>,
-    destinations: Vec<String>,
+    destinations: Vec<(String, DestinationReport)>,
 }
 
 impl<'a> Incarnation<'a> {
@@ -86,7 +91,7 @@ impl<'a> Incarnation<'a> {
             stored,
             carried,
             tree: Tree::default(),
-            tiles: HashMap::new(),
+            tiles: TileCheck::new(&stored.dir),
             filled: Vec::new(),
             books: Books::default(),
             open: None,
@@ -126,7 +131,7 @@ impl<'a> Incarnation<'a> {
         }
         self.check_end(&extent, is_last);
         let published = claimed.and_then(Result::ok).map_or(0, |claimed| claimed.size);
-        self.check_tiles(published)?;
+        self.check_tiles(published, &extent)?;
         self.sum_up();
         Ok(Verified {
             end: Previous {
@@ -181,7 +186,7 @@ impl<'a> Incarnation<'a> {
     fn record(&mut self, bytes: &[u8]) {
         self.tree.push(Hash::leaf(bytes), &mut self.filled);
         for tile in self.filled.drain(..) {
-            self.tiles.insert((tile.level, tile.index), tile.hashes);
+            self.tiles.filled(tile);
         }
         match Entry::parse(bytes) {
             Ok(entry) => self.entry(&entry),
@@ -230,7 +235,9 @@ impl<'a> Incarnation<'a> {
         match &entry.record {
             Record::Open(open) => self.opened(open, entry.ts),
             Record::Config(config) => self.config = Some(config.clone()),
-            Record::Name(name) if name.kind == NameKind::Destination => self.destinations.push(name.name.clone()),
+            Record::Name(name) if name.kind == NameKind::Destination => {
+                self.destinations.push((name.name.clone(), DestinationReport::default()))
+            }
             Record::PolicyLoad(load) => self.policy(load),
             Record::PolicyRefused(refused) => self.refused_policy(refused),
             Record::Class(class) => self.class(class),
@@ -253,6 +260,11 @@ impl<'a> Incarnation<'a> {
                 self.gap("degraded", format!("the log could not be written ({}); nothing was released", degraded.cause))
             }
             Record::Gap(gap) => match &gap.lost {
+                // Its key was anchored, and its start ended before it was there: it took no event.
+                Some(unborn) if unborn.size == 0 => {
+                    self.carried.unborn.push(unborn.origin.clone());
+                    self.gap("unborn", format!("a start before this one came to nothing: `{}`", unborn.origin));
+                }
                 Some(lost) => self.finding(
                     "lost",
                     format!("`{}`, anchored at {} records, was missing at the start", lost.origin, lost.size),
@@ -272,6 +284,7 @@ impl<'a> Incarnation<'a> {
                 );
             }
             Record::BypassCheck(check) => self.sockets(check),
+            Record::Retired(retired) => self.carried.retired.push(retired.clone()),
             Record::Challenge(challenge) => {
                 let totals = &mut self.carried.report.totals;
                 totals.challenges += 1;
@@ -397,23 +410,29 @@ impl<'a> Incarnation<'a> {
         totals.kept = totals.kept.saturating_add(batch.events.kept);
         totals.dropped = totals.dropped.saturating_add(batch.events.dropped);
         totals.withheld = totals.withheld.saturating_add(batch.events.withheld);
-        for (number, count) in &batch.released {
-            let name = self.destinations.get(*number as usize).cloned().unwrap_or_else(|| format!("#{number}"));
-            let destination = report.destinations.entry(name).or_default();
-            destination.released = destination.released.saturating_add(*count);
-        }
         for (number, count) in &batch.classes {
             if let Some(class) = self.classes.get(*number as usize).and_then(|place| report.classes.get_mut(*place)) {
                 class.events = class.events.saturating_add(*count);
             }
+        }
+        for (number, count) in &batch.released {
+            let destination = self.destination(*number);
+            destination.released = destination.released.saturating_add(*count);
+        }
+    }
+
+    /// The sums of a destination; those of a number that was never declared stand under the number.
+    fn destination(&mut self, number: u32) -> &mut DestinationReport {
+        match self.destinations.get_mut(number as usize) {
+            Some((_, sums)) => sums,
+            None => self.carried.report.destinations.entry(format!("#{number}")).or_default(),
         }
     }
 
     fn outcome(&mut self, outcome: &Outcome) {
         for (batch, number, acknowledged, refused, unknown) in &outcome.rows {
             self.left_over.fates.remove(&(*batch, *number));
-            let name = self.destinations.get(*number as usize).cloned().unwrap_or_else(|| format!("#{number}"));
-            let destination = self.carried.report.destinations.entry(name).or_default();
+            let destination = self.destination(*number);
             destination.acknowledged = destination.acknowledged.saturating_add(*acknowledged);
             destination.refused = destination.refused.saturating_add(*refused);
             destination.unknown = destination.unknown.saturating_add(*unknown);
@@ -465,50 +484,9 @@ impl<'a> Incarnation<'a> {
         }
     }
 
-    fn check_tiles(&mut self, published: u64) -> io::Result<()> {
-        let mut needed: BTreeSet<TileName> = needed_tiles(published.min(self.tree.size()));
-        if self.books.ended {
-            needed.extend(needed_tiles(self.tree.size()));
-        }
-        for path in list(&self.stored.dir)? {
-            match TileName::parse(&path) {
-                Some(name) => {
-                    needed.remove(&name);
-                    self.check_tile(name, &path)?;
-                }
-                None if path.ends_with(".tmp") => {}
-                None => self.finding("stray_file", format!("`{path}` is no tile")),
-            }
-        }
-        for name in needed {
-            self.finding("tile_missing", format!("`{}` is missing", name.path()));
-        }
-        Ok(())
-    }
-
-    fn check_tile(&mut self, name: TileName, path: &str) -> io::Result<()> {
-        let bytes = match fs::read(self.stored.dir.join(path)) {
-            Ok(bytes) => bytes,
-            // A running writer removes partial tiles when wider ones are out.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let level = name.level.unwrap_or(0);
-        let unfinished = self.tree.unfinished().get(usize::from(level));
-        let at_edge = self.tree.size() >> (8 * (u32::from(level) + 1)) == name.index;
-        let hashes = match self.tiles.get(&(level, name.index)) {
-            Some(hashes) => Some(hashes),
-            None => unfinished.filter(|_| at_edge),
-        };
-        let expected = hashes.and_then(|hashes| hashes.get(..usize::from(name.width)));
-        let same = match (name.level, expected) {
-            (_, None) => false,
-            (Some(_), Some(hashes)) => encode_tile(hashes) == bytes,
-            (None, Some(hashes)) => decode_bundle(&bytes)
-                .is_some_and(|records| records.into_iter().map(Hash::leaf).eq(hashes.iter().copied())),
-        };
-        if !same {
-            self.finding("tile", format!("`{path}` is not that of the records"));
+    fn check_tiles(&mut self, published: u64, extent: &Extent) -> io::Result<()> {
+        for (code, message) in self.tiles.check(&self.tree, published, self.books.ended, &extent.bundles)? {
+            self.finding(code, message);
         }
         Ok(())
     }
@@ -517,14 +495,17 @@ impl<'a> Incarnation<'a> {
         let number = self.stored.number;
         let root = self.tree.root().to_base64();
         let open_releases: Vec<(u32, u64)> = self.books.outstanding.iter().map(|((_, to), n)| (*to, *n)).collect();
+        for (to, count) in open_releases {
+            self.destination(to).open += count;
+        }
         let report = &mut self.carried.report;
+        let destinations = std::mem::take(&mut self.destinations).into_iter();
+        for (name, sums) in destinations.filter(|(_, sums)| *sums != DestinationReport::default()) {
+            report.destinations.entry(name).or_default().add(&sums);
+        }
         report.totals.records += self.tree.size();
         report.totals.requests_unfinished += self.books.requests_in_flight;
         report.totals.events_unfinished += self.books.events_in_flight;
-        for (to, count) in open_releases {
-            let name = self.destinations.get(to as usize).cloned().unwrap_or_else(|| format!("#{to}"));
-            report.destinations.entry(name).or_default().open += count;
-        }
         let open = self.open.clone();
         report.incarnations.push(IncarnationReport {
             number,
@@ -540,28 +521,4 @@ impl<'a> Incarnation<'a> {
             to_ms: self.last_alive_ms,
         });
     }
-}
-
-/// The tiles that a reader of a checkpoint at `size` needs.
-fn needed_tiles(size: u64) -> BTreeSet<TileName> {
-    let mut needed = BTreeSet::new();
-    for level in 0_u8..8 {
-        let hashes = size >> (8 * u32::from(level));
-        if hashes == 0 {
-            break;
-        }
-        let width = TILE_WIDTH as u64;
-        for index in 0..hashes.div_ceil(width) {
-            let name = |level| TileName {
-                level,
-                index,
-                width: u16::try_from((hashes - index * width).min(width)).unwrap_or(256),
-            };
-            needed.insert(name(Some(level)));
-            if level == 0 {
-                needed.insert(name(None));
-            }
-        }
-    }
-    needed
 }

@@ -112,6 +112,16 @@ pub struct DestinationReport {
     pub open: u64,
 }
 
+impl DestinationReport {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.released = self.released.saturating_add(other.released);
+        self.acknowledged = self.acknowledged.saturating_add(other.acknowledged);
+        self.refused = self.refused.saturating_add(other.refused);
+        self.unknown = self.unknown.saturating_add(other.unknown);
+        self.open = self.open.saturating_add(other.open);
+    }
+}
+
 /// A policy that ran.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PolicyReport {

@@ -8,7 +8,7 @@ use privet_audit_log::{DiskOp, Gate};
 use super::*;
 use crate::clock::SystemClock;
 
-fn settings(root: &Path, durability: Durability) -> Settings {
+pub(super) fn settings(root: &Path, durability: Durability) -> Settings {
     let mut settings = Settings::new(root.join("log"), "privet.example/test");
     settings.anchor = Some(root.join("anchor"));
     settings.durability = durability;
@@ -16,11 +16,11 @@ fn settings(root: &Path, durability: Durability) -> Settings {
     settings
 }
 
-fn open(settings: Settings) -> Recorder {
+pub(super) fn open(settings: Settings) -> Recorder {
     Recorder::open(settings, Arc::new(SystemClock::default())).unwrap().0
 }
 
-fn check(root: &Path) -> Report {
+pub(super) fn check(root: &Path) -> Report {
     let keys = VerifierKey::parse_all(&std::fs::read_to_string(root.join("anchor/vkey")).unwrap()).unwrap();
     let anchor = std::fs::read_to_string(root.join("anchor/checkpoint")).unwrap();
     let report =
@@ -29,14 +29,14 @@ fn check(root: &Path) -> Report {
     report
 }
 
-struct Named {
-    listener: ListenerNo,
-    to: DestNo,
+pub(super) struct Named {
+    pub(super) listener: ListenerNo,
+    pub(super) to: DestNo,
     class: ClassNo,
     dropped: ClassNo,
 }
 
-fn name(recorder: &Recorder) -> Named {
+pub(super) fn name(recorder: &Recorder) -> Named {
     let files = Files::from([("rules.yaml".to_owned(), b"kind: Rule".to_vec())]);
     let policy = recorder.policy_loaded(&"a".repeat(64), &files, Vec::new()).unwrap();
     Named {
@@ -47,7 +47,7 @@ fn name(recorder: &Recorder) -> Named {
     }
 }
 
-fn tally(named: &Named, kept: u64, dropped: u64) -> Tally {
+pub(super) fn tally(named: &Named, kept: u64, dropped: u64) -> Tally {
     let mut tally = Tally::default();
     tally.kept(named.class, kept);
     tally.dropped(named.dropped, dropped);
@@ -55,7 +55,7 @@ fn tally(named: &Named, kept: u64, dropped: u64) -> Tally {
     tally
 }
 
-async fn carry(recorder: &Recorder, named: &Named) {
+pub(super) async fn carry(recorder: &Recorder, named: &Named) {
     let mut arrival = recorder.arrived(named.listener, 1200);
     arrival.decoded(10);
     let mut batch = recorder.append(&mut arrival, &tally(named, 8, 2)).await.unwrap();
@@ -178,6 +178,29 @@ async fn challenges_and_looks_at_sockets_are_recorded_with_what_they_count() {
         assert_eq!((totals.challenges, totals.challenged_events, totals.bypass_checks), (20, 100, 1));
         assert_eq!((totals.events, totals.kept, totals.dropped), (300, 220, 80));
     }
+}
+
+#[tokio::test]
+async fn old_incarnations_go_and_what_is_loaded_now_stays() {
+    let root = tempfile::tempdir().unwrap();
+    for digest in ["b", "c", "a"] {
+        let recorder = open(settings(root.path(), Durability::Sync));
+        let files = Files::from([(format!("{digest}.yaml"), b"kind: Rule".to_vec())]);
+        recorder.policy_loaded(&digest.repeat(64), &files, Vec::new()).unwrap();
+        recorder.close().await.unwrap();
+    }
+    let recorder = open(settings(root.path(), Durability::Sync));
+    let named = name(&recorder);
+    carry(&recorder, &named).await;
+    let in_a_year = SystemClock::default().now().as_millisecond() + 366 * 86_400_000;
+    let retiring = recorder.clone();
+    let removed = tokio::task::spawn_blocking(move || retiring.retire(365, in_a_year)).await.unwrap().unwrap();
+    assert_eq!((removed.incarnations, removed.policies), (2, 2));
+    carry(&recorder, &named).await;
+    recorder.close().await.unwrap();
+    let report = check(root.path());
+    assert!(report.gaps.iter().any(|gap| gap.code == "retired"));
+    assert_eq!(report.policies.len(), 1);
 }
 
 #[tokio::test]

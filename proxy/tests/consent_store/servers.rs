@@ -198,23 +198,88 @@ impl Server {
 pub struct Cable {
     pub port: u16,
     cut: Arc<AtomicBool>,
+    slow: Arc<Slow>,
+}
+
+/// Keeps back what the server answers on the first connection by which somebody asks for a record of Redis, or
+/// the first change of one on its way there.
+#[derive(Default)]
+struct Slow {
+    look_up_wanted: AtomicBool,
+    write_wanted: AtomicBool,
+    held: AtomicBool,
+}
+
+impl Slow {
+    /// Whether bytes on their way to the server are the one that is waited for.
+    fn takes(&self, wanted: &AtomicBool, word: &[u8], bytes: &[u8]) -> bool {
+        let takes = bytes.windows(word.len()).any(|seen| seen == word) && wanted.swap(false, Ordering::SeqCst);
+        if takes {
+            self.held.store(true, Ordering::SeqCst);
+        }
+        takes
+    }
+
+    fn until_let_go(&self) {
+        until(|| !self.held.load(Ordering::SeqCst));
+    }
 }
 
 impl Cable {
     fn to(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, cut) = (listener.local_addr().unwrap().port(), Arc::new(AtomicBool::new(false)));
-        let is_cut = cut.clone();
+        let (is_cut, slow) = (cut.clone(), Arc::<Slow>::default());
+        let is_slow = slow.clone();
         thread::spawn(move || {
             for near in listener.incoming().flatten() {
                 let Ok(far) = TcpStream::connect(("127.0.0.1", server)) else { continue };
                 let (near_too, far_too) = (near.try_clone().unwrap(), far.try_clone().unwrap());
                 let (there, back) = (is_cut.clone(), is_cut.clone());
-                thread::spawn(move || carry(near, far, &there));
-                thread::spawn(move || carry(far_too, near_too, &back));
+                let (slow_there, slow_back, chosen) = (is_slow.clone(), is_slow.clone(), Arc::<AtomicBool>::default());
+                let asked = chosen.clone();
+                thread::spawn(move || {
+                    carry(near, far, |bytes| {
+                        until(|| !there.load(Ordering::SeqCst));
+                        if slow_there.takes(&slow_there.look_up_wanted, b"HGETALL", bytes) {
+                            asked.store(true, Ordering::SeqCst);
+                        }
+                        if slow_there.takes(&slow_there.write_wanted, b"HSET", bytes) {
+                            slow_there.until_let_go();
+                        }
+                    });
+                });
+                thread::spawn(move || {
+                    carry(far_too, near_too, |_| {
+                        until(|| !back.load(Ordering::SeqCst));
+                        if chosen.load(Ordering::SeqCst) {
+                            slow_back.until_let_go();
+                        }
+                    });
+                });
             }
         });
-        Self { port, cut }
+        Self { port, cut, slow }
+    }
+
+    /// The answer to the next look-up is kept back, and all that come after it by the same connection.
+    pub fn hold_next_look_up(&self) {
+        self.slow.look_up_wanted.store(true, Ordering::SeqCst);
+    }
+
+    /// The next change of a record is kept back on its way to the server.
+    pub fn hold_next_write(&self) {
+        self.slow.write_wanted.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until one is.
+    pub fn until_it_holds(&self) {
+        until(|| self.slow.held.load(Ordering::SeqCst));
+    }
+
+    /// Lets go of what was kept back.
+    pub fn let_go(&self) {
+        self.slow.held.store(false, Ordering::SeqCst);
     }
 
     pub fn cut(&self, cut: bool) {
@@ -222,17 +287,23 @@ impl Cable {
     }
 }
 
-fn carry(mut from: TcpStream, mut to: TcpStream, cut: &AtomicBool) {
+/// What is read is shown before it is sent on.
+fn carry(mut from: TcpStream, mut to: TcpStream, show: impl Fn(&[u8])) {
     let mut bytes = [0; 4096];
     while let Ok(read) = from.read(&mut bytes) {
-        while cut.load(Ordering::SeqCst) {
-            thread::sleep(Duration::from_millis(5));
-        }
+        show(&bytes[..read]);
         if read == 0 || to.write_all(&bytes[..read]).is_err() {
             break;
         }
     }
     to.shutdown(Shutdown::Both).ok();
+}
+
+fn until(holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() && begun.elapsed() < Duration::from_secs(60) {
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 impl Drop for Server {
