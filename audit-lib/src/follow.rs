@@ -62,6 +62,8 @@ struct Reading {
     stored: Stored,
     tree: Tree,
     key: Option<VerifierKey>,
+    /// The newest checkpoint that was right.
+    signed: Option<(u64, Hash)>,
     /// The segment that grows, and where its frames were read to.
     end: Option<(u32, u64)>,
     ended: bool,
@@ -105,7 +107,7 @@ impl Follower {
 
 impl Reading {
     fn new(stored: Stored) -> Self {
-        Self { stored, tree: Tree::default(), key: None, end: None, ended: false }
+        Self { stored, tree: Tree::default(), key: None, signed: None, end: None, ended: false }
     }
 
     fn poll(&mut self, keys: Option<&[VerifierKey]>, visit: &mut dyn FnMut(News<'_>)) -> io::Result<()> {
@@ -117,7 +119,13 @@ impl Reading {
             let Some(current) = segment(&wal, self.stored.number, number)? else { break };
             let stop = next.as_ref().map_or(u64::MAX, |next| next.header.before_bytes);
             if from > stop {
-                return self.taken_back(next.map_or(0, |next| next.header.first), keys, visit);
+                let kept = next.map_or(0, |next| next.header.first).min(self.tree.size());
+                if kept < self.tree.size() {
+                    return self.taken_back(kept, keys, visit);
+                }
+                // Only counts that no record holds were taken back.
+                self.end = Some((number, stop));
+                continue;
             }
             for frame in current.frames().take_while(|frame| frame.end <= stop).filter(|frame| frame.end > from) {
                 self.frame(frame.kind, frame.payload, keys, visit);
@@ -131,45 +139,52 @@ impl Reading {
         self.catch_up(keys, visit)
     }
 
-    /// Reads the whole incarnation, and passes over what was visited already.
+    /// Reads the whole incarnation, and passes over what was visited already, if it is still the same.
     fn catch_up(&mut self, keys: Option<&[VerifierKey]>, visit: &mut dyn FnMut(News<'_>)) -> io::Result<()> {
-        let seen = self.tree.size();
-        let mut index = 0;
+        let (seen, root, signed) = (self.tree.size(), self.tree.root(), self.signed);
+        let (mut before, mut filled) = (Tree::default(), Vec::new());
+        let (mut same, mut still_signed) = (seen == 0, false);
         let stored = self.stored.clone();
         let extent = stored.read(&mut |item| match item {
-            Item::Record(bytes) => {
-                index += 1;
-                if index > seen {
-                    self.record(bytes, keys, visit);
-                }
+            Item::Record(bytes) if before.size() < seen => {
+                before.push(Hash::leaf(bytes), &mut filled);
+                filled.clear();
+                same = before.size() == seen && before.root() == root;
+                still_signed |= signed.is_some_and(|signed| signed == (before.size(), before.root()));
             }
-            Item::TreeHead(note) if index >= seen && index > 0 => self.head(note, visit),
-            Item::TreeHead(_) | Item::Delta(_) => {}
+            Item::Record(bytes) if same => self.record(bytes, keys, visit),
+            Item::TreeHead(note) if same && self.tree.size() > seen => self.head(note, visit),
+            Item::Record(_) | Item::TreeHead(_) | Item::Delta(_) => {}
             Item::Damage(message) => visit(News::Wrong { incarnation: stored.number, code: "damage", message }),
         })?;
         self.end = extent.end;
-        Ok(())
+        match (same, signed) {
+            (true, _) => Ok(()),
+            (false, Some((size, _))) if still_signed => self.taken_back(size, keys, visit),
+            (false, _) => self.taken_back(0, keys, visit),
+        }
     }
 
-    /// A write failed after it was seen: the writer went on from an earlier place.
+    /// Records after the first `kept` are no longer those that were seen: says so, and tells what is there now.
     fn taken_back(
         &mut self,
         kept: u64,
         keys: Option<&[VerifierKey]>,
         visit: &mut dyn FnMut(News<'_>),
     ) -> io::Result<()> {
-        let (incarnation, seen) = (self.stored.number, self.tree.size());
-        if kept < seen {
-            let message = format!("records {kept} to {} were taken back: their write failed", seen - 1);
-            visit(News::Wrong { incarnation, code: "taken_back", message });
-        }
+        let (incarnation, last) = (self.stored.number, self.tree.size().saturating_sub(1));
+        let (code, message) = match self.signed {
+            Some((size, _)) if size > kept => {
+                ("changed", format!("of the first {size} records, which were signed, some are others now"))
+            }
+            _ => ("taken_back", format!("of records {kept} to {last} some are others now: their write failed")),
+        };
+        visit(News::Wrong { incarnation, code, message });
         let mut again = Self::new(self.stored.clone());
-        let mut index = 0;
         self.stored.read(&mut |item| {
             if let Item::Record(bytes) = item
-                && index < kept
+                && again.tree.size() < kept
             {
-                index += 1;
                 again.record(bytes, keys, &mut |_| {});
             }
         })?;
@@ -221,6 +236,7 @@ impl Reading {
         let opened = self.key.as_ref().map(|key| Checkpoint::open(note, key));
         let wrong = match opened {
             Some(Ok(checkpoint)) if (checkpoint.size, checkpoint.root) == (size, root) => {
+                self.signed = Some((size, root));
                 return visit(News::Checkpoint { incarnation, size, root });
             }
             Some(Ok(_)) => "a checkpoint is not that of the records before it".to_owned(),

@@ -21,6 +21,7 @@ use crate::note::{Signer, VerifierKey, check_origin};
 use crate::record::{CLOCK_SKEW_MS_MAX, ClockMoved, Close, Config, Degraded, Gap, Open, Previous, Record};
 use crate::recover::{Ended, OpenError, finish, last_policy, round_ms};
 use crate::stored::{Stored, incarnations};
+use crate::tree::Hash;
 use crate::volume::{Draft, Stamp, Volume, WriteError};
 
 /// A leaf waits this long for company.
@@ -126,6 +127,8 @@ pub struct Recovered {
     pub before: Option<Ended>,
     /// An incarnation that the anchor names and the log does not have.
     pub lost: Option<Previous>,
+    /// Origins of incarnations whose key is anchored and which never came to be: their start did not get so far.
+    pub unborn: Vec<String>,
     /// The digest of the policy that was in force last, as far as the log knows:
     /// none where an incarnation is lost that may have had another.
     pub policy: Option<String>,
@@ -180,10 +183,10 @@ impl Log {
             .map(|number| finish(&Stored::new(&dir, *number), anchor.as_ref(), now.wall_ms, &settings.gate))
             .transpose()?;
         let last = numbers.last().copied().unwrap_or(0);
-        let (anchored, lost) = anchored_past(anchor.as_ref(), &settings.origin, last, &dir)?;
-        let number = last.max(anchored) + 1;
+        let Past { newest, lost, unborn } = anchored_past(anchor.as_ref(), &settings.origin, last, &dir)?;
+        let number = last.max(newest) + 1;
         let policy = if lost.is_some() { None } else { last_in_force(before.as_ref(), &dir, &numbers)? };
-        let recovered = Recovered { incarnation: number, before, lost, policy };
+        let recovered = Recovered { incarnation: number, before, lost, unborn, policy };
         let log = Self::begin(settings, anchor, &recovered, now, lock)?;
         Ok((log, recovered))
     }
@@ -204,14 +207,16 @@ impl Log {
         let mut draft = volume.draft();
         let note = first_records(&mut draft, &settings, &signer, recovered, now).map_err(OpenError::write(&dir))?;
         volume.commit(draft).map_err(OpenError::write(&dir))?;
+        // The key first: an incarnation that nobody has the key of could be anybody's. A key whose
+        // incarnation then does not appear is stated by the next start.
+        if let Some(anchor) = &anchor {
+            anchor.add_key(signer.verifier()).map_err(OpenError::disk("anchor the verification key", &dir))?;
+        }
         // The incarnation appears whole or not at all.
         fs::rename(&making, &dir)
             .and_then(|()| sync_dir(&settings.dir))
             .map_err(OpenError::disk("name the new incarnation", &dir))?;
         volume.relocate(&dir);
-        if let Some(anchor) = &anchor {
-            anchor.add_key(signer.verifier()).map_err(OpenError::disk("anchor the verification key", &dir))?;
-        }
         let mut log = Self {
             signed: (volume.tree.size(), now.mono_ms),
             last_record: now,
@@ -502,6 +507,11 @@ fn first_records(
         let gap = Gap { cause: "lost".to_owned(), since: now.wall_ms, lost: Some(lost.clone()) };
         draft.record(exactly(now), Record::Gap(gap))?;
     }
+    for origin in &recovered.unborn {
+        let nothing = Previous { origin: origin.clone(), size: 0, root: Hash::empty().to_base64() };
+        let gap = Gap { cause: "unborn".to_owned(), since: now.wall_ms, lost: Some(nothing) };
+        draft.record(exactly(now), Record::Gap(gap))?;
+    }
     Ok(draft.tree_head(&origin, signer))
 }
 
@@ -557,22 +567,32 @@ fn remove_unfinished(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The newest incarnation of this log that the anchor knows, and its checkpoint
-/// where the log does not have that incarnation any more.
-fn anchored_past(
-    anchor: Option<&Anchor>,
-    origin: &str,
-    last: u64,
-    dir: &Path,
-) -> Result<(u64, Option<Previous>), OpenError> {
-    let Some(anchor) = anchor else { return Ok((0, None)) };
+/// What the anchor knows of incarnations that the log does not have.
+#[derive(Default)]
+struct Past {
+    /// The newest number that has a key.
+    newest: u64,
+    /// The incarnation of the anchored checkpoint.
+    lost: Option<Previous>,
+    /// Those that have a key and are newer than the anchored checkpoint. It is published before
+    /// the first event is taken, so they counted nothing.
+    unborn: Vec<String>,
+}
+
+fn anchored_past(anchor: Option<&Anchor>, origin: &str, last: u64, dir: &Path) -> Result<Past, OpenError> {
+    let Some(anchor) = anchor else { return Ok(Past::default()) };
     let number = |name: &str| -> Option<u64> { name.strip_prefix(origin)?.strip_prefix('/')?.parse().ok() };
     let keys = anchor.keys().map_err(OpenError::disk("read the anchored keys", dir))?;
-    let newest = keys.iter().filter_map(|key| number(key.name())).max().unwrap_or(0);
     let claimed = anchor.claimed().map_err(OpenError::disk("read the anchored checkpoint", dir))?;
-    let lost = claimed
-        .map(|(_, claimed)| claimed)
-        .filter(|claimed| number(&claimed.origin).is_some_and(|n| n > last))
-        .map(|claimed| Previous { origin: claimed.origin, size: claimed.size, root: claimed.root.to_base64() });
-    Ok((newest, lost))
+    let claimed = claimed.map(|(_, claimed)| claimed);
+    let signed = claimed.as_ref().and_then(|claimed| number(&claimed.origin)).unwrap_or(0);
+    let lost = claimed.filter(|_| signed > last).map(|claimed| Previous {
+        origin: claimed.origin,
+        size: claimed.size,
+        root: claimed.root.to_base64(),
+    });
+    let unborn = keys.iter().map(|key| key.name());
+    let unborn = unborn.filter(|name| number(name).is_some_and(|n| n > last.max(signed))).map(str::to_owned).collect();
+    let newest = keys.iter().filter_map(|key| number(key.name())).max().unwrap_or(0);
+    Ok(Past { newest, lost, unborn })
 }

@@ -107,6 +107,11 @@ impl VerifierKey {
         &self.name
     }
 
+    /// Whether two names stand for one key.
+    pub(crate) fn is_same_key(&self, other: &Self) -> bool {
+        self.public == other.public
+    }
+
     fn id(&self) -> [u8; 4] {
         key_id(&self.name, &self.public)
     }
@@ -125,13 +130,15 @@ impl VerifierKey {
             let (name, signature) = split_signature(line)?;
             let Some((id, signature)) = signature.split_at_checked(4) else { return Err(NoteError::Note) };
             if name == self.name && id == self.id() {
-                return UnparsedPublicKey::new(&ED25519, &self.public)
-                    .verify(text.as_bytes(), signature)
-                    .map(|()| text)
-                    .map_err(|_| NoteError::Forged(self.name.clone()));
+                let forged = || NoteError::Forged(self.name.clone());
+                return self.signed(text.as_bytes(), signature).then_some(text).ok_or_else(forged);
             }
         }
         Err(NoteError::Unsigned(self.name.clone()))
+    }
+
+    fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, &self.public).verify(message, signature).is_ok()
     }
 }
 
@@ -143,7 +150,7 @@ impl fmt::Display for VerifierKey {
     }
 }
 
-fn split_note(note: &str) -> Result<(&str, Vec<&str>), NoteError> {
+pub(crate) fn split_note(note: &str) -> Result<(&str, Vec<&str>), NoteError> {
     let end = note.rfind("\n\n").ok_or(NoteError::Note)? + 1;
     let (text, rest) = note.split_at_checked(end).ok_or(NoteError::Note)?;
     let block = rest.strip_prefix('\n').and_then(|block| block.strip_suffix('\n')).ok_or(NoteError::Note)?;
@@ -156,7 +163,7 @@ fn split_note(note: &str) -> Result<(&str, Vec<&str>), NoteError> {
     }
 }
 
-fn split_signature(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
+pub(crate) fn split_signature(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
     let line = line.strip_prefix("\u{2014} ").ok_or(NoteError::Note)?;
     let (name, signature) = line.split_once(' ').ok_or(NoteError::Note)?;
     check_origin(name).map_err(|_| NoteError::Note)?;
@@ -284,6 +291,24 @@ mod tests {
         assert_eq!(Checkpoint::open(&note, other.verifier()), Err(NoteError::Unsigned("privet.example/log/1".into())));
         let forged = note.replacen("\n3\n", "\n4\n", 1);
         assert_eq!(Checkpoint::open(&forged, &key), Err(NoteError::Forged("privet.example/log/1".into())));
+    }
+
+    fn bytes(hex: &serde_json::Value) -> Vec<u8> {
+        let hex = hex.as_str().unwrap();
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn wycheproof_agrees_on_signatures() {
+        let (mut valid, mut invalid) = (0, 0);
+        for line in include_str!("../tests/data/wycheproof-ed25519.ndjson").lines() {
+            let case: serde_json::Value = serde_json::from_str(line).unwrap();
+            let key = VerifierKey { name: "log".into(), public: bytes(&case["group"]["publicKey"]["pk"]) };
+            let expected = case["result"] == "valid";
+            assert_eq!(key.signed(&bytes(&case["msg"]), &bytes(&case["sig"])), expected, "test {}", case["tcId"]);
+            *(if expected { &mut valid } else { &mut invalid }) += 1;
+        }
+        assert_eq!((valid, invalid), (54, 35));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::anchor::Anchor;
 use crate::counts::{Delta, Fates};
-use crate::disk::Gate;
+use crate::disk::{Gate, replace};
 use crate::note::{Checkpoint, NoteError, VerifierKey};
 use crate::record::{Entry, Previous, Record, Recover};
 use crate::stored::{Extent, Item, Stored};
@@ -101,7 +101,7 @@ pub struct Mended {
 
 /// Ends the incarnation `stored`, mending it if it did not close.
 pub(crate) fn finish(stored: &Stored, anchor: Option<&Anchor>, now_ms: i64, gate: &Gate) -> Result<Ended, OpenError> {
-    let (mut volume, extent, policy) = load(stored, anchor, gate)?;
+    let Loaded { mut volume, extent, policy, unpublished } = load(stored, anchor, gate)?;
     let mended = if volume.books.ended {
         None
     } else {
@@ -109,6 +109,10 @@ pub(crate) fn finish(stored: &Stored, anchor: Option<&Anchor>, now_ms: i64, gate
     };
     stored.tidy().map_err(OpenError::disk("remove unfinished writes", &stored.dir))?;
     volume.tiles.publish(&volume.tree).map_err(OpenError::disk("write tiles", &stored.dir))?;
+    if let Some(note) = unpublished {
+        let path = stored.dir.join("checkpoint");
+        replace(&path, note.as_bytes(), true).map_err(OpenError::disk("write the checkpoint", &path))?;
+    }
     let end = volume.checkpoint();
     let previous = Previous { origin: end.origin, size: end.size, root: end.root.to_base64() };
     Ok(Ended { previous, mended, policy })
@@ -173,6 +177,9 @@ pub(crate) fn round_ms(ms: i64) -> i64 {
     ms - ms.rem_euclid(10_000)
 }
 
+/// How messages call an incarnation's own published checkpoint.
+const OWN_NOTE: &str = "the file `checkpoint`";
+
 /// Checkpoints that must be found while reading.
 struct Expected {
     size: u64,
@@ -186,10 +193,21 @@ struct Loader {
     key: Option<VerifierKey>,
     damage: Option<String>,
     policy: Option<String>,
+    /// Whether the file `checkpoint` is missing.
+    unpublished: bool,
+    last_note: Option<String>,
 }
 
-/// An incarnation as it can be written on, how far it reaches, and its last policy.
-type Loaded = (Volume, Extent, Option<String>);
+/// An incarnation as it can be written on.
+struct Loaded {
+    volume: Volume,
+    /// How far it reaches.
+    extent: Extent,
+    /// The policy that it had in force last.
+    policy: Option<String>,
+    /// The last checkpoint among its records, where none was published.
+    unpublished: Option<String>,
+}
 
 fn load(stored: &Stored, anchor: Option<&Anchor>, gate: &Gate) -> Result<Loaded, OpenError> {
     let notes = notes_about(stored, anchor)?;
@@ -199,6 +217,8 @@ fn load(stored: &Stored, anchor: Option<&Anchor>, gate: &Gate) -> Result<Loaded,
         key: None,
         damage: None,
         policy: None,
+        unpublished: !notes.iter().any(|(_, from)| *from == OWN_NOTE),
+        last_note: None,
     };
     for (note, from) in &notes {
         match Checkpoint::claimed(note) {
@@ -208,17 +228,17 @@ fn load(stored: &Stored, anchor: Option<&Anchor>, gate: &Gate) -> Result<Loaded,
     }
     let extent = stored.read(&mut |item| loader.take(item)).map_err(OpenError::disk("read the log", &stored.dir))?;
     loader.settle(&notes);
-    let Loader { mut volume, damage, policy, .. } = loader;
+    let Loader { mut volume, damage, policy, last_note, .. } = loader;
     if let Some(what) = damage {
         return Err(OpenError::Damaged { at: stored.dir.clone(), what });
     }
     volume.wal = Wal::after(stored.wal_dir(), stored.number, extent.end, gate.clone());
-    Ok((volume, extent, policy))
+    Ok(Loaded { volume, extent, policy, unpublished: last_note })
 }
 
 fn notes_about(stored: &Stored, anchor: Option<&Anchor>) -> Result<Vec<(String, &'static str)>, OpenError> {
     let own = stored.checkpoint().map_err(OpenError::disk("read the checkpoint", &stored.dir))?;
-    let mut notes: Vec<_> = own.map(|note| (note, "the file `checkpoint`")).into_iter().collect();
+    let mut notes: Vec<_> = own.map(|note| (note, OWN_NOTE)).into_iter().collect();
     let anchored = anchor.map(Anchor::claimed).transpose();
     let anchored = anchored.map_err(OpenError::disk("read the anchored checkpoint", &stored.dir))?.flatten();
     let suffix = format!("/{}", stored.number);
@@ -297,9 +317,22 @@ impl Loader {
     fn tree_head(&mut self, note: &str) {
         let Some(key) = &self.key else { return self.damaged("a checkpoint before the first record".into()) };
         match Checkpoint::open(note, key) {
-            Ok(checkpoint) if checkpoint == self.volume.checkpoint() => {}
+            Ok(checkpoint) if checkpoint == self.volume.checkpoint() => self.note_unpublished(note),
             Ok(checkpoint) => self.damaged(format!("the checkpoint at {} is not that of the records", checkpoint.size)),
             Err(error) => self.damaged(format!("a checkpoint among the records: {error}")),
+        }
+    }
+
+    /// A process that ended before it published its first checkpoint left it among the records. It will be
+    /// published, so the tiles that its readers need are written.
+    fn note_unpublished(&mut self, note: &str) {
+        if !self.unpublished {
+            return;
+        }
+        self.last_note = Some(note.to_owned());
+        match self.volume.tiles.publish(&self.volume.tree) {
+            Ok(stale) => self.volume.tiles.remove(&stale),
+            Err(error) => self.damaged(format!("cannot write tiles: {error}")),
         }
     }
 

@@ -83,10 +83,10 @@ pub fn verify(log: &Path, options: &Options) -> Result<Report, CannotVerify> {
         check_link(verified.last(), (*number, &one), &mut carried);
         verified.push((*number, one));
     }
-    let retired = check_oldest(verified.first(), &mut carried);
+    let gone = Gone { retired: check_oldest(verified.first(), &mut carried), unborn: carried.unborn };
     let mut report = carried.report;
     report.budgets = carried.budgets.into_accounts();
-    check_keys(&verified, retired, options, &mut report);
+    check_keys(&verified, &gone, options, &mut report);
     check_anchor(&verified, anchor.as_ref(), options, &mut report);
     if options.signers.is_none() && report.policies.iter().any(|policy| !policy.signers.is_empty()) {
         let word = "no keys of policy signers were given: who signed a policy is the log's word";
@@ -160,8 +160,22 @@ fn describe(end: &Previous) -> String {
     format!("`{}` of {} records with root {}", end.origin, end.size, end.root)
 }
 
+/// Incarnations that are not here, and need not be.
+struct Gone {
+    /// Up to this number they were removed by retention.
+    retired: u64,
+    /// These never came to be.
+    unborn: Vec<String>,
+}
+
+impl Gone {
+    fn explains(&self, origin: &str) -> bool {
+        number_of(origin).is_some_and(|number| number <= self.retired) || self.unborn.iter().any(|name| name == origin)
+    }
+}
+
 /// Whose word the log is.
-fn check_keys(verified: &[(u64, Verified)], retired: u64, options: &Options, report: &mut Report) {
+fn check_keys(verified: &[(u64, Verified)], gone: &Gone, options: &Options, report: &mut Report) {
     let Some(keys) = &options.keys else {
         report.assumptions.push(
             "no key was given: each incarnation's key was taken from the log itself, so that a log written anew and signed with other keys is not excluded".to_owned(),
@@ -183,8 +197,7 @@ fn check_keys(verified: &[(u64, Verified)], retired: u64, options: &Options, rep
     for key in keys.iter().filter(|key| Some(base_of(key.name())) == base.as_deref()) {
         let text = key.to_string();
         let present = verified.iter().any(|(_, one)| one.open.as_ref().is_some_and(|open| open.vkey == text));
-        let removed = number_of(key.name()).is_some_and(|number| number <= retired);
-        if !present && !removed {
+        if !present && !gone.explains(key.name()) {
             let message = format!("a key of `{}` was given, and the log holds no such incarnation", key.name());
             report.finding("missing_incarnation", (number_of(key.name()), None), message);
         }

@@ -163,3 +163,22 @@ fn tlog_tiles_reads_our_tiles_and_checkpoint() {
         }
     }
 }
+
+#[test]
+fn signed_note_accepts_our_keys_and_notes_and_we_accept_theirs() {
+    use signed_note::{Note, StandardVerifier, Verifier, VerifierList};
+    let root = support::scratch();
+    support::sample(root.path());
+    for (n, key) in support::keys(root.path()).into_iter().enumerate() {
+        let theirs = StandardVerifier::new(&key.to_string()).unwrap();
+        assert_eq!(theirs.name(), key.name());
+        let known = VerifierList::new(vec![Box::new(theirs)]);
+        let note = fs::read_to_string(root.path().join(format!("log/{}/checkpoint", n + 1))).unwrap();
+        let read = Note::from_bytes(note.as_bytes()).unwrap();
+        assert_eq!(read.verify(&known).unwrap().0.len(), 1);
+        assert_eq!(read.text(), key.open(&note).unwrap().as_bytes());
+        let changed = note.replacen("\n\n", "0\n\n", 1);
+        assert!(Note::from_bytes(changed.as_bytes()).unwrap().verify(&known).is_err());
+        assert_eq!(key.open(std::str::from_utf8(&read.to_bytes()).unwrap()).unwrap().as_bytes(), read.text());
+    }
+}

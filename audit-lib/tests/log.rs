@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use privet_audit_log::counts::{Delta, Fate};
+use privet_audit_log::note::Signer;
 use privet_audit_log::record::{Declaration, DurabilityName, PolicyLoad};
 use privet_audit_log::signing::{self, Signature, SignerKey};
 use privet_audit_log::verify::{Options, verify};
@@ -358,4 +359,34 @@ fn silence_longer_than_two_heartbeats_is_found() {
     log.commit(&Work::default(), clock.later(200_000)).unwrap();
     log.close(&Delta::default(), clock.later(1)).unwrap();
     assert_eq!(check(root.path()).findings[0].code, "silence");
+}
+
+#[test]
+fn a_start_that_ended_before_its_first_checkpoint_is_recovered_and_has_one() {
+    let root = support::scratch();
+    let clock = Hand(0);
+    drop(open(root.path(), clock));
+    for published in ["log/1/checkpoint", "anchor/checkpoint"] {
+        fs::remove_file(root.path().join(published)).unwrap();
+    }
+    fs::remove_dir_all(root.path().join("log/1/tile")).unwrap();
+    let (log, _) = open(root.path(), clock);
+    log.close(&Delta::default(), clock.now()).unwrap();
+    assert_clean(&check(root.path()));
+}
+
+#[test]
+fn a_start_that_ended_before_its_incarnation_was_there_is_stated_by_the_next() {
+    let root = support::scratch();
+    let clock = sample(root.path());
+    let unborn = Signer::from_seed(&format!("{}/3", support::ORIGIN), &[7; 32]).unwrap();
+    let vkey = root.path().join("anchor/vkey");
+    let keys = fs::read_to_string(&vkey).unwrap();
+    fs::write(&vkey, format!("{keys}{}\n", unborn.verifier())).unwrap();
+    let (log, recovered) = open(root.path(), clock);
+    assert_eq!((recovered.incarnation, recovered.lost, recovered.unborn.len()), (4, None, 1));
+    log.close(&Delta::default(), clock.now()).unwrap();
+    let report = check(root.path());
+    assert_clean(&report);
+    assert!(report.gaps.iter().any(|gap| gap.code == "unborn"));
 }

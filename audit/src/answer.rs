@@ -37,6 +37,8 @@ pub struct Answer {
     pub proved: Vec<String>,
     /// What was assumed for this answer, besides the log's own assumptions.
     pub assumed: Vec<String>,
+    /// Whether the answer is a document in Markdown.
+    pub markdown: bool,
 }
 
 /// What a command prints, and whether nothing was found.
@@ -53,6 +55,7 @@ impl Answer {
             findings: Vec::new(),
             proved: Vec::new(),
             assumed: Vec::new(),
+            markdown: false,
         }
     }
 
@@ -97,20 +100,34 @@ impl Answer {
     fn people(&self, evidence: &Evidence, clean: bool) -> Result<String> {
         let report = &evidence.report;
         let mut out = format!("{}\n{}", self.question, self.text);
-        show::list("Proved", self.proved_all(evidence).iter().map(String::as_str), &mut out)?;
-        show::list("Assumed", self.assumed_all(report).into_iter(), &mut out)?;
-        show::gaps(report, &mut out)?;
-        if !self.findings.is_empty() {
-            writeln!(out, "\nFound")?;
-            self.findings.iter().try_for_each(|found| writeln!(out, "  [{}] {}", found.code, found.message))?;
+        if self.markdown {
+            self.sections(evidence).iter().for_each(|(title, items)| markdown_list(title, items, &mut out));
+        } else {
+            show::list("Proved", self.proved_all(evidence).iter().map(String::as_str), &mut out)?;
+            show::list("Assumed", self.assumed_all(report).into_iter(), &mut out)?;
+            show::gaps(report, &mut out)?;
+            if !self.findings.is_empty() {
+                writeln!(out, "\nFound")?;
+                self.findings.iter().try_for_each(|found| writeln!(out, "  [{}] {}", found.code, found.message))?;
+            }
+            show::log_findings(report, &mut out)?;
         }
-        show::log_findings(report, &mut out)?;
         let found = self.findings.len() as u64 + report.findings.len() as u64 + report.findings_unlisted;
         match clean {
             true => writeln!(out, "\nestablished")?,
             false => writeln!(out, "\nNOT established: {found} findings")?,
         }
         Ok(out)
+    }
+
+    /// The same as sections of a document.
+    fn sections(&self, evidence: &Evidence) -> [(&'static str, Vec<String>); 4] {
+        let report = &evidence.report;
+        let assumed = self.assumed_all(report).into_iter().map(str::to_owned).collect();
+        let gaps = report.gaps.iter().map(|gap| format!("incarnation {}: {}", gap.incarnation, gap.message)).collect();
+        let own = self.findings.iter().map(|found| format!("[{}] {}", found.code, found.message));
+        let found = own.chain(report.findings.iter().map(|found| format!("[{}] {}", found.code, found.message)));
+        [("Proved", self.proved_all(evidence)), ("Assumed", assumed), ("Gaps", gaps), ("Found", found.collect())]
     }
 
     fn proved_all(&self, evidence: &Evidence) -> Vec<String> {
@@ -136,4 +153,12 @@ impl Answer {
     fn assumed_all<'a>(&'a self, report: &'a Report) -> Vec<&'a str> {
         report.assumptions.iter().chain(&self.assumed).map(String::as_str).collect()
     }
+}
+
+fn markdown_list(title: &str, items: &[String], out: &mut String) {
+    out.push_str(&format!("\n## {title}\n\n"));
+    if items.is_empty() {
+        out.push_str("None.\n");
+    }
+    items.iter().for_each(|item| out.push_str(&format!("- {item}\n")));
 }

@@ -24,6 +24,8 @@ pub struct Counted {
     pub releases: u64,
     /// At most so many events left that no record counts.
     pub uncounted: u64,
+    /// When the incarnation at hand began.
+    opened: i64,
 }
 
 /// A class that was used, with the policy that decided it.
@@ -61,8 +63,10 @@ impl Counted {
                     }
                 }
             }
+            Record::Open(_) => self.opened = told.entry.ts,
             Record::DpRelease(_) if place != Where::Outside => self.releases += 1,
-            Record::Recover(recover) if place != Where::Outside => {
+            // They left at some time while the incarnation ran; the next start wrote this.
+            Record::Recover(recover) if period.place(told.span().since(self.opened)) != Where::Outside => {
                 self.uncounted = self.uncounted.saturating_add(recover.lease);
             }
             _ => {}

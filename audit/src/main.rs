@@ -3,6 +3,7 @@
 //! Promise: it reads files and writes only what a command is told to write, never into a log. No
 //! network, no async. Exit status: 0 nothing found, 1 findings, 2 cannot verify.
 
+mod alive;
 mod answer;
 mod ask;
 mod brought;
@@ -12,6 +13,7 @@ mod counted;
 mod evidence;
 mod export;
 mod leaving;
+mod ledger;
 mod period;
 mod prove;
 mod reconcile;
@@ -25,7 +27,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use answer::Printed;
-use brought::Brought;
 
 /// Checks the enforcement log of a privet sidecar.
 #[derive(Parser)]
@@ -38,7 +39,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Verify a log: every record, hash, signature and sum.
-    Verify(Brought),
+    Verify(verify::Verify),
     /// Ask a question; the answer says what was proved, what was assumed, and every gap.
     #[command(subcommand)]
     Ask(ask::Ask),
@@ -82,7 +83,7 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> anyhow::Result<Printed> {
     match command {
-        Command::Verify(brought) => verify::run(brought),
+        Command::Verify(verify) => verify.run(),
         Command::Ask(ask) => ask.run(),
         Command::Prove(prove) => prove.run(),
         Command::CheckProof(check) => check.run(),

@@ -20,6 +20,14 @@ pub struct Span {
     pub last: i64,
 }
 
+impl Span {
+    /// The same, begun no later than this.
+    #[must_use]
+    pub fn since(self, first: i64) -> Self {
+        Self { first: self.first.min(first), ..self }
+    }
+}
+
 /// Where a span lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Where {
@@ -187,7 +195,9 @@ mod tests {
             assert_eq!(period.place(Span { first, last }), place, "{first} to {last}");
         }
         let mut bounds = Bounds::default();
-        [(Where::Inside, 3), (Where::Edge, 4), (Where::Outside, 5)].map(|(place, count)| bounds.add(place, count));
+        for (place, count) in [(Where::Inside, 3), (Where::Edge, 4), (Where::Outside, 5)] {
+            bounds.add(place, count);
+        }
         assert_eq!((bounds, bounds.to_string().as_str()), (Bounds { at_least: 3, at_most: 7 }, "3 to 7"));
         assert_eq!(Period::default().place(Span { first: i64::MIN, last: i64::MAX }), Where::Inside);
     }

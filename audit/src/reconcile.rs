@@ -92,6 +92,8 @@ struct Joining {
     /// Events released to destinations that no row is about.
     unasked: BTreeMap<String, u64>,
     skew_ms: i64,
+    /// When the incarnation at hand began.
+    opened: i64,
 }
 
 impl Reconcile {
@@ -108,6 +110,7 @@ impl Reconcile {
             names: HashMap::new(),
             unasked: BTreeMap::new(),
             skew_ms: i64::from(self.skew) * 1000,
+            opened: 0,
         };
         evidence.walk(&mut |told| joining.take(told))?;
         joining.leave_open();
@@ -167,8 +170,10 @@ impl Joining {
         match &told.entry.record {
             Record::Batch(batch) => self.batch(told, batch),
             Record::Outcome(outcome) => self.outcome(told, outcome),
+            Record::Open(_) => self.opened = told.entry.ts,
             Record::Recover(recover) => {
-                for row in &mut self.rows {
+                let ran = self.widened(told.span().since(self.opened));
+                for row in self.rows.iter_mut().filter(|row| row.period.place(ran) != Where::Outside) {
                     row.uncounted = row.uncounted.saturating_add(recover.lease);
                 }
             }

@@ -107,6 +107,7 @@ impl Ropa {
         let flows = flows(&evidence, &counted);
         let activities = activities(&policy, &evidence, &flows);
         let mut answer = Answer::to(format!("# Record of processing activities, {}", period.words()));
+        answer.markdown = true;
         answer.text = markdown(&policy, &activities, &evidence, period);
         answer.value = serde_json::json!({
             "policy": policy.digest().to_string(),

@@ -72,7 +72,14 @@ fn totals(report: &Report, out: &mut String) -> fmt::Result {
         "  events   {:>12} in  = {} kept + {} dropped + {} withheld + {} unfinished",
         totals.events, totals.kept, totals.dropped, totals.withheld, totals.events_unfinished
     )?;
-    writeln!(out, "  bytes    {:>12} in, in {} batches", totals.bytes, totals.batches)
+    writeln!(out, "  bytes    {:>12} in, in {} batches", totals.bytes, totals.batches)?;
+    if totals.challenges > 0 {
+        writeln!(out, "  {} challenges of auditors, {} events", totals.challenges, totals.challenged_events)?;
+    }
+    if totals.bypass_checks > 0 {
+        writeln!(out, "  sockets were looked at {} times", totals.bypass_checks)?;
+    }
+    Ok(())
 }
 
 fn policies(report: &Report, judged: &Judged, out: &mut String) -> fmt::Result {

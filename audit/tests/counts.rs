@@ -34,7 +34,8 @@ fn what_unknowns_and_edges_explain_is_no_finding_and_one_event_more_is() {
         assert_eq!(found, Some(status), "{rows}: {text}");
     }
     // Another clock: what was outside for sure may be inside.
-    fs::write(root.path().join("counts.csv"), "destination,from,to,events\ncollector,,2026-11-22T07:59:59Z,170\n").unwrap();
+    fs::write(root.path().join("counts.csv"), "destination,from,to,events\ncollector,,2026-11-22T07:59:59Z,170\n")
+        .unwrap();
     assert_eq!(answer(root.path(), &["reconcile", "@log", "--counts", "@counts.csv"]).1, Some(1));
     let widened = answer(root.path(), &["reconcile", "@log", "--counts", "@counts.csv", "--skew", "5"]);
     assert_eq!(widened.1, Some(0), "{}", widened.0);
@@ -44,9 +45,11 @@ fn what_unknowns_and_edges_explain_is_no_finding_and_one_event_more_is() {
 fn json_says_the_same_and_requests_are_said_not_to_be_compared() {
     let root = tempfile::tempdir().unwrap();
     shop(root.path());
-    let counts = r#"[{"destination": "collector", "from": "2026-11-22", "to": "2026-11-23", "events": 271, "requests": 270}]"#;
+    let counts =
+        r#"[{"destination": "collector", "from": "2026-11-22", "to": "2026-11-23", "events": 271, "requests": 270}]"#;
     fs::write(root.path().join("counts.json"), counts).unwrap();
-    let words = ["reconcile", "@log", "--counts", "@counts.json", "--key", "@anchor/vkey", "--anchor", "@anchor/checkpoint"];
+    let words =
+        ["reconcile", "@log", "--counts", "@counts.json", "--key", "@anchor/vkey", "--anchor", "@anchor/checkpoint"];
     let (text, status) = answer(root.path(), &words);
     golden("reconcile.txt", &text);
     assert_eq!(status, Some(0));

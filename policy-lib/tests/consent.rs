@@ -278,6 +278,9 @@ fn opt_outs_of_the_united_states_bind_third_parties() {
     }
     for (text, leaves) in [("1YYN", false), ("1YNN", true), ("1---", true), ("1Y", false)] {
         assert_eq!(Asked::of(&sale).query("us_privacy", text).leaves()[2], leaves, "{text}");
+        for name in ["usprivacy", "us_privacy"] {
+            assert_eq!(Asked::of(&sale).cookie(name, text).leaves()[2], leaves, "{name} {text}");
+        }
     }
     // Beside a string with no section, with Europe's alone, and with one that says otherwise.
     let europe = format!("DBABMA~{}", tcf().encode());

@@ -136,6 +136,12 @@ impl Health {
         self.details().notes.remove(name);
     }
 
+    /// All notes, one a line.
+    #[cfg(test)]
+    pub(crate) fn notes_text(&self) -> String {
+        self.details().notes.iter().map(|(name, text)| format!("{name}: {text}\n")).collect()
+    }
+
     /// Whether events are taken.
     #[must_use]
     pub fn is_ready(&self) -> bool {

@@ -494,4 +494,6 @@ fn moment(clock: &dyn Clock) -> Moment {
 }
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod tests;

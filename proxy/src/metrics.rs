@@ -49,6 +49,22 @@ macro_rules! label {
 }
 
 label! {
+    /// Why the enforcement log was not shipped.
+    NotShipped as "reason" {
+        /// The store does not answer.
+        Unanswered = "unanswered",
+        /// The store says that it cannot now.
+        Later = "later",
+        /// The store says that it will not.
+        Refused = "refused",
+        /// The log on the disk cannot be read, or moved on.
+        Log = "log",
+        /// The store holds another log under the same name.
+        Conflict = "conflict",
+    }
+}
+
+label! {
     /// How an event's question to the consent store was answered.
     ConsentLookup as "answer" {
         /// From memory, without waiting.
@@ -454,6 +470,10 @@ pub struct Metrics {
     pub audit_seconds: Histogram,
     /// 1 while the enforcement log can be written: are we refusing for lack of a log?
     pub log_writable: Gauge,
+    /// Objects of the enforcement log that were shipped: does the store have our log?
+    pub ship_objects: Counter,
+    /// Attempts to ship that failed, by why: would a lost node lose records?
+    pub ship_failures: Counters<NotShipped>,
     handle: PrometheusHandle,
     samplers: Mutex<Vec<Sampler>>,
 }
@@ -650,6 +670,16 @@ impl Metrics {
                 "privet_audit_seconds",
                 Unit::Seconds,
                 "to make a record durable: does the disk slow us down?",
+            ),
+            ship_objects: declare.counter(
+                "privet_ship_objects_total",
+                Unit::Count,
+                "objects of the enforcement log that were shipped: does the store have our log?",
+            ),
+            ship_failures: declare.counters(
+                "privet_ship_failures_total",
+                Unit::Count,
+                "attempts to ship the enforcement log that failed: would a lost node lose records?",
             ),
             log_writable: declare.gauge(
                 "privet_log_writable",

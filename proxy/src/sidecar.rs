@@ -39,6 +39,7 @@ use crate::remember::WireRefusals;
 use crate::run::{Foundation, chain};
 use crate::sentinel::Sentinel;
 use crate::shadow::{Board, Shadow};
+use crate::ship::{self, CannotShip, Shipping};
 use crate::signing::{self, Refused};
 use crate::transform::Enforcement;
 
@@ -63,6 +64,9 @@ pub enum CannotAssemble {
         #[source]
         source: std::io::Error,
     },
+    /// The enforcement log cannot be shipped at all.
+    #[error("cannot set up shipping of the enforcement log")]
+    Ship(#[from] CannotShip),
 }
 
 /// The line and what loads policies into it.
@@ -73,6 +77,7 @@ pub struct Sidecar {
     pub recorder: Recorder,
     consent: ConsentStore,
     loader: Arc<Loader>,
+    shipping: Option<Shipping>,
 }
 
 impl Sidecar {
@@ -126,6 +131,7 @@ impl Sidecar {
             ring: config.exports.ring.clone(),
             publish: config.exports.publish.clone(),
             metrics: Some(Arc::clone(&foundation.metrics)),
+            channels: config.log.ship.as_ref().map(config::Ship::channels).unwrap_or_default(),
         };
         foundation.background.spawn(watch_log(
             recorder.clone(),
@@ -164,7 +170,8 @@ impl Sidecar {
         }
         foundation.background.spawn(watch_memory(Arc::clone(&loader)));
         foundation.background.spawn(watch_exports(Arc::clone(&loader)));
-        Ok(Self { line, recorder, consent, loader })
+        let shipping = shipping(config, foundation)?;
+        Ok(Self { line, recorder, consent, loader, shipping })
     }
 
     /// Sends what goes to any destination to one address instead. The policy, and
@@ -233,8 +240,26 @@ impl Sidecar {
         let line = Arc::clone(&self.line);
         // Dropping the export line joins its thread, which may be waiting for the log.
         tokio::task::spawn_blocking(move || end_exports(&line)).await.ok();
-        self.recorder.close().await
+        let closed = self.recorder.close().await;
+        // Joins the thread that ships the last of the log, for a few seconds at most.
+        let shipping = self.shipping;
+        tokio::task::spawn_blocking(move || drop(shipping)).await.ok();
+        closed
     }
+}
+
+fn shipping(config: &Config, foundation: &Foundation) -> Result<Option<Shipping>, CannotShip> {
+    let start = |ship: &config::Ship| {
+        Shipping::start(ship::Parts {
+            ship: ship.clone(),
+            log: config.log.directory.clone(),
+            origin: config.log.origin.clone(),
+            health: Arc::clone(&foundation.health),
+            metrics: Arc::clone(&foundation.metrics),
+            clock: Arc::clone(&foundation.clock),
+        })
+    };
+    config.log.ship.as_ref().map(start).transpose()
 }
 
 /// Publishes what may be published of the open windows, and ends the export line.

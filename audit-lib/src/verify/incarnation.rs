@@ -31,6 +31,8 @@ pub(super) struct Carried {
     pub(super) budgets: Budgets,
     /// Incarnations that are said to be removed by retention.
     pub(super) retired: Vec<Retired>,
+    /// Incarnations that have a key and never came to be.
+    pub(super) unborn: Vec<String>,
     /// The keys of those who sign policies, where the auditor brought them.
     signers: Option<Vec<SignerKey>>,
     class_places: HashMap<(String, String), usize>,
@@ -258,6 +260,11 @@ impl<'a> Incarnation<'a> {
                 self.gap("degraded", format!("the log could not be written ({}); nothing was released", degraded.cause))
             }
             Record::Gap(gap) => match &gap.lost {
+                // Its key was anchored, and its start ended before it was there: it took no event.
+                Some(unborn) if unborn.size == 0 => {
+                    self.carried.unborn.push(unborn.origin.clone());
+                    self.gap("unborn", format!("a start before this one came to nothing: `{}`", unborn.origin));
+                }
                 Some(lost) => self.finding(
                     "lost",
                     format!("`{}`, anchored at {} records, was missing at the start", lost.origin, lost.size),

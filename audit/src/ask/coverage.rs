@@ -10,6 +10,7 @@ use privet_audit_log::HEARTBEAT_MS;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::alive::LastAlive;
 use crate::answer::{Answer, Printed};
 use crate::brought::Brought;
 use crate::evidence::{Evidence, Told};
@@ -41,6 +42,8 @@ struct Stretch {
 struct Watch {
     stretches: Vec<Stretch>,
     checks: Vec<Check>,
+    /// Until when the newest stretch goes.
+    alive: Option<LastAlive>,
     last_mono: u64,
     heartbeats: u64,
     bypass: Option<String>,
@@ -58,28 +61,25 @@ struct Check {
 impl Watch {
     fn take(&mut self, told: &Told<'_>) {
         match told.entry.record.kind() {
-            // Written by the next start, about a time that nobody saw.
-            "recover" => return,
             "heartbeat" => self.heartbeats += 1,
             "bypass.check" => self.check(told),
             "config" => self.bypass = told.value().get("bypass").and_then(Value::as_str).map(str::to_owned),
             _ => {}
         }
+        // Lengths go by the monotonic clock: the wall clock may be set.
         let silence = told.entry.mono.saturating_sub(self.last_mono);
         self.last_mono = told.entry.mono;
-        match self.stretches.last_mut() {
-            // Lengths go by the monotonic clock: the wall clock may be set.
-            Some(last)
-                if last.incarnation == told.incarnation
-                    && i64::try_from(silence).is_ok_and(|silence| silence <= SILENCE_MS_MAX) =>
-            {
-                last.to_ms = last.to_ms.max(told.entry.ts);
+        let goes_on = i64::try_from(silence).is_ok_and(|silence| silence <= SILENCE_MS_MAX);
+        match (self.stretches.last_mut(), &mut self.alive) {
+            (Some(last), Some(alive)) if last.incarnation == told.incarnation && goes_on => {
+                alive.hear(told, told.entry.ts);
+                last.to_ms = alive.ms();
             }
-            _ => self.stretches.push(Stretch {
-                incarnation: told.incarnation,
-                from_ms: told.entry.ts,
-                to_ms: told.entry.ts,
-            }),
+            _ => {
+                let (incarnation, ts) = (told.incarnation, told.entry.ts);
+                self.alive = Some(LastAlive::of(told, ts));
+                self.stretches.push(Stretch { incarnation, from_ms: ts, to_ms: ts });
+            }
         }
     }
 

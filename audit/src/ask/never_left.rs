@@ -76,7 +76,13 @@ impl NeverLeft {
         check_names(&evidence, &wanted)?;
         let counted = Counted::over(&evidence, period)?;
         let (left, let_by) = split(&evidence, &wanted, &allowed, &counted);
-        answer(&wanted, period, &left, &let_by, &counted).print(&evidence, self.brought.json)
+        let mut answer = answer(&wanted, period, &left, &let_by, &counted);
+        if evidence.policies().values().any(|policy| policy.destinations().iter().any(|to| !to.paths.is_empty())) {
+            answer.assumed.push(
+                "requests that are no event pass on the paths that a destination lists, with nothing of a person: no class counts them".to_owned(),
+            );
+        }
+        answer.print(&evidence, self.brought.json)
     }
 }
 

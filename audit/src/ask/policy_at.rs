@@ -8,6 +8,7 @@ use privet_audit_log::record::{PolicyLoad, Record};
 use privet_policy::diff::{Change, Diff, diff};
 use serde_json::{Value, json};
 
+use crate::alive::LastAlive;
 use crate::answer::{Answer, Printed};
 use crate::brought::Brought;
 use crate::evidence::{Evidence, Told};
@@ -38,7 +39,14 @@ struct Load {
 #[derive(Clone, Copy, Debug)]
 struct Ran {
     incarnation: u64,
-    span: Span,
+    first: i64,
+    alive: LastAlive,
+}
+
+impl Ran {
+    const fn holds(&self, ms: i64) -> bool {
+        self.first <= ms && ms <= self.alive.ms()
+    }
 }
 
 /// Everything that the records say about when policies were in force.
@@ -52,10 +60,12 @@ impl History {
     fn take(&mut self, told: &Told<'_>) {
         let span = told.span();
         match self.ran.last_mut() {
-            // The record that a recovery adds is of the time of the next start.
-            Some(_) if matches!(told.entry.record, Record::Recover(_)) => {}
-            Some(ran) if ran.incarnation == told.incarnation => ran.span.last = ran.span.last.max(span.last),
-            _ => self.ran.push(Ran { incarnation: told.incarnation, span }),
+            Some(ran) if ran.incarnation == told.incarnation => ran.alive.hear(told, span.last),
+            _ => self.ran.push(Ran {
+                incarnation: told.incarnation,
+                first: span.first,
+                alive: LastAlive::of(told, span.last),
+            }),
         }
         if let Record::PolicyLoad(said) = &told.entry.record {
             self.loads.push(Load { incarnation: told.incarnation, index: told.index, span, said: said.clone() });
@@ -64,7 +74,7 @@ impl History {
 
     /// The policies that may have been in force then, the likelier last.
     fn at(&self, ms: i64) -> Vec<&Load> {
-        let Some(ran) = self.ran.iter().rev().find(|ran| ran.span.first <= ms && ms <= ran.span.last) else {
+        let Some(ran) = self.ran.iter().rev().find(|ran| ran.holds(ms)) else {
             return Vec::new();
         };
         let own = || self.loads.iter().filter(|load| load.incarnation == ran.incarnation);
@@ -109,7 +119,7 @@ impl PolicyAt {
 }
 
 fn none(answer: &mut Answer, history: &History, ms: i64) {
-    let ran = history.ran.iter().find(|ran| ran.span.first <= ms && ms <= ran.span.last);
+    let ran = history.ran.iter().find(|ran| ran.holds(ms));
     let why = match ran {
         Some(ran) => format!(
             "none: incarnation {} had loaded no policy by then, and nothing passes without one",

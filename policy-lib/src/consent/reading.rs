@@ -154,6 +154,8 @@ impl<'a> Reading<'a> {
             self.strings(Signal::Gpp, &at("gpp", "__gpp"), &mut said);
             // Also beside the GPP, which supersedes it: of two answers the stricter counts, as everywhere.
             self.strings(Signal::UsPrivacy, &at("us_privacy", "usprivacy"), &mut said);
+            // Some platforms name the cookie as the parameter.
+            self.strings(Signal::UsPrivacy, &request.cookie("us_privacy"), &mut said);
         }
         let mut web = Web { request, onetrust: None, onetrust_gpc: None, google: None };
         for (number, purpose) in self.policy.numbered_purposes() {

@@ -8,7 +8,7 @@ use privet_audit_log::{DiskOp, Gate};
 use super::*;
 use crate::clock::SystemClock;
 
-fn settings(root: &Path, durability: Durability) -> Settings {
+pub(super) fn settings(root: &Path, durability: Durability) -> Settings {
     let mut settings = Settings::new(root.join("log"), "privet.example/test");
     settings.anchor = Some(root.join("anchor"));
     settings.durability = durability;
@@ -16,11 +16,11 @@ fn settings(root: &Path, durability: Durability) -> Settings {
     settings
 }
 
-fn open(settings: Settings) -> Recorder {
+pub(super) fn open(settings: Settings) -> Recorder {
     Recorder::open(settings, Arc::new(SystemClock::default())).unwrap().0
 }
 
-fn check(root: &Path) -> Report {
+pub(super) fn check(root: &Path) -> Report {
     let keys = VerifierKey::parse_all(&std::fs::read_to_string(root.join("anchor/vkey")).unwrap()).unwrap();
     let anchor = std::fs::read_to_string(root.join("anchor/checkpoint")).unwrap();
     let report =
@@ -29,14 +29,14 @@ fn check(root: &Path) -> Report {
     report
 }
 
-struct Named {
-    listener: ListenerNo,
-    to: DestNo,
+pub(super) struct Named {
+    pub(super) listener: ListenerNo,
+    pub(super) to: DestNo,
     class: ClassNo,
     dropped: ClassNo,
 }
 
-fn name(recorder: &Recorder) -> Named {
+pub(super) fn name(recorder: &Recorder) -> Named {
     let files = Files::from([("rules.yaml".to_owned(), b"kind: Rule".to_vec())]);
     let policy = recorder.policy_loaded(&"a".repeat(64), &files, Vec::new()).unwrap();
     Named {
@@ -47,7 +47,7 @@ fn name(recorder: &Recorder) -> Named {
     }
 }
 
-fn tally(named: &Named, kept: u64, dropped: u64) -> Tally {
+pub(super) fn tally(named: &Named, kept: u64, dropped: u64) -> Tally {
     let mut tally = Tally::default();
     tally.kept(named.class, kept);
     tally.dropped(named.dropped, dropped);
@@ -55,7 +55,7 @@ fn tally(named: &Named, kept: u64, dropped: u64) -> Tally {
     tally
 }
 
-async fn carry(recorder: &Recorder, named: &Named) {
+pub(super) async fn carry(recorder: &Recorder, named: &Named) {
     let mut arrival = recorder.arrived(named.listener, 1200);
     arrival.decoded(10);
     let mut batch = recorder.append(&mut arrival, &tally(named, 8, 2)).await.unwrap();

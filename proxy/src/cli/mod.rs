@@ -20,6 +20,7 @@ pub mod export;
 pub mod exposure;
 mod framing;
 pub mod keys;
+pub mod ledger;
 pub mod prove;
 pub mod run;
 pub mod schema;
@@ -27,6 +28,7 @@ pub mod sign;
 pub mod subject;
 mod table;
 pub mod test;
+pub mod witness;
 
 /// How a command ended, as its exit status tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +106,10 @@ pub enum Command {
     Explain(explain::Args),
     /// Prints the JSON Schema of policy files, for editors.
     Schema(schema::Args),
+    /// Rolls up the shipped logs of many pods into one witnessed log.
+    Ledger(ledger::Args),
+    /// Cosigns checkpoints of logs that it knows, as c2sp.org/tlog-witness has it.
+    Witness(witness::Args),
 }
 
 /// How much to say.
@@ -152,6 +158,8 @@ impl Cli {
             Command::Sign(args) => sign::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Schema(args) => schema::run(&args),
+            Command::Ledger(args) => ledger::run(&args),
+            Command::Witness(args) => witness::run(&args),
         }
     }
 

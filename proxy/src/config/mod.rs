@@ -10,9 +10,11 @@ mod compile;
 mod consent;
 mod console;
 mod exports;
+pub mod ledger;
 mod read;
 mod ring;
 mod rollout;
+mod ship;
 mod telemetry;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -32,6 +34,7 @@ use crate::sentinel::Expected;
 pub use consent::{Consent, Embedded, Remote, Store};
 pub use console::Console;
 pub use exports::{Exports, Publish, Receiver, SharedLedger, Volume};
+pub use ship::{Bucket, Ship, StoreAt};
 pub use telemetry::Otlp;
 
 /// What the sidecar was told, checked and complete.
@@ -121,6 +124,8 @@ pub struct Log {
     pub durability: Durability,
     /// For how many days incarnations are kept after they ended; for ever where nobody says.
     pub retention_days: Option<NonZeroU32>,
+    /// Where it is shipped to, where it is.
+    pub ship: Option<Ship>,
 }
 
 /// When a decision counts as recorded.

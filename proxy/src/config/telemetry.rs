@@ -55,7 +55,7 @@ impl Reader<'_> {
         let known = ["endpoint", "token_file", "interval_secs", "timeout_secs", "traces_one_in", "service", "tls"];
         let members = self.members(node, &known)?;
         let token_file = members.get("token_file").map(|node| self.file(node));
-        let endpoint = self.need(members, "endpoint").and_then(|node| self.endpoint(node, token_file.is_some()));
+        let endpoint = self.need(members, "endpoint").and_then(|node| self.collector(node, token_file.is_some()));
         let mut within = |key, bounds, default| {
             members.get(key).map_or(Some(default), |node| self.whole(node, bounds).map(Duration::from_secs))
         };
@@ -80,7 +80,7 @@ impl Reader<'_> {
     }
 
     /// The address as it is written, and those of the two signals below it.
-    fn endpoint(&mut self, node: &Node, token: bool) -> Option<[Uri; 3]> {
+    fn collector(&mut self, node: &Node, token: bool) -> Option<[Uri; 3]> {
         let written = self.text(node)?;
         let base = written.trim_end_matches('/');
         let [metrics, traces] = ["metrics", "traces"].map(|signal| format!("{base}/v1/{signal}").parse::<Uri>().ok());

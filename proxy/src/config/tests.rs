@@ -93,6 +93,14 @@ fn everything_that_is_written_arrives() {
     assert_eq!(config.log.durability, Durability::Lease(5000.try_into().unwrap()));
     assert_eq!(config.log.anchor_dir, Path::new("/var/lib/privet-anchor"));
     assert_eq!(config.upstream.identity.unwrap().key, Path::new("/etc/privet/tls/client.key"));
+    let ship = config.log.ship.unwrap();
+    let StoreAt::S3(bucket) = &ship.to else { panic!("a bucket") };
+    assert_eq!(
+        (bucket.endpoint.host(), bucket.bucket.as_str(), bucket.prefix.as_str()),
+        (Some("s3.example.org"), "privet-logs", "prod")
+    );
+    assert_eq!((bucket.timeout, ship.every, ship.seal_to.len()), (Duration::from_secs(20), Duration::from_secs(5), 1));
+    assert_eq!(ship.channels(), ["shipped_log", "ledger_log"]);
     assert_eq!(config.limits.rate_per_source.unwrap().burst.get(), 100);
     assert_eq!(config.limits.header_timeout, Duration::from_secs(5));
     assert_eq!(config.drain, Drain { delay: Duration::from_secs(3), grace: Duration::from_secs(25) });
@@ -187,4 +195,36 @@ fn the_documented_example_is_the_tested_one() {
     let documented = std::fs::read_to_string(folder().join("../../../docs/configuration.md")).unwrap();
     let example = std::fs::read_to_string(folder().join("full.yaml")).unwrap();
     assert!(documented.contains(&format!("```yaml\n{example}```")), "docs/configuration.md shows full.yaml");
+}
+
+#[test]
+fn a_ledgers_file_is_whole_or_refused_with_every_mistake() {
+    let witness = |n: u8| {
+        privet_audit_log::kept::KeptKey::generate(&format!("w{n}.example"), privet_audit_log::kept::Use::Witness)
+    };
+    let keys: Vec<String> = (0..2).map(|n| witness(n).unwrap().public().unwrap()).collect();
+    let text = format!(
+        "apiVersion: privet.dev/v1alpha1\nkind: Ledger\nstore: {{directory: logs}}\n\
+         log: {{directory: ledger, anchor_dir: anchor, origin: privet.example.org/ledger}}\nkey_file: key\n\
+         witnesses:\n  - {{url: \"https://w0.example/\", vkey: \"{}\"}}\n  - {{url: \"http://127.0.0.1:7070\", vkey: \"{}\"}}\n",
+        keys[0], keys[1]
+    );
+    let ledger = ledger::Ledger::parse("ledger.yaml", &text, Path::new("/etc")).unwrap();
+    assert_eq!((ledger.quorum, ledger.witnesses.len(), ledger.every), (2, 2, Duration::from_secs(10)));
+    assert_eq!(
+        (ledger.store, ledger.key_file.as_path()),
+        (StoreAt::Directory("/etc/logs".into()), Path::new("/etc/key"))
+    );
+    for (right, wrong, why) in [
+        ("kind: Ledger", "kind: Config", "`kind`"),
+        ("anchor_dir: anchor", "anchor_dir: ledger/anchor", "`anchor_dir` lies inside"),
+        ("http://127.0.0.1:7070", "http://w1.example", "on this machine"),
+        (&keys[1], &keys[0], "there already"),
+        (&keys[1], "w1.example+00000000+AAAA", "want a witness's key"),
+        ("store: {directory: logs}", "store: {}", "`directory` or `s3` is missing"),
+        ("key_file: key", "quorum: 3", "outside of what it may be"),
+    ] {
+        let error = ledger::Ledger::parse("ledger.yaml", &text.replace(right, wrong), Path::new("/etc")).unwrap_err();
+        assert!(error.to_string().contains(why), "{wrong}: {error}");
+    }
 }

@@ -60,6 +60,9 @@ impl Flights {
                 None => new.push(*key),
             }
         }
+        // Several policies may ask about one subject: it flies once, or it would seem overtaken by itself.
+        new.sort_unstable();
+        new.dedup();
         new.truncate(UNDER_WAY_MAX.saturating_sub(air.subjects));
         let flight = (!new.is_empty()).then(|| {
             let (tell, told) = watch::channel(None);
@@ -142,6 +145,14 @@ mod tests {
         flight.arrive(nothing_found());
         assert!(others.pop().unwrap().arrival().await.is_some());
         assert!(flights.board(&[key("u-1")]).0.is_some(), "it has landed");
+    }
+
+    #[test]
+    fn a_subject_that_is_named_twice_is_asked_about_once() {
+        let flights = Flights::default();
+        let (flight, keys) = flights.board(&[key("u-1"), key("u-2"), key("u-1")]).0.unwrap();
+        assert_eq!(keys.len(), 2);
+        assert!(flights.land(&flight, &keys).is_empty(), "it is not overtaken by itself");
     }
 
     #[test]

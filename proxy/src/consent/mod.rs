@@ -17,7 +17,10 @@ pub mod desk;
 mod embedded;
 mod flights;
 mod known;
+mod listener;
+mod owing;
 mod postgres;
+mod recollection;
 mod record;
 mod redis;
 mod slots;
@@ -31,13 +34,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use privet_policy::consent::{Memory, StoreUnavailable, Stored, StoredDecisions};
+use privet_policy::consent::{Memory, Stored};
 use privet_policy::decide::Refusal;
-use privet_policy::policy::{AgeClass, Policy, PurposeNo};
+use privet_policy::policy::{Policy, PurposeNo};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
 pub use embedded::OpenError;
+pub use recollection::{Answers, Recollection};
 pub use record::{EVERYTHING, Fact, NotARecord, Record};
 pub use subject::{SubjectKey, SubjectKeys};
 
@@ -57,12 +61,11 @@ use debt::Debt;
 use embedded::Embedded;
 use flights::Landing;
 use known::Known;
+use listener::Listener;
 use postgres::Postgres;
 use redis::Redis;
 use writer::Writer;
 
-/// Subjects of one request that are asked about; of any more the answer is "unavailable".
-const SUBJECTS_MAX: usize = 8_192;
 /// How long a record is believed while changes are not heard.
 const UNHEARD: Duration = Duration::from_millis(800);
 /// How often it is made sure that changes are heard.
@@ -75,12 +78,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often one question is put again because the record changed while it was read.
 const LOOK_UPS_MAX: usize = 4;
-/// How long nothing has come to be written until it is tried again what the store had no room for.
-const ROOM_AGAIN: Duration = Duration::from_secs(2);
-/// What `/readyz` says while refusals wait for room.
-const NO_ROOM: &str = "the consent store has no room for refusals that wait, so silence refuses: let it take more";
-/// What `/readyz` says when refusals got lost here.
-const REFUSALS_LOST: &str = "refusals were lost that the consent store did not take in time, so silence refuses";
 /// Before listening is tried again.
 const LISTEN_AGAIN: Duration = Duration::from_millis(250);
 
@@ -341,6 +338,8 @@ impl ConsentStore {
     /// it asks again about what may have changed since.
     pub async fn ask(&self, mut missed: Vec<SubjectKey>, answers: &mut Answers, until: Instant) {
         missed.extend(answers.doubtful(&self.0));
+        missed.sort_unstable();
+        missed.dedup();
         let found = self.0.look_up(self, missed.clone(), until).await;
         for key in missed {
             let answer = found.get(&key).cloned();
@@ -368,6 +367,13 @@ impl ConsentStore {
             if !taken {
                 self.0.lost(1);
             }
+        }
+    }
+
+    /// Calls back for each refusal of a subject that waits to be stored.
+    pub fn waiting(&self, id: &str, policy: &Policy, each: &mut dyn FnMut(PurposeNo, Stored)) {
+        if let Ok(key) = self.0.key_of(id) {
+            self.0.writer.look(&key, |waiting| waiting.recall(policy, each));
         }
     }
 
@@ -445,18 +451,6 @@ impl ConsentStore {
             };
             self.0.detached(&error.unwrap_or(StoreError::Lost));
             tokio::time::sleep(LISTEN_AGAIN).await;
-        }
-    }
-
-    async fn write_refusals(self) {
-        loop {
-            // Whether there is room by now is tried from time to time, though nobody refuses anything.
-            if tokio::time::timeout(ROOM_AGAIN, self.0.writer.something()).await.is_err() {
-                self.0.writer.try_again();
-            }
-            if !matches!(contained(self.0.write_waiting()).await, Ok(Ok(()))) {
-                tokio::time::sleep(LISTEN_AGAIN).await;
-            }
         }
     }
 }
@@ -632,90 +626,6 @@ impl Shared {
         )
     }
 
-    /// Writes what waits, and keeps the store's mark in step with what is owed.
-    async fn write_waiting(&self) -> Result<(), StoreError> {
-        let _one_at_a_time = self.writing.lock().await;
-        let written = self.write_batches().await;
-        // Also where that failed: whoever comes later must not rely on the store's silence.
-        self.tell_debt().await?;
-        written?;
-        if self.writer.set_aside() == 0 {
-            self.pay_debt().await?;
-        }
-        if self.writer.has_nameless() { Err(StoreError::Locked) } else { Ok(()) }
-    }
-
-    /// Batch by batch. What the store has no room for waits on, aside.
-    async fn write_batches(&self) -> Result<(), StoreError> {
-        if let Some(keys) = self.keys.get() {
-            self.writer.name(keys);
-        }
-        while let Some(batch) = self.writer.batch() {
-            let unfit = match self.merge(&batch).await {
-                Err(StoreError::Full) => batch.iter().map(|(key, _)| *key).collect(),
-                merged => merged?,
-            };
-            self.writer.written(&batch, &unfit);
-            self.metrics.refusals_stored.increment((batch.len() - unfit.len()) as u64);
-            if !unfit.is_empty() {
-                self.no_room();
-            }
-        }
-        Ok(())
-    }
-
-    fn lost(&self, refusals: usize) {
-        self.metrics.refusals_not_stored.increment(refusals as u64);
-        self.debt.lost();
-        self.health.note("consent_store_debt", REFUSALS_LOST);
-    }
-
-    fn no_room(&self) {
-        if !self.debt.is_open() {
-            tracing::warn!("{NO_ROOM}");
-            self.health.note("consent_store_debt", NO_ROOM);
-        }
-        self.debt.waits();
-    }
-
-    /// Takes the store's mark away, so that no pod relies on its silence, this one after a restart neither.
-    async fn tell_debt(&self) -> Result<(), StoreError> {
-        if !self.debt.is_untold() {
-            return Ok(());
-        }
-        let question = async {
-            match &self.backend {
-                Backend::Embedded(store) => {
-                    let store = store.clone();
-                    blocking(move || store.mark_whole(false)).await
-                }
-                Backend::Redis(store) => store.unmark().await,
-                Backend::Postgres(store) => store.unmark().await,
-            }
-        };
-        self.guarded(WRITE_TIMEOUT.max(self.timeout), question).await?;
-        self.debt.told();
-        Ok(())
-    }
-
-    /// All that waited for room is written. Nobody else writes to a file, so its mark can be put back; a store that
-    /// others share may miss refusals of theirs, and who runs it decides.
-    async fn pay_debt(&self) -> Result<(), StoreError> {
-        let told = self.debt.is_open() && !self.debt.is_untold();
-        if !self.debt.paid() {
-            return Ok(());
-        }
-        tracing::info!("the consent store has taken every refusal that waited");
-        self.health.clear_note("consent_store_debt");
-        match &self.backend {
-            Backend::Embedded(store) if told => {
-                let store = store.clone();
-                blocking(move || store.mark_whole(true)).await
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn attach_embedded(&self, store: &Embedded) {
         match self.choose_secret(|check| store.check_or(check)) {
             Ok(()) => {
@@ -786,181 +696,6 @@ impl Shared {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).take();
         if said.is_some() {
             tracing::info!("the consent store is heard again");
-        }
-    }
-}
-
-/// In place of a subject's key: the store lost its mark.
-const UNMARKED: &str = "unmarked";
-
-/// What hears of changes tells this.
-#[derive(Clone)]
-struct Listener(Arc<Shared>);
-
-impl Listener {
-    /// Milliseconds on the monotonic clock.
-    fn now(&self) -> u64 {
-        self.0.now_ms()
-    }
-
-    /// How long an answer to a heartbeat is waited for.
-    const fn patience(&self) -> Duration {
-        HEARD_FOR
-    }
-
-    /// The check of the secret that a new store would be used with.
-    fn check(&self) -> Result<String, StoreError> {
-        self.0.first_check()
-    }
-
-    /// Takes the secret with this check.
-    fn unlocked_by(&self, check: &str) -> Result<(), StoreError> {
-        self.0.unlocked_by(check)
-    }
-
-    /// Whether the store still is what it was: one that had a check has it still.
-    fn not_emptied(&self, has_check: bool) -> Result<(), StoreError> {
-        if has_check || !self.0.was_attached.load(Ordering::Acquire) { Ok(()) } else { Err(StoreError::Emptied) }
-    }
-
-    /// Whether refusals may get lost in the store, and why.
-    fn may_forget(&self, why: Option<&str>) {
-        self.0.may_forget(why);
-    }
-
-    /// Why a store without its mark may have forgotten, and how it gets one.
-    fn not_whole(&self) -> &'static str {
-        match &self.0.backend {
-            Backend::Postgres(_) => postgres::NOT_WHOLE,
-            Backend::Redis(_) | Backend::Embedded(_) => redis::NOT_WHOLE,
-        }
-    }
-
-    /// From now on every change is heard; what was read before may have been changed unheard.
-    fn attached(&self) {
-        self.0.known.clear();
-        self.0.was_attached.store(true, Ordering::Release);
-        self.0.attach();
-        self.heard(self.now());
-    }
-
-    /// A heartbeat that was sent at a time was answered, and everything before it was heard.
-    fn heard(&self, sent_at_ms: u64) {
-        let until = sent_at_ms + u64::try_from(HEARD_FOR.as_millis()).unwrap_or_default();
-        self.0.heard_until_ms.store(until, Ordering::Release);
-    }
-
-    /// Somebody changed a record: `ORIGIN:KEY`. What is told otherwise may have been anything.
-    fn changed(&self, told: &str) {
-        if told.split_once(':').is_some_and(|(_, word)| word == UNMARKED) {
-            return self.may_forget(Some(self.not_whole()));
-        }
-        match told.split_once(':').and_then(|(_, key)| SubjectKey::from_hex(key)) {
-            // What this process itself wrote, too: a write that it gave up may have come late.
-            Some(key) => self.0.known.forget(&key),
-            None => self.0.known.clear(),
-        }
-    }
-}
-
-/// What was fetched for one request; `None` where the store did not answer.
-#[derive(Default)]
-pub struct Answers(HashMap<SubjectKey, Option<Reading>>);
-
-impl Answers {
-    /// The subjects whose records may have changed since they were read.
-    fn doubtful(&self, store: &Shared) -> Vec<SubjectKey> {
-        let now_ms = store.now_ms();
-        let age_ms_max = store.age_ms_max(now_ms);
-        let stands = |key: &SubjectKey, reading: &Reading| {
-            store.known.stands(key, reading) && !reading.begun.is_older_than(age_ms_max, now_ms)
-        };
-        let doubtful =
-            self.0.iter().filter(|(key, reading)| reading.as_ref().is_some_and(|reading| !stands(key, reading)));
-        doubtful.map(|(key, _)| *key).collect()
-    }
-
-    /// Whether one more subject may be asked about.
-    fn has_room(&self, missed: usize) -> bool {
-        self.0.len() + missed < SUBJECTS_MAX
-    }
-}
-
-/// The store for one pass over a request's events: from the cache and what was fetched, without waiting.
-pub struct Recollection<'a> {
-    store: &'a Shared,
-    policy: &'a Policy,
-    remembered: remember::Under<'a>,
-    answers: &'a Answers,
-    missed: RefCell<Vec<SubjectKey>>,
-}
-
-impl Recollection<'_> {
-    /// The subjects that nothing is known of yet: ask, and pass once more.
-    #[must_use]
-    pub fn missed(self) -> Vec<SubjectKey> {
-        let mut missed = self.missed.into_inner();
-        missed.sort_unstable();
-        missed.dedup();
-        missed
-    }
-
-    fn known(
-        &self,
-        record: &Record,
-        each: &mut dyn FnMut(PurposeNo, Stored),
-    ) -> Result<Option<AgeClass>, StoreUnavailable> {
-        record.recall(self.policy, each);
-        // A store that lost a refusal may have lost this subject's.
-        if record.is_empty() && self.store.debt.is_open() {
-            return Err(StoreUnavailable);
-        }
-        Ok(record.age())
-    }
-}
-
-impl StoredDecisions for Recollection<'_> {
-    fn is_empty(&self) -> bool {
-        let nothing = match &self.store.backend {
-            Backend::Embedded(store) => store.is_empty() && self.store.attached.load(Ordering::Acquire),
-            Backend::Redis(_) | Backend::Postgres(_) => false,
-        };
-        nothing && self.remembered.is_empty() && self.store.writer.waiting() == 0 && !self.store.debt.is_open()
-    }
-
-    fn recall(&self, subject: &str, each: &mut dyn FnMut(PurposeNo, Stored)) -> Result<(), StoreUnavailable> {
-        self.recall_with_age(subject, each).map(|_| ())
-    }
-
-    fn recall_with_age(
-        &self,
-        subject: &str,
-        each: &mut dyn FnMut(PurposeNo, Stored),
-    ) -> Result<Option<AgeClass>, StoreUnavailable> {
-        self.remembered.recall(subject, each)?;
-        let key = self.store.key_of(subject).map_err(|_| StoreUnavailable)?;
-        self.store.writer.look(&key, |waiting| waiting.recall(self.policy, each));
-        if let Some(answer) = self.answers.0.get(&key) {
-            let reading = answer.as_ref().ok_or(StoreUnavailable)?;
-            return self.known(&reading.record, each);
-        }
-        let now_ms = self.store.now_ms();
-        let seen =
-            self.store.known.look(&key, now_ms, self.store.age_ms_max(now_ms), |record| self.known(record, each));
-        match seen {
-            Some(known) => {
-                self.store.metrics.consent_lookups.of(ConsentLookup::Cached).increment(1);
-                known
-            }
-            None => {
-                let mut missed = self.missed.borrow_mut();
-                if self.answers.has_room(missed.len()) {
-                    missed.push(key);
-                } else {
-                    self.store.metrics.consent_lookups.of(ConsentLookup::TooMany).increment(1);
-                }
-                Err(StoreUnavailable)
-            }
         }
     }
 }

@@ -15,10 +15,11 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::NoTls;
 use tokio_postgres::{AsyncMessage, Client, Connection, Statement};
 
+use super::listener::{Listener, UNMARKED};
 use super::record::Record;
 use super::slots::Slots;
 use super::subject::SubjectKey;
-use super::{HEARTBEAT_EVERY, Listener, StoreError, UNMARKED, Workers};
+use super::{HEARTBEAT_EVERY, StoreError, Workers};
 use crate::link::Link;
 use crate::postgres::login;
 

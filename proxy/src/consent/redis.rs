@@ -10,10 +10,11 @@ use futures_util::StreamExt as _;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value, cmd, pipe};
 
+use super::listener::{Listener, UNMARKED};
 use super::record::Record;
 use super::slots::{Lease, Slots};
 use super::subject::SubjectKey;
-use super::{HEARTBEAT_EVERY, Listener, StoreError, UNMARKED, Workers};
+use super::{HEARTBEAT_EVERY, StoreError, Workers};
 use crate::link::Link;
 
 const PREFIX: &str = "privet:consent:subject:";

@@ -88,6 +88,8 @@ pub struct Settings {
     pub publish: Publish,
     /// Where windows that are withheld are counted.
     pub metrics: Option<Arc<Metrics>>,
+    /// Channels that carry the enforcement log on, which counts exactly: receipts name them.
+    pub channels: Vec<&'static str>,
 }
 
 /// How a new policy compares with the one it replaces.

@@ -51,6 +51,8 @@ pub(super) struct Releaser {
     publisher: Publisher,
     metrics: Option<Arc<Metrics>>,
     evidence: Arc<dyn DpEvidence>,
+    /// What receipts name beside the enforcement log.
+    channels: Vec<&'static str>,
     pace: Pace,
     /// When to try the outbox again, by the monotonic clock; `None` when all of it is out.
     retry_at: Option<Duration>,
@@ -75,6 +77,7 @@ impl Releaser {
             publisher,
             metrics: settings.metrics.clone(),
             evidence,
+            channels: settings.channels.clone(),
             pace: Pace::REAL,
             retry_at: None,
             hold_at: settings.shared.is_some().then_some(Duration::ZERO),
@@ -191,7 +194,7 @@ impl Releaser {
         let shard = self.ledger.posted();
         let paid = spend(&self.ledger, &*self.evidence, closed, shard);
         let unsent = match paid {
-            Ok(paid) => draw(&self.ledger, paid),
+            Ok(paid) => draw(&self.ledger, paid, &self.channels),
             Err(Withheld::Before(state)) => {
                 let again = self.publisher.published(&export, window, shard);
                 return again.ok_or(Withheld::Before(state));
@@ -257,7 +260,8 @@ impl Releaser {
         let unsent = waiting.into_counts().and_then(|closed| match closed {
             Closed::Rows(closed) => {
                 let shard = self.ledger.shard(closed.circumstances.part);
-                spend(&self.ledger, &*self.evidence, closed, shard).and_then(|paid| draw(&self.ledger, paid))
+                let paid = spend(&self.ledger, &*self.evidence, closed, shard);
+                paid.and_then(|paid| draw(&self.ledger, paid, &self.channels))
             }
             Closed::Reports(closed) => decode(&self.ledger, &closed, self.ledger.shard(closed.circumstances.part)),
         });
@@ -356,7 +360,7 @@ fn uncommitted(ledger: &Ledger, release: ReleaseId, error: LedgerError) -> Withh
 }
 
 /// Draws once for a paid window and commits the receipt.
-fn draw(ledger: &Ledger, window: PaidWindow) -> Result<Unsent, Withheld> {
+fn draw(ledger: &Ledger, window: PaidWindow, channels: &[&str]) -> Result<Unsent, Withheld> {
     let PaidWindow { closed, paid, charged, shard } = window;
     let release = paid.release();
     let noised = closed.query.mechanism.release(paid, closed.cells).map_err(|error| {
@@ -373,7 +377,7 @@ fn draw(ledger: &Ledger, window: PaidWindow) -> Result<Unsent, Withheld> {
             charged,
             prev_receipt,
         };
-        let receipt = Receipt::new(facts, &noised);
+        let receipt = Receipt::new(facts, &noised).beside(channels);
         ledger.commit(noised, &receipt)
     });
     committed.map_err(|error| uncommitted(ledger, release, error))
@@ -406,7 +410,7 @@ mod tests {
         let (circumstances, cells) = (Circumstances::whole(window), Exact::new(Cells::declared(1, vec![1, 2, 3])));
         let closed = ClosedWindow { query, window, policy: POLICY, circumstances, cells };
         let export = closed.query.name.clone();
-        let unsent = draw(&ledger, spend(&ledger, &*bench.log, closed, ledger.shard(0)).unwrap()).unwrap();
+        let unsent = draw(&ledger, spend(&ledger, &*bench.log, closed, ledger.shard(0)).unwrap(), &[]).unwrap();
         let lost = uncommitted(&ledger, unsent.release, LedgerError::Damaged);
         assert!(matches!(lost, Withheld::Uncertain(_)), "{lost}");
         releaser.release(Drawn::of(export, window, 1, Err(lost)));

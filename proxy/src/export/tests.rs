@@ -149,6 +149,7 @@ impl Bench {
             ring: self.ring.clone(),
             publish: self.publish.clone(),
             metrics: Some(Arc::clone(&self.metrics)),
+            channels: vec!["shipped_log"],
         }
     }
 
@@ -304,6 +305,7 @@ fn a_charge_that_cannot_be_recorded_publishes_nothing_and_stays_spent() {
     let outcomes = line.flush_now();
     let after = receipt(&outcomes[0].result.as_ref().unwrap().path);
     assert_eq!(after.privacy.horizon.spent.loss().unwrap().nano(), 120_000_000_000);
+    assert_eq!(after.privacy.side_information, ["enforcement_log", "shipped_log"]);
 }
 
 #[test]

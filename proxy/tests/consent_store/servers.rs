@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -166,15 +166,48 @@ impl Server {
                 .args(["-p", &self.port.to_string(), "-n", "1", "--no-auth-warning", "-a", PASSWORD])
                 .args(["EVAL", "local all = {} for _, key in ipairs(redis.call('KEYS', '*')) do all[#all + 1] = key if redis.call('TYPE', key).ok == 'hash' then for _, value in ipairs(redis.call('HGETALL', key)) do all[#all + 1] = value end end end return all", "0"])
                 .output(),
-            Kind::PostgreSql => Command::new(program("psql", "postgresql-client"))
-                .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "privet", "-d", "postgres", "-At"])
-                .args(["-c", "SELECT encode(subject, 'escape'), encode(subject, 'hex'), fact, at_ms FROM privet_consent"])
-                .env("PGPASSWORD", PASSWORD)
-                .output(),
+            Kind::PostgreSql => {
+                self.psql("SELECT encode(subject, 'escape'), encode(subject, 'hex'), fact, at_ms FROM privet_consent")
+            }
         };
         let output = output.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn psql(&self, statements: &str) -> std::io::Result<Output> {
+        Command::new(program("psql", "postgresql-client"))
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "privet", "-d", "postgres", "-At"])
+            .args(["-c", statements])
+            .env("PGPASSWORD", PASSWORD)
+            .output()
+    }
+
+    /// From now on it has no room for anything new, or it has again.
+    pub fn fill(&self, full: bool) {
+        match self.kind {
+            Kind::Redis => self.redis(&["CONFIG", "SET", "maxmemory", if full { "1" } else { "0" }]),
+            // What it answers when the disk is full.
+            Kind::PostgreSql if full => self.sql(
+                "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+                   $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END $$;
+                 CREATE TRIGGER full_disk BEFORE INSERT ON privet_consent EXECUTE FUNCTION full_disk()",
+            ),
+            Kind::PostgreSql => self.sql("DROP FUNCTION full_disk CASCADE"),
+        }
+    }
+
+    /// Says that nothing is missing in it, as its operator would.
+    pub fn vouch(&self) {
+        match self.kind {
+            Kind::Redis => self.redis(&["SET", "privet:consent:whole", "1"]),
+            Kind::PostgreSql => self.sql("INSERT INTO privet_consent_meta VALUES ('whole', '')"),
+        }
+    }
+
+    fn sql(&self, statements: &str) {
+        let output = self.psql(statements).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Runs a command of Redis.

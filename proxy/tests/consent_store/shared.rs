@@ -128,26 +128,35 @@ fn what_is_refused_before_a_pod_ever_reached_the_store_is_written_when_it_does()
 
 #[test]
 fn a_full_redis_makes_silence_refuse_in_every_pod_until_somebody_vouches_for_it() {
-    let server = Server::start(Kind::Redis);
+    a_full_store(&Server::start(Kind::Redis), "privet:consent:whole");
+}
+
+#[test]
+fn a_full_postgresql_makes_silence_refuse_in_every_pod_until_somebody_vouches_for_it() {
+    a_full_store(&Server::start(Kind::PostgreSql), "privet_consent_meta");
+}
+
+/// `mark` is what the note of a pod names when the store's mark is missing.
+fn a_full_store(server: &Server, mark: &str) {
     let places = [(); 3].map(|()| Place::with(&server.section(), true));
     let (one, other) = (places[0].start(), places[1].start());
     for pod in [&one, &other] {
         pod.until_heard();
         pod.until("silence permits", |pod| pod.passes_us("somebody-2", Says::Nothing));
     }
-    server.redis(&["CONFIG", "SET", "maxmemory", "1"]);
+    server.fill(true);
     assert!(!one.passes_us("somebody-1", Says::No));
     one.until("it is said", |pod| pod.readyz().contains("no room for refusals"));
-    other.until("the other hears of it", |pod| pod.readyz().contains("privet:consent:whole"));
+    other.until("the other hears of it", |pod| pod.readyz().contains(mark));
     assert!(!other.passes_us("somebody-1", Says::Nothing) && !other.passes_us("somebody-2", Says::Nothing));
     let late = places[2].start();
     late.until_heard();
-    assert!(late.readyz().contains("privet:consent:whole"), "who comes later is told: {}", late.readyz());
-    server.redis(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert!(late.readyz().contains(mark), "who comes later is told: {}", late.readyz());
+    server.fill(false);
     one.until("it is written", |pod| pod.metric("privet_refusals_stored_total") >= 1.0);
     assert!(!other.passes_us("somebody-2", Says::Nothing), "others may have lost some");
     [one, other, late].into_iter().for_each(Pod::stop);
-    server.redis(&["SET", "privet:consent:whole", "1"]);
+    server.vouch();
     let pod = places[1].start();
     pod.until_heard();
     pod.until("silence permits", |pod| pod.passes_us("somebody-2", Says::Nothing));
