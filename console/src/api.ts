@@ -34,6 +34,7 @@ export interface ClassCount {
   format: string | null;
   jurisdiction: string | null;
   age: string | null;
+  policy: string | null;
   to: Record<string, string[]>;
 }
 

@@ -7,7 +7,7 @@ import type { Sums } from "./auditor/books";
 import { Card, Empty, Figure, Mark, Problem, Scroll, Waiting } from "./parts";
 import { type Ribbon, Sankey, type Stop } from "./sankey";
 import { useFetched, useWidth } from "./state";
-import { bytes, compact, count, share, spoken } from "./words";
+import { bytes, compact, count, share, shortDigest, spoken } from "./words";
 
 const EVERY_MS = 2000;
 const CONTRACTS_SHOWN = 7;
@@ -303,6 +303,7 @@ function Classes({ value }: { value: Summary }) {
   const [all, showAll] = useState(false);
   const rows = all ? value.classes : value.classes.slice(0, 12);
   const { classes, events } = value.other_classes;
+  const several = new Set(value.classes.map(({ policy }) => policy)).size > 1;
   return (
     <Card title="Classes of decisions" aside={<span class="quiet">{count(value.classes.length + classes)}</span>}>
       <p class="fine">Events with the same decision are counted together. A class names what the policy decided, and nothing of an event.</p>
@@ -323,7 +324,10 @@ function Classes({ value }: { value: Summary }) {
           <tbody>
             {rows.map((one) => (
               <tr key={one.n}>
-                <th scope="row">{cameAs(one)}</th>
+                <th scope="row">
+                  {cameAs(one)}
+                  {several && <span class="sub">under policy {shortDigest(one.policy)}</span>}
+                </th>
                 <td>{decided(one)}</td>
                 <td>{[one.jurisdiction, one.age === "unknown" ? null : one.age].filter(Boolean).join(", ") || "–"}</td>
                 <td>{Object.entries(one.to).map(([to, purposes]) => `${to} (${purposes.join(", ")})`).join("; ") || "nobody"}</td>

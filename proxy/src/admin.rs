@@ -185,6 +185,9 @@ pub const BEAT_EVERY: Duration = Duration::from_secs(1);
 const STILL_MAX: Duration = Duration::from_secs(15);
 /// Readers at once, on each address.
 const CONNECTIONS_MAX: usize = 32;
+/// With fewer connections left than this, each is closed after its answer: a browser that keeps several
+/// open must not stand in the way of whoever asks whether the sidecar lives.
+const CONNECTIONS_SPARE: usize = 8;
 /// How long one connection may stay, whatever it does.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often histogram samples are folded into buckets.
@@ -286,10 +289,15 @@ async fn serve(socket: TcpListener, side: Side, pages: Pages, tasks: TaskSet) {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let pages = pages.clone();
+        let (pages, room) = (pages.clone(), Arc::clone(&room));
         tasks.spawn(async move {
-            let service =
-                service_fn(async |request: Request<Incoming>| Ok::<_, Infallible>(pages.answer(side, request).await));
+            let service = service_fn(async |request: Request<Incoming>| {
+                let mut answer = pages.answer(side, request).await;
+                if room.available_permits() < CONNECTIONS_SPARE {
+                    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer)
+            });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(Duration::from_secs(10))
@@ -463,6 +471,26 @@ mod tests {
         health.beat(Duration::from_secs(100));
         assert!(health.is_alive(Duration::from_secs(110)));
         assert!(!health.is_alive(Duration::from_secs(120)));
+    }
+
+    #[test]
+    fn connections_are_closed_after_their_answer_while_few_are_left() {
+        let (admin, _) = started();
+        let ask = || {
+            let mut stream = std::net::TcpStream::connect(admin.admin_address).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            write!(stream, "GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+            let mut answer = [0; 512];
+            let bytes = stream.read(&mut answer).unwrap();
+            (String::from_utf8_lossy(&answer[..bytes]).to_ascii_lowercase(), stream)
+        };
+        let kept: Vec<_> = (0..CONNECTIONS_MAX - CONNECTIONS_SPARE).map(|_| ask()).collect();
+        assert!(kept.iter().all(|(answer, _)| !answer.contains("connection: close")));
+        for _ in 0..2 * CONNECTIONS_MAX {
+            let (answer, mut stream) = ask();
+            assert!(answer.contains("connection: close"), "{answer}");
+            assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+        }
     }
 
     #[test]
