@@ -295,6 +295,20 @@ class Choices(unittest.TestCase):
         self.assertEqual(mounted["telemetry-secret"], "/etc/privet/telemetry")
         self.assertNotIn("bypass", config(manifests(changed("bypass.enabled", False))))
 
+    def test_a_shipped_log_has_a_name_of_its_own(self):
+        store = {"s3": {"endpoint": "https://s3.example.org", "region": "eu", "bucket": "logs", "access_key_file": "/etc/privet/ship/access", "secret_key_file": "/etc/privet/ship/secret"}}
+        given = changed("log.ship", {"settings": store, "secretName": "shop-ship"})
+        given["log"]["retentionDays"] = 400
+        objects = manifests(given)
+        log = config(objects)["log"]
+        self.assertEqual((log["ship"], log["retention_days"]), (store, 400))
+        self.assertTrue(log["origin"].endswith("/{pod}"), log["origin"])
+        mounted = {mount["name"]: mount["mountPath"] for mount in pod(objects)["initContainers"][0]["volumeMounts"]}
+        self.assertEqual(mounted["ship-secret"], "/etc/privet/ship")
+        given["log"]["persistence"] = {"enabled": True}
+        self.assertFalse(config(manifests(given))["log"]["origin"].endswith("/{pod}"))
+        self.assertNotIn("ship", config(manifests(values("least")))["log"])
+
     def test_a_shared_ledger_stands_beside_other_settings_of_exports(self):
         given = values("budgets")
         given["exports"]["settings"] = {"publish": {"parquet": True}}

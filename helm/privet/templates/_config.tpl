@@ -55,10 +55,17 @@ keyring: /etc/privet/keyring
 log:
   directory: /var/lib/privet/log
   anchor_dir: /var/lib/privet/anchor
-  origin: {{ default (printf "privet.local/%s/%s" .Release.Namespace (include "privet.name" .)) .Values.log.origin | quote }}
+  {{- $own := and .Values.log.ship.settings (not .Values.log.persistence.enabled) }}
+  origin: {{ default (printf "privet.local/%s/%s%s" .Release.Namespace (include "privet.name" .) (ternary "/{pod}" "" (not (empty $own)))) .Values.log.origin | quote }}
   durability: {{ .Values.log.durability }}
   {{- if eq .Values.log.durability "lease" }}
   lease_events: {{ int64 .Values.log.leaseEvents }}
+  {{- end }}
+  {{- with .Values.log.retentionDays }}
+  retention_days: {{ int64 . }}
+  {{- end }}
+  {{- with .Values.log.ship.settings }}
+  ship: {{ toJson . }}
   {{- end }}
 exports: {{ include "privet.exports" . }}
 consent: {{ toJson (default (dict "directory" "/var/lib/privet/consent") .Values.consent.settings) }}

@@ -14,6 +14,7 @@ use privet_policy::span::Span;
 use privet_policy::yaml::{self, Node};
 
 use super::read::{Members, Reader, code};
+use super::ring::POD_NAME;
 use super::{
     ADMIN_DEFAULT, Config, Drain, Durability, Identity, Limits, Listener, Log, METRICS_DEFAULT, Part, Rate, Tls,
     Upstream,
@@ -23,6 +24,8 @@ use crate::request::ListenerFacts;
 pub(super) const API_VERSION: &str = "privet.dev/v1alpha1";
 const LEASE_EVENTS_DEFAULT: NonZeroU32 = NonZeroU32::new(10_000).expect("it is not zero");
 const DAY_SECS: u64 = 86_400;
+/// Stands for the pod's name in the log's origin.
+const POD: &str = "{pod}";
 
 /// Checks one text.
 pub(super) fn compile(text: &str, base: &Path, part: Part) -> Result<Config, Vec<Diagnostic>> {
@@ -339,9 +342,29 @@ impl Reader<'_> {
         Some(log)
     }
 
-    /// A checkpoint's first line: no white space, no `+`, which signatures use.
+    /// The pod's name, for a log that is named after it.
+    fn named_pod(&mut self, node: &Node) -> Option<String> {
+        let named = std::env::var(POD_NAME).ok().filter(|name| !name.is_empty());
+        if named.is_none() && self.part == Part::Looks {
+            return Some(String::new());
+        }
+        if named.is_none() {
+            self.mistake(
+                Diagnostic::error(
+                    code::MISSING,
+                    &node.at,
+                    format!("`{POD}` is not known: nobody says which pod this is"),
+                )
+                .help(format!("set the environment's {POD_NAME} from `metadata.name`, or write the name")),
+            );
+        }
+        named
+    }
+
+    /// A checkpoint's first line: no white space, no `+`, which signatures use. `{pod}` is this pod's name.
     pub(super) fn origin(&mut self, node: &Node) -> Option<String> {
-        let text = self.text(node)?;
+        let written = self.text(node)?;
+        let text = if written.contains(POD) { written.replace(POD, &self.named_pod(node)?) } else { written };
         if text.len() <= 255 && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'+') {
             return Some(text);
         }

@@ -6,12 +6,12 @@
 //! encoding. The number of events is `PRIVET_TAINT` (default 3000); `tools/taint` runs 10^5.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-mod outputs;
-mod plant;
-mod process;
 #[allow(dead_code, reason = "the corpus test looks at more of a case")]
 #[path = "../corpus/naive.rs"]
 mod naive;
+mod outputs;
+mod plant;
+mod process;
 #[allow(dead_code, reason = "the corpus test looks at more of a case")]
 #[path = "../corpus/requests.rs"]
 mod requests;
@@ -52,7 +52,9 @@ fn nothing_that_a_sender_wrote_is_in_any_output_of_the_process() {
     for status in [200, 400, 404] {
         assert!(statuses.contains_key(&status), "no answer {status} in {statuses:?}");
     }
-    for place in ["an answer", "stderr", "/metrics", "/readyz", "/v1/metrics", "/v1/traces", "log/", "anchor/", "exports/"] {
+    for place in
+        ["an answer", "stderr", "/metrics", "/readyz", "/v1/metrics", "/v1/traces", "log/", "anchor/", "exports/"]
+    {
         let bytes: usize =
             outputs.iter().filter(|output| output.place.contains(place)).map(|output| output.bytes.len()).sum();
         assert!(bytes > 0, "there is nothing from {place} to search");

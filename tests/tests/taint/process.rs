@@ -91,7 +91,8 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Message> {
         }
     }
     let lower = head.to_ascii_lowercase();
-    let value = |name: &str| lower.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned());
+    let value =
+        |name: &str| lower.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned());
     let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
     let mut body = Vec::new();
     if value("transfer-encoding:").is_some_and(|coding| coding == "chunked") {
@@ -138,7 +139,8 @@ impl Privet {
         let (admin, metrics) = (at(0), at(1));
         policies(&directory.path().join("policies"), collector.address);
         std::fs::create_dir(directory.path().join("keyring")).unwrap();
-        std::fs::write(directory.path().join("keyring/test.key"), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n").unwrap();
+        std::fs::write(directory.path().join("keyring/test.key"), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n")
+            .unwrap();
         let listeners: Vec<String> = FORMATS
             .iter()
             .zip(&ports)
