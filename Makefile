@@ -9,7 +9,7 @@ SHELL := bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 STEP := tools/step
 
-.PHONY: help demo test bench lint fmt-check clippy deny seeded-bugs binaries unit tree template fuzz helm clients consent needs-build needs-test
+.PHONY: help demo test bench lint fmt-check clippy deny seeded-bugs binaries unit tree template fuzz helm clients consent console needs-build needs-test
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 14
@@ -22,7 +22,7 @@ demo: needs-build ## build privet and show its main job on real sample traffic, 
 # Cheap before dear: a wrong comma should not cost a compile.
 test: ## everything: format, supply chain, lints, unit and end-to-end tests, chart, real clients
 	@start=$$SECONDS; \
-	$(MAKE) --no-print-directory lint binaries unit tree template fuzz helm clients consent; \
+	$(MAKE) --no-print-directory lint binaries unit tree template fuzz helm clients console consent; \
 	printf '\nmake test: every step passed, %s s\n' $$((SECONDS - start))
 
 bench: needs-build ## microbenchmarks and the load run, release build
@@ -67,6 +67,9 @@ consent: binaries needs-test ## a slice of the comparison with the reference dec
 
 clients: binaries needs-test
 	@$(STEP) "real clients" tools/client-tests $(TARGET)/debug/privet $(TARGET)/debug/privet-audit
+
+console: binaries needs-test ## the auditors' page: built anew and compared, used in a browser; pictures in target/console
+	@$(STEP) "console" tools/console-tests $(TARGET)/debug/privet
 
 needs-build:
 	@tools/needs build

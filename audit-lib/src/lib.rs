@@ -16,22 +16,32 @@
 mod anchor;
 pub mod books;
 pub mod canonical;
+pub mod challenge;
+pub mod cosignature;
 pub mod counts;
 mod disk;
+pub mod follow;
+pub mod kept;
+pub mod ledger;
 mod log;
 pub mod note;
 pub mod policies;
 pub mod proof;
+pub mod quorum;
 pub mod record;
 mod recover;
 pub mod retention;
 pub mod signing;
 mod stored;
 pub mod tile;
+pub mod tiled;
+pub mod tlog_proof;
 pub mod tree;
 pub mod verify;
 mod volume;
 mod wal;
+pub mod walk;
+pub mod witness;
 
 pub use disk::{DiskOp, Gate};
 pub use log::{
@@ -39,4 +49,5 @@ pub use log::{
     Settings, Work,
 };
 pub use recover::{Ended, Mended, OpenError};
+pub use stored::incarnations;
 pub use volume::WriteError;

@@ -265,6 +265,12 @@ impl Log {
         &self.note
     }
 
+    /// Number of records under the newest signed checkpoint.
+    #[must_use]
+    pub const fn signed_size(&self) -> u64 {
+        self.signed.0
+    }
+
     /// Releases that have no outcome yet, counted by batch and destination.
     #[must_use]
     pub fn outstanding(&self) -> usize {

@@ -107,6 +107,11 @@ impl VerifierKey {
         &self.name
     }
 
+    /// Whether two names stand for one key.
+    pub(crate) fn is_same_key(&self, other: &Self) -> bool {
+        self.public == other.public
+    }
+
     fn id(&self) -> [u8; 4] {
         key_id(&self.name, &self.public)
     }
@@ -145,7 +150,7 @@ impl fmt::Display for VerifierKey {
     }
 }
 
-fn split_note(note: &str) -> Result<(&str, Vec<&str>), NoteError> {
+pub(crate) fn split_note(note: &str) -> Result<(&str, Vec<&str>), NoteError> {
     let end = note.rfind("\n\n").ok_or(NoteError::Note)? + 1;
     let (text, rest) = note.split_at_checked(end).ok_or(NoteError::Note)?;
     let block = rest.strip_prefix('\n').and_then(|block| block.strip_suffix('\n')).ok_or(NoteError::Note)?;
@@ -158,7 +163,7 @@ fn split_note(note: &str) -> Result<(&str, Vec<&str>), NoteError> {
     }
 }
 
-fn split_signature(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
+pub(crate) fn split_signature(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
     let line = line.strip_prefix("\u{2014} ").ok_or(NoteError::Note)?;
     let (name, signature) = line.split_once(' ').ok_or(NoteError::Note)?;
     check_origin(name).map_err(|_| NoteError::Note)?;

@@ -40,7 +40,10 @@ pub(crate) struct Extent {
 }
 
 /// The incarnations in a log directory, ascending.
-pub(crate) fn incarnations(log: &Path) -> io::Result<Vec<u64>> {
+///
+/// # Errors
+/// What the system says of a directory that cannot be listed.
+pub fn incarnations(log: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for item in fs::read_dir(log)? {
         let item = item?;

@@ -28,12 +28,14 @@ impl ClassJudge for Policy {
 }
 
 /// What came of compiling classes again.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Judged {
     /// Classes whose document is the policy's.
     pub agreed: u64,
     /// Which of the log's policies equals the directory that was given.
     pub equal_to_given: Vec<String>,
+    /// The policies that ran, compiled from what is kept, by digest.
+    pub policies: HashMap<String, Policy>,
 }
 
 /// Compiles every class of the report again; what does not agree becomes a finding.
@@ -50,7 +52,7 @@ pub fn judge(log: &Path, given: Option<&Path>, report: &mut Report) -> Judged {
     }
     let equal_to_given = policies.keys().filter(|digest| Some(*digest) == given_digest.as_ref()).cloned().collect();
     let agreed = compare(&policies, report);
-    Judged { agreed, equal_to_given }
+    Judged { agreed, equal_to_given, policies }
 }
 
 fn compile_given(dir: &Path, report: &mut Report) -> Option<Policy> {
@@ -77,7 +79,11 @@ fn compile_kept(log: &Path, digest: &str, report: &mut Report) -> Option<Policy>
     Some(policy)
 }
 
-fn compile(files: &Files) -> Result<Policy, String> {
+/// Compiles a bundle as the sidecar does.
+///
+/// # Errors
+/// Why not, in a sentence.
+pub fn compile(files: &Files) -> Result<Policy, String> {
     let yaml = files.iter().filter(|(name, _)| is_policy_file(name));
     let sources: Vec<SourceFile> = yaml
         .map(|(name, bytes)| {
@@ -86,7 +92,7 @@ fn compile(files: &Files) -> Result<Policy, String> {
         })
         .collect::<Result<_, String>>()?;
     let compiled = privet_policy::compile(&sources);
-    compiled.policy.ok_or_else(|| format!("{} mistakes", compiled.diagnostics.len()))
+    compiled.policy.ok_or_else(|| format!("{} mistakes; `privet check` lists them", compiled.diagnostics.len()))
 }
 
 /// As the sidecar reads a policy directory: YAML by extension, nothing hidden.

@@ -28,10 +28,22 @@ pub fn show(report: &Report, judged: &Judged, out: &mut String) -> fmt::Result {
     budgets(report, out)?;
     proved(report, judged, out)?;
     list("Assumed", report.assumptions.iter().map(String::as_str), out)?;
+    gaps(report, out)?;
+    if report.is_clean() {
+        return writeln!(out, "\nlog verified");
+    }
+    log_findings(report, out)?;
+    writeln!(out, "\nlog NOT verified: {} findings", report.findings.len() as u64 + report.findings_unlisted)
+}
+
+/// What the log says it does not cover.
+///
+/// # Errors
+/// Only what `out` itself refuses.
+pub fn gaps(report: &Report, out: &mut String) -> fmt::Result {
     let gaps: Vec<String> =
         report.gaps.iter().map(|gap| format!("incarnation {}: {}", gap.incarnation, gap.message)).collect();
-    list("Gaps", gaps.iter().map(String::as_str), out)?;
-    findings(report, out)
+    list("Gaps", gaps.iter().map(String::as_str), out)
 }
 
 fn incarnation(one: &IncarnationReport, out: &mut String) -> fmt::Result {
@@ -60,7 +72,14 @@ fn totals(report: &Report, out: &mut String) -> fmt::Result {
         "  events   {:>12} in  = {} kept + {} dropped + {} withheld + {} unfinished",
         totals.events, totals.kept, totals.dropped, totals.withheld, totals.events_unfinished
     )?;
-    writeln!(out, "  bytes    {:>12} in, in {} batches", totals.bytes, totals.batches)
+    writeln!(out, "  bytes    {:>12} in, in {} batches", totals.bytes, totals.batches)?;
+    if totals.challenges > 0 {
+        writeln!(out, "  {} challenges of auditors, {} events", totals.challenges, totals.challenged_events)?;
+    }
+    if totals.bypass_checks > 0 {
+        writeln!(out, "  sockets were looked at {} times", totals.bypass_checks)?;
+    }
+    Ok(())
 }
 
 fn policies(report: &Report, judged: &Judged, out: &mut String) -> fmt::Result {
@@ -121,8 +140,17 @@ fn budgets(report: &Report, out: &mut String) -> fmt::Result {
     nothing(report.budgets.is_empty(), out)
 }
 
-fn billionths(nano: u64) -> String {
+/// Billionths as an exact decimal.
+#[must_use]
+pub fn billionths(nano: u64) -> String {
     let text = format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Trillionths as an exact decimal.
+#[must_use]
+pub fn trillionths(pico: u64) -> String {
+    let text = format!("{}.{:012}", pico / 1_000_000_000_000, pico % 1_000_000_000_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
@@ -149,7 +177,11 @@ fn proved(report: &Report, judged: &Judged, out: &mut String) -> fmt::Result {
     Ok(())
 }
 
-fn list<'a>(title: &str, lines: impl Iterator<Item = &'a str>, out: &mut String) -> fmt::Result {
+/// A titled list, `none` where it is empty.
+///
+/// # Errors
+/// Only what `out` itself refuses.
+pub fn list<'a>(title: &str, lines: impl Iterator<Item = &'a str>, out: &mut String) -> fmt::Result {
     writeln!(out, "\n{title}")?;
     let mut none = true;
     for line in lines {
@@ -163,9 +195,13 @@ fn nothing(none: bool, out: &mut String) -> fmt::Result {
     if none { writeln!(out, "  none") } else { Ok(()) }
 }
 
-fn findings(report: &Report, out: &mut String) -> fmt::Result {
+/// What must not be in the log; nothing where there is nothing.
+///
+/// # Errors
+/// Only what `out` itself refuses.
+pub fn log_findings(report: &Report, out: &mut String) -> fmt::Result {
     if report.is_clean() {
-        return writeln!(out, "\nlog verified");
+        return Ok(());
     }
     writeln!(out, "\nFindings")?;
     for finding in &report.findings {
@@ -179,5 +215,5 @@ fn findings(report: &Report, out: &mut String) -> fmt::Result {
     if report.findings_unlisted > 0 {
         writeln!(out, "  and {} more", report.findings_unlisted)?;
     }
-    writeln!(out, "\nlog NOT verified: {} findings", report.findings.len() as u64 + report.findings_unlisted)
+    Ok(())
 }

@@ -18,6 +18,12 @@ pub const VALUE_MAX: i64 = 1 << 31;
 /// The most values that a histogram or a quantile may be cut at.
 pub const EDGES_MAX: usize = 1000;
 
+/// Counts are clamped to `0..=COUNT_MAX` before noise, sums to as far on either side.
+pub(crate) const COUNT_MAX: i64 = 1 << 53;
+
+/// The rows of one interval are clamped to as many before quantiles are chosen: their scores are weighted in thousandths.
+const INTERVAL_ROWS_MAX: i64 = COUNT_MAX >> 12;
+
 /// The most decimals of a value that are counted.
 pub const DECIMALS_MAX: u32 = 6;
 
@@ -141,6 +147,25 @@ impl Aggregate {
             Self::Sum(clamp) | Self::Mean(clamp) => Some(clamp.decimals),
             Self::Histogram(edges) => Some(edges.decimals),
             Self::Quantiles(quantiles) => Some(quantiles.candidates.decimals),
+        }
+    }
+
+    /// Whether rows can have come to these numbers of one key, and noise is added to
+    /// these very numbers: a table that somebody brings may hold anything. The numbers
+    /// are those of one cell, or a mean's sum, in steps, and its rows.
+    #[must_use]
+    pub fn may_come_to(&self, numbers: &[i64]) -> bool {
+        let count = |number: &i64| (0..=COUNT_MAX).contains(number);
+        match (self, numbers) {
+            (Self::Sum(clamp), [sum]) => {
+                let low = if clamp.low < 0 { -COUNT_MAX } else { 0 };
+                let high = if clamp.high > 0 { COUNT_MAX } else { 0 };
+                (low..=high).contains(sum)
+            }
+            (Self::Mean(clamp), [sum, rows]) => count(rows) && clamp.distances(*sum, *rows).iter().all(count),
+            (Self::Quantiles(_), [rows]) => (0..=INTERVAL_ROWS_MAX).contains(rows),
+            (Self::Count | Self::Units | Self::Histogram(_) | Self::Top { .. }, [rows]) => count(rows),
+            _ => false,
         }
     }
 
@@ -392,6 +417,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn numbers_that_no_rows_come_to_are_told_from_those_that_some_do() {
+        let (clamp, positive) = (Clamp::new(-2, 50, 0).unwrap(), Clamp::new(0, 50, 0).unwrap());
+        let quantiles = Quantiles::new(vec![PerMille(500)], Edges::new(vec![0, 10], 0).unwrap()).unwrap();
+        for (aggregate, possible, impossible) in [
+            (Aggregate::Count, vec![vec![0], vec![1 << 53]], vec![vec![-1], vec![(1 << 53) + 1], vec![0, 0], vec![]]),
+            (Aggregate::Sum(clamp), vec![vec![-(1 << 53)]], vec![vec![i64::MIN], vec![i64::MAX]]),
+            (Aggregate::Sum(positive), vec![vec![0], vec![51]], vec![vec![-1]]),
+            (
+                Aggregate::Mean(clamp),
+                vec![vec![0, 0], vec![-2, 1], vec![100, 2]],
+                vec![vec![1, 0], vec![-3, 1], vec![101, 2], vec![0, -1], vec![0, 1 << 53], vec![0, i64::MAX]],
+            ),
+            (Aggregate::Quantiles(quantiles), vec![vec![1 << 41]], vec![vec![(1 << 41) + 1], vec![-1]]),
+        ] {
+            assert!(possible.iter().all(|numbers| aggregate.may_come_to(numbers)), "{}", aggregate.name());
+            assert!(!impossible.iter().any(|numbers| aggregate.may_come_to(numbers)), "{}", aggregate.name());
+        }
+    }
 
     #[test]
     fn numbers_are_read_without_a_float() {

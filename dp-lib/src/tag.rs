@@ -67,7 +67,8 @@ impl WindowKey {
         let begun = |pad: u8| {
             let mut padded = Zeroizing::new([pad; BLOCK_BYTES]);
             padded.iter_mut().zip(secret).for_each(|(pad, secret)| *pad ^= secret);
-            Sha256::new().chain_update(*padded)
+            // As a slice: an array would be copied into an argument that nobody overwrites.
+            Sha256::new().chain_update(padded.as_slice())
         };
         Self { inner: begun(0x36), outer: begun(0x5c) }
     }

@@ -5,6 +5,7 @@ Run with `make helm`.
 """
 
 import copy
+import math
 import os
 import pathlib
 import re
@@ -17,6 +18,7 @@ import kubernetes_validate
 import yaml
 
 HERE = pathlib.Path(__file__).parent
+AUDITOR = "privet-auditor+odalys+AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 CHART = HERE.parent / "privet"
 VALUES = sorted((HERE / "values").glob("*.yaml"))
 # From the first release in which the chart works to the newest whose schemas we have.
@@ -182,16 +184,18 @@ class EveryValuesFile(unittest.TestCase):
         spec = pod(objects)
         sleeps = [c["lifecycle"]["preStop"]["sleep"]["seconds"] for c in spec["initContainers"] + spec["containers"]]
         drain = config(objects)["drain"]
-        needed = max(sleeps) + drain["delay_secs"] + drain["grace_secs"]
+        # At the end of a drain noise is published at its slot: twice 0.1 s and 0.1 ms a number, of 24,000 numbers.
+        slots = math.ceil(2 * (0.1 + 24_000 * 0.0001))
+        needed = max(sleeps) + drain["delay_secs"] + drain["grace_secs"] + slots
         self.assertGreater(spec["terminationGracePeriodSeconds"], needed)
 
     @for_every_values_file
-    def test_the_memory_limit_covers_the_bodies(self, given):
+    def test_the_memory_limit_covers_bodies_and_open_windows(self, given):
         objects = manifests(given)
         limit = pod(objects)["initContainers"][0]["resources"]["limits"]
         self.assertNotIn("cpu", limit)
         bytes_max = int(limit["memory"].removesuffix("Mi")) << 20
-        self.assertGreaterEqual(bytes_max, config(objects)["limits"]["in_flight_bytes_max"] + (128 << 20))
+        self.assertGreaterEqual(bytes_max, config(objects)["limits"]["in_flight_bytes_max"] + (128 << 20) + units_bytes_max())
 
     @for_every_values_file
     def test_every_mount_has_its_volume_and_every_path_its_mount(self, given):
@@ -212,6 +216,14 @@ class EveryValuesFile(unittest.TestCase):
         for other in ("log", "exports"):
             claims = [volumes[name].get("persistentVolumeClaim") for name in ("anchor", other)]
             self.assertTrue(claims[0] is None or claims[0] != claims[1])
+
+
+def units_bytes_max():
+    """What the open windows of all exports may take, as the sidecar's own source says."""
+    source = (HERE.parents[1] / "proxy" / "src" / "export" / "plan.rs").read_text()
+    mebibytes = re.search(r"UNITS_BYTES_MAX: u64 = (\d+) << 20;", source)
+    assert mebibytes, "UNITS_BYTES_MAX is not where it was"
+    return int(mebibytes.group(1)) << 20
 
 
 def absolute_paths(value):
@@ -259,6 +271,36 @@ class Choices(unittest.TestCase):
     def test_lease_is_said_in_the_configuration(self):
         self.assertEqual(config(manifests(values("persistent")))["log"]["lease_events"], 5000)
         self.assertNotIn("lease_events", config(manifests(values("least")))["log"])
+
+    def test_settings_of_exports_reach_the_configuration_beside_the_charts_own(self):
+        given = values("publishing")
+        objects = manifests(given)
+        own = {"directory": "/var/lib/privet/exports", "volume": "persistent"}
+        self.assertEqual(config(objects)["exports"], {**own, **given["exports"]["settings"]})
+        held = [volume["secret"] for volume in pod(objects)["volumes"] if volume["name"] == "exports-secret"]
+        self.assertEqual(held, [{"secretName": "shop-exports", "defaultMode": 0o440}])
+        mounts = [m for m in pod(objects)["initContainers"][0]["volumeMounts"] if m["name"] == "exports-secret"]
+        self.assertEqual(mounts, [{"name": "exports-secret", "mountPath": "/etc/privet/exports", "readOnly": True}])
+        self.assertEqual(config(manifests(values("least")))["exports"], {**own, "volume": "pod"})
+
+    def test_bypass_auditors_and_telemetry_reach_the_configuration(self):
+        given = changed("telemetry.settings", {"otlp": {"endpoint": "https://otel.example.org:4318", "token_file": "/etc/privet/telemetry/token"}})
+        given = {**given, "bypass": {"allowListening": [9100]}, "challenges": {"auditors": [AUDITOR]}}
+        given["telemetry"]["secretName"] = "otel"
+        objects = manifests(given)
+        self.assertEqual(config(objects)["bypass"], {"check": "record", "allow_listening": [9100]})
+        self.assertEqual(config(objects)["challenges"], {"auditors": [AUDITOR]})
+        self.assertEqual(config(objects)["telemetry"]["otlp"]["token_file"], "/etc/privet/telemetry/token")
+        mounted = {mount["name"]: mount["mountPath"] for mount in pod(objects)["initContainers"][0]["volumeMounts"]}
+        self.assertEqual(mounted["telemetry-secret"], "/etc/privet/telemetry")
+        self.assertNotIn("bypass", config(manifests(changed("bypass.enabled", False))))
+
+    def test_a_shared_ledger_stands_beside_other_settings_of_exports(self):
+        given = values("budgets")
+        given["exports"]["settings"] = {"publish": {"parquet": True}}
+        settings = config(manifests(given))["exports"]
+        self.assertEqual(settings["ledger"], given["exports"]["ledger"]["settings"])
+        self.assertEqual((settings["volume"], settings["publish"]), ("pod", {"parquet": True}))
 
     def test_inline_policies_arrive_as_they_were_written(self):
         given = values("two-destinations")
@@ -316,6 +358,11 @@ class Choices(unittest.TestCase):
         self.assertIn("it ends with the pod", notes)
         self.assertNotIn("it ends with the pod", render(values("persistent"))["privet/templates/NOTES.txt"])
 
+    def test_the_notes_say_that_exports_stay_off_only_where_they_do(self):
+        off = "The privacy budget is on an emptyDir"
+        for name, stays in {"least": True, "persistent": False, "budgets": False}.items():
+            self.assertEqual(off in render(values(name))["privet/templates/NOTES.txt"], stays, name)
+
 
 class Refusals(unittest.TestCase):
     """Values that cannot be right are refused, and the message names them."""
@@ -336,7 +383,8 @@ class Refusals(unittest.TestCase):
 
     def test_values_that_do_not_fit_together(self):
         self.refused(changed("replicas", 2, base="persistent"), "log.persistence.enabled with replicas above 1")
-        self.refused(changed("drain", {"terminationGracePeriodSeconds": 20}), "must be at least 35")
+        self.refused(changed("drain", {"terminationGracePeriodSeconds": 20}), "must be at least 40")
+        self.refused(changed("exports.publishSeconds", 60), "must be at least 95", "exports.publishSeconds")
         self.refused(changed("collector.securityContext", {"runAsUser": 65532}), "equals privet.runAsUser")
         self.refused(changed("collector.port", 8080), "port 8080 is given to both")
         self.refused(changed("tls", {"clientCaSecretName": "ca"}), "without tls.secretName")
@@ -344,6 +392,8 @@ class Refusals(unittest.TestCase):
         self.refused(changed("limits", {"decodedBytesMax": 1024}), "limits.decodedBytesMax")
         self.refused(changed("jurisdiction", {"header": "x-where"}), "jurisdiction.trustedPeers")
         self.refused(changed("signatures.required", 3, base="rollout"), "more than the 2 signatures.signers")
+        for key in ("directory", "volume", "ledger"):
+            self.refused(changed("exports.settings", {key: {}}), f"exports.settings.{key} has no effect")
         both = changed("signatures.required", 2, base="rollout")
         both["signatures"]["requiredToLoosen"] = 1
         self.refused(both, "signatures.requiredToLoosen is less than signatures.required")

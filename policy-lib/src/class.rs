@@ -100,6 +100,16 @@ impl Policy {
         }
     }
 
+    /// What the verdict that a class document states depends on; `None` where no contract ruled it, so that
+    /// nothing left.
+    ///
+    /// # Errors
+    /// [`NotAClass`] where the facts are not readable or not this policy's.
+    pub fn facts_of_class(&self, document: &Value) -> Result<Option<VerdictKey>, NotAClass> {
+        let ruled = document.get("outcome").and_then(Value::as_str) == Some("ruled");
+        ruled.then(|| self.key_of(document)).transpose()
+    }
+
     fn key_of(&self, document: &Value) -> Result<VerdictKey, NotAClass> {
         let text = |member: &'static str| document.get(member).and_then(Value::as_str).ok_or(NotAClass::Member(member));
         let destinations =

@@ -2,8 +2,9 @@
 //! and so what leaves for each destination.
 //!
 //! Promise: a pure function. Every event of a request is judged on what it says
-//! together with what its batch shares; a denial in a batch binds every event of
-//! that person in it, and one that the batch shares binds all.
+//! together with what its batch shares; what one event says to hold data back, a
+//! refusal, a signal that cannot be read or that the person is a child, binds every
+//! event of that person in the request, and what the batch shares binds all.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,7 +14,9 @@ use std::sync::Arc;
 use privet_json::{Kind, Node};
 
 use crate::batch::{Around, Batch, Group};
-use crate::consent::{AudienceNo, ConsentStates, Grounds, Memory, Reading, Remembered, Signalled, is_null_id};
+use crate::consent::{
+    AudienceNo, Circumstance, ConsentStates, Grounds, Memory, Reading, Remembered, Signalled, is_null_id,
+};
 use crate::format::Format;
 use crate::path::{Path, Step, chosen};
 use crate::policy::{AgeClass, Contract, ContractNo, PlaceNo, Policy, PurposeNo, PurposeSet, Rule};
@@ -59,7 +62,7 @@ pub enum Outcome {
 #[must_use]
 pub fn decide(policy: &Policy, batch: &Batch<'_>) -> Vec<Decision> {
     let mut facts = Facts::read(policy, batch);
-    facts.spread_refusals();
+    facts.spread();
     let mut judge = Judge::of(policy, batch);
     let around = batch.groups.iter().flat_map(|group| group.events.clone().map(|_| group.around));
     let events = facts.events.iter().zip(batch.events).zip(around);
@@ -85,7 +88,7 @@ struct Facts<'a> {
 struct EventFacts {
     contract: Result<ContractNo, Outcome>,
     age: AgeClass,
-    /// What it says, and what the person refused in another event of the request.
+    /// What it says, and what holds data back in another event of the person.
     signalled: Signalled,
     /// Its part of [`Facts::subjects`].
     subjects: Range<usize>,
@@ -95,7 +98,8 @@ impl<'a> Facts<'a> {
     fn read(policy: &'a Policy, batch: &'a Batch<'a>) -> Self {
         let events = Vec::with_capacity(batch.events.len());
         let subjects = Vec::with_capacity(batch.events.len() * SUBJECTS_USUAL);
-        let reading = Reading::new(policy, batch.received_ms, batch.heard);
+        let at = Circumstance { at_ms: batch.received_ms, place: batch.place };
+        let reading = Reading::new(policy, at, batch.heard);
         let around = reading.request(batch.request);
         let mut facts = Self { policy, batch, reading, around, events, subjects };
         let mut scratch = String::new();
@@ -138,6 +142,7 @@ impl<'a> Facts<'a> {
         let mut signalled = self.reading.node(event, batch.format);
         signalled.add(shared);
         signalled.add_common(&self.around);
+        signalled.child |= age == AgeClass::Child;
         if signalled.child {
             age = AgeClass::Child;
         }
@@ -168,25 +173,25 @@ impl<'a> Facts<'a> {
         in_values.chain(in_headers).chain(in_cookies).filter(|id| !is_null_id(id)).map(trimmed)
     }
 
-    /// Whether a person who refused something has more than one event here.
-    fn refusers_have_company(&self) -> bool {
-        let refuses = |event: &&EventFacts| event.signalled.refuses();
+    /// Whether a person who says something to hold data back has more than one event here.
+    fn binding_events_have_company(&self) -> bool {
+        let binds = |event: &&EventFacts| event.signalled.binds();
         let mut ids: HashMap<Cow<'a, str>, usize> = HashMap::new();
-        for (number, event) in self.events.iter().enumerate().filter(|(_, event)| refuses(event)) {
+        for (number, event) in self.events.iter().enumerate().filter(|(_, event)| binds(event)) {
             for subject in self.subjects_of(event) {
                 if ids.insert(subject, number).is_some_and(|other| other != number) {
                     return true;
                 }
             }
         }
-        let mut others = self.events.iter().filter(|event| !refuses(event));
+        let mut others = self.events.iter().filter(|event| !binds(event));
         !ids.is_empty() && others.any(|event| self.subjects_of(event).any(|subject| ids.contains_key(&subject)))
     }
 
-    /// A refusal in one event binds every event of the same person in the request;
+    /// What one event says to hold data back binds every event of the same person in the request;
     /// ids that stand together in one event belong to the same person.
-    fn spread_refusals(&mut self) {
-        if !self.refusers_have_company() {
+    fn spread(&mut self) {
+        if !self.binding_events_have_company() {
             return;
         }
         let mut numbers: HashMap<Cow<'a, str>, usize> = HashMap::new();
@@ -205,15 +210,18 @@ impl<'a> Facts<'a> {
             }
             person_of.push(first);
         }
-        let mut refused = vec![Signalled::default(); numbers.len()];
+        let mut binding = vec![Signalled::default(); numbers.len()];
         for (event, person) in self.events.iter().zip(&person_of) {
-            if let Some(all) = person.and_then(|person| refused.get_mut(people.find(person))) {
-                all.refuse(&event.signalled);
+            if let Some(all) = person.and_then(|person| binding.get_mut(people.find(person))) {
+                all.bind(&event.signalled);
             }
         }
         for (event, person) in self.events.iter_mut().zip(&person_of) {
-            if let Some(all) = person.and_then(|person| refused.get(people.find(person))) {
-                event.signalled.refuse(all);
+            if let Some(all) = person.and_then(|person| binding.get(people.find(person))) {
+                event.signalled.bind(all);
+                if all.child {
+                    event.age = AgeClass::Child;
+                }
             }
         }
     }

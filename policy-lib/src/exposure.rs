@@ -172,6 +172,13 @@ fn permitting(policy: &Policy, purpose: PurposeNo, place: PlaceNo, age: AgeClass
     all.into_iter().filter(|state| purpose.permits(*state, place, age, Memory::Lasting)).collect()
 }
 
+/// Rows as the JSON output of `privet exposure` has them; `docs/schemas/exposure.json` describes it.
+#[must_use]
+pub fn report(policy: &Policy, rows: &[Row]) -> Value {
+    let rows: Vec<Value> = rows.iter().map(|row| row.json(policy)).collect();
+    json!({"policy": policy.digest().to_string(), "rows": rows})
+}
+
 impl Row {
     /// The row as its JSON output has it; `docs/schemas/exposure.json` describes it.
     #[must_use]

@@ -89,6 +89,12 @@ impl Path {
         Self { origin: Origin::Event, steps: names.iter().map(|name| Step::Key((*name).to_owned())).collect() }
     }
 
+    /// Whether it leads to one value of the event at most.
+    #[must_use]
+    pub fn is_one_place(&self) -> bool {
+        self.origin == Origin::Event && !self.steps.iter().any(|step| matches!(step, Step::AnyKey | Step::Element))
+    }
+
     /// Whether `self` is `other` or leads to it.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {

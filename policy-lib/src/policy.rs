@@ -201,6 +201,8 @@ impl FieldTypes {
     pub const INTEGER: Self = Self(2);
     /// Any number.
     pub const NUMBER: Self = Self(4 | 2);
+    /// A number that is not whole; [`FieldTypes::NUMBER`] is this or a whole one.
+    pub(crate) const FRACTION: Self = Self(4);
     /// `true` or `false`.
     pub const BOOLEAN: Self = Self(8);
     /// An object; its members leave only if they are declared.
@@ -220,6 +222,12 @@ impl FieldTypes {
     #[must_use]
     pub const fn allows(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Whether some type of `other` is allowed.
+    #[must_use]
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 }
 

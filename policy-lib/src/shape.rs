@@ -97,9 +97,47 @@ impl<'a> Subject<'a> {
 fn scalar_text(value: Node<'_>) -> Option<Cow<'_, str>> {
     match value.kind() {
         Kind::String => value.text(),
-        Kind::Number => std::str::from_utf8(value.raw()).ok().map(Cow::Borrowed),
+        Kind::Number => std::str::from_utf8(value.raw()).ok().map(plain_number),
         _ => None,
     }
+}
+
+/// More digits than any id has that somebody writes as a number.
+const DIGITS_MAX: usize = 64;
+
+/// A JSON number without an exponent and without zeros that say nothing, so that `12345`, `12345.0` and `1.2345e4` name
+/// one person. One of more digits than an id has stays as it is written.
+fn plain_number(written: &str) -> Cow<'_, str> {
+    if written.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Cow::Borrowed(written);
+    }
+    plain(written).map_or(Cow::Borrowed(written), Cow::Owned)
+}
+
+fn plain(written: &str) -> Option<String> {
+    let (mantissa, exponent) = written.split_once(['e', 'E']).unwrap_or((written, "0"));
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let mut digits = format!("{whole}{fraction}");
+    // How many of the digits stand before the point.
+    let point = i64::try_from(whole.len()).ok()?.checked_add(exponent.parse().ok()?)?;
+    if digits.bytes().all(|digit| digit == b'0') {
+        return Some("0".to_owned());
+    }
+    let room = i64::try_from(DIGITS_MAX).ok()?;
+    if digits.len() > DIGITS_MAX || !(-room..=room).contains(&point) {
+        return None;
+    }
+    let missing = usize::try_from(-point).unwrap_or_default();
+    digits.insert_str(0, &"0".repeat(missing));
+    let before = usize::try_from(point).unwrap_or_default();
+    if digits.len() < before {
+        digits.push_str(&"0".repeat(before - digits.len()));
+    }
+    let (whole, fraction) = digits.split_at_checked(before)?;
+    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+    let whole = if whole.is_empty() { "0" } else { whole };
+    Some(if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })
 }
 
 /// What one walk over an event found.
@@ -449,5 +487,35 @@ impl Contract {
     #[must_use]
     pub fn encoded(&self, field: u16) -> Option<&Encoded> {
         self.shape.encoded(field)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_names_the_same_person_however_it_is_written() {
+        for (written, plain) in [
+            ("12345", "12345"),
+            ("12345.0", "12345"),
+            ("1.2345e4", "12345"),
+            ("1.2345E+4", "12345"),
+            ("123450e-1", "12345"),
+            ("-7.0", "-7"),
+            ("12345.50", "12345.5"),
+            ("0.0120", "0.012"),
+            ("12e-3", "0.012"),
+            ("0", "0"),
+            ("-0.0", "0"),
+            ("0e99999", "0"),
+            ("9007199254740993.0", "9007199254740993"),
+            ("1e999999999999999999", "1e999999999999999999"),
+            ("1e9223372036854775807", "1e9223372036854775807"),
+            ("1e999", "1e999"),
+            ("1e-999", "1e-999"),
+        ] {
+            assert_eq!(plain_number(written), plain, "{written}");
+        }
     }
 }

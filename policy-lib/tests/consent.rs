@@ -65,7 +65,8 @@ for: [analytics.reporting]
 action: keep
 "
     );
-    let format = if purpose.contains("google") { "ga4" } else { "json" };
+    let formats = [("google", "ga4"), ("snowplow", "snowplow")];
+    let format = formats.iter().find(|(signal, _)| purpose.contains(signal)).map_or("json", |(_, format)| format);
     let files = [SourceFile { name: "p.yaml".into(), text: text.replace("FORMAT", format) }];
     let compiled = privet_policy::compile(&files);
     let errors: Vec<_> = compiled.diagnostics.iter().map(|told| told.render(&files, false)).collect();
@@ -77,6 +78,8 @@ struct Web {
     headers: Vec<(&'static str, String)>,
     query: Vec<(&'static str, String)>,
     cookies: Vec<(&'static str, String)>,
+    /// A header that is there and whose value is no text.
+    no_text: &'static str,
 }
 
 fn named<'a>(all: &'a [(&'static str, String)], name: &str) -> impl Iterator<Item = &'a str> {
@@ -86,6 +89,9 @@ fn named<'a>(all: &'a [(&'static str, String)], name: &str) -> impl Iterator<Ite
 impl RequestFacts for Web {
     fn header(&self, name: &str) -> Vec<&str> {
         named(&self.headers, name).collect()
+    }
+    fn has_header(&self, name: &str) -> bool {
+        name == self.no_text || !self.header(name).is_empty()
     }
     fn query(&self, name: &str) -> Vec<Cow<'_, str>> {
         named(&self.query, name).map(Cow::Borrowed).collect()
@@ -101,6 +107,7 @@ struct Asked<'a> {
     event: String,
     web: Web,
     now_ms: i64,
+    place: &'static str,
     stored: &'a dyn StoredDecisions,
     faults: RefCell<Vec<Fault>>,
     evidence: RefCell<Vec<(Signal, usize, Consent)>>,
@@ -110,7 +117,16 @@ impl<'a> Asked<'a> {
     fn of(policy: &'a Policy) -> Self {
         let event = r#"{"id":"u-1","page":"home"}"#.to_owned();
         let (faults, evidence) = Default::default();
-        Self { policy, event, web: Web::default(), now_ms: NOW_MS, stored: &NothingStored, faults, evidence }
+        Self {
+            policy,
+            event,
+            web: Web::default(),
+            now_ms: NOW_MS,
+            place: "eu",
+            stored: &NothingStored,
+            faults,
+            evidence,
+        }
     }
 
     fn cookie(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -144,7 +160,7 @@ impl<'a> Asked<'a> {
             implied: None,
             request: &self.web,
             received_ms: self.now_ms,
-            place: self.policy.place("eu"),
+            place: self.policy.place(self.place),
             age: AgeClass::Unknown,
             stored: self.stored,
             memory: Memory::Lasting,
@@ -262,12 +278,147 @@ fn opt_outs_of_the_united_states_bind_third_parties() {
     }
     for (text, leaves) in [("1YYN", false), ("1YNN", true), ("1---", true), ("1Y", false)] {
         assert_eq!(Asked::of(&sale).query("us_privacy", text).leaves()[2], leaves, "{text}");
+        for name in ["usprivacy", "us_privacy"] {
+            assert_eq!(Asked::of(&sale).cookie(name, text).leaves()[2], leaves, "{name} {text}");
+        }
     }
-    let superseded = Asked::of(&sale).query("us_privacy", "1YYN").query("gpp", stayed);
-    assert_eq!(superseded.leaves(), [true; 3]);
-    let control = policy(&one("gpc"));
-    assert_eq!(Asked::of(&control).header("sec-gpc", "1").leaves(), [true, true, false]);
-    assert_eq!(Asked::of(&control).header("sec-gpc", "0").leaves(), [true; 3]);
+    // Beside a string with no section, with Europe's alone, and with one that says otherwise.
+    let europe = format!("DBABMA~{}", tcf().encode());
+    for beside in ["DBAA", &europe, stayed] {
+        assert_eq!(Asked::of(&sale).query("gpp", beside).leaves(), [true; 3], "{beside}");
+        let asked = Asked::of(&sale).query("us_privacy", "1YYN").query("gpp", beside);
+        assert_eq!(asked.leaves(), [true, true, false], "of two answers the stricter counts: {beside}");
+        let event = format!(r#""IABUSPrivacy_String":"1YYN","IABGPP_HDR_GppString":"{beside}""#);
+        assert_eq!(Asked::of(&sale).event(&event).leaves(), [true, true, false], "{beside}");
+    }
+}
+
+#[test]
+fn a_section_with_a_segment_that_nobody_knows_is_in_doubt() {
+    let policy = policy("basis: consent\njurisdictions: {default: opt_out}\nopted_out_by: [{gpp: [sale]}]");
+    // National; California with Global Privacy Control off, then on; Virginia, which has no second segment; US Privacy.
+    for (known, leftover) in [
+        ("DBABLA~BVQqAAAAAgA.QA", "DBABLA~BVQqAAAAAgA.QA.YA"),
+        ("DBABBg~BqqAAAAA.QA", "DBABBg~BqqAAAAA.QA.YA"),
+        ("DBABRg~BqqAAAA", "DBABRg~BqqAAAA.YA"),
+        ("DBABTA~1YNN", "DBABTA~1YNN.YA"),
+    ] {
+        assert_eq!(Asked::of(&policy).query("gpp", known).leaves(), [true; 3], "{known}");
+        let asked = Asked::of(&policy).query("gpp", leftover);
+        assert_eq!((asked.leaves(), asked.fault()), ([true, true, false], Some((Signal::Gpp, "unknown_segment"))));
+    }
+}
+
+#[test]
+fn sections_that_an_app_passes_on_one_by_one_count() {
+    let policy = policy("basis: consent\njurisdictions: {default: opt_out}\nopted_out_by: [{gpp: [sale]}]");
+    for (rest, leaves) in [
+        (r#""IABGPP_7_String":"BVQVAAAAAgA.QA""#, false),
+        (r#""context":{"IABGPP_7_String":"BVQVAAAAAgA.QA"}"#, false),
+        (r#""IABGPP_7_String":"BVQqAAAAAgA.QA""#, true),
+        (r#""IABGPP_6_String":"1YYN","IABGPP_HDR_GppString":"DBAA""#, false),
+        (r#""IABGPP_7_String":7"#, false),
+        (r#""IABGPP_7_String":null"#, true),
+        (r#""IABGPP_99_String":"BVQqAAAAAgA""#, false),
+        (r#""IABGPP_GppSID":"7","IABGPP_x_String":"BVQVAAAAAgA""#, true),
+    ] {
+        assert_eq!(Asked::of(&policy).event(rest).leaves(), [true, true, leaves], "{rest}");
+    }
+    let europe = crate::policy("basis: consent\ngranted_by: [{tcf: {purposes: [8]}}]");
+    let asked = Asked::of(&europe).event(&format!(r#""IABGPP_2_String":"{}""#, tcf().encode()));
+    assert_eq!(asked.leaves(), [true; 3]);
+}
+
+#[test]
+fn global_privacy_control_counts_wherever_it_is_seen() {
+    let policy = policy(
+        "basis: consent\ngranted_by: [{segment: {category: Analytics}}]\njurisdictions: {default: opt_out}\nopted_out_by: [gpc]",
+    );
+    for (value, leaves) in [("1", false), ("0", true), ("1, 1", false), ("0,1", false), ("11", true)] {
+        assert_eq!(Asked::of(&policy).header("sec-gpc", value).leaves(), [true, true, leaves], "{value}");
+    }
+    for (cookie, leaves) in [
+        ("isGpcEnabled=1&groups=C0001%3A1", false),
+        ("isGpcEnabled=0&groups=C0001%3A1", true),
+        ("isGpcEnabled=0&isGpcEnabled=1", false),
+        ("isGpcEnabled=1", false),
+    ] {
+        let asked = Asked::of(&policy).cookie("OptanonConsent", cookie);
+        assert_eq!(asked.leaves(), [true, true, leaves], "no grant of the purpose asks for the cookie: {cookie}");
+    }
+}
+
+#[test]
+fn what_a_page_copied_into_the_event_counts() {
+    let control = policy("basis: consent\njurisdictions: {default: opt_out}\nopted_out_by: [gpc]");
+    for (rest, leaves) in [
+        (r#""globalPrivacyControl":true"#, false),
+        (r#""context":{"globalPrivacyControl":"1"}"#, false),
+        (r#""context":{"navigator":{"globalPrivacyControl":1}}"#, false),
+        (r#""globalPrivacyControl":false,"context":{"globalPrivacyControl":null}"#, true),
+    ] {
+        assert_eq!(Asked::of(&control).event(rest).leaves(), [true, true, leaves], "{rest}");
+    }
+    let onetrust = policy("basis: consent\ngranted_by: [{onetrust: {group: C0002}}]");
+    for (rest, state) in [
+        (r#""OnetrustActiveGroups":",C0001,C0002,""#, Consent::Given),
+        (r#""context":{"OnetrustActiveGroups":",C0001,"}"#, Consent::Refused),
+        (r#""OnetrustActiveGroups":"C0002""#, Consent::Unavailable),
+        (r#""OnetrustActiveGroups":["C0002"]"#, Consent::Unavailable),
+        (r#""OnetrustActiveGroups":null"#, Consent::Absent),
+    ] {
+        assert_eq!(Asked::of(&onetrust).event(rest).state(), state, "{rest}");
+    }
+    let both =
+        Asked::of(&onetrust).event(r#""OnetrustActiveGroups":",C0002,""#).cookie("OptanonConsent", "groups=C0002:0");
+    assert_eq!(both.state(), Consent::Refused, "of two the stricter counts");
+}
+
+#[test]
+fn a_choice_in_words_of_another_model_is_in_doubt() {
+    let policy = policy("basis: consent\ngranted_by: [{snowplow: {scope: analytics}}]");
+    for (schema, state) in [
+        ("consent_preferences/jsonschema/1-0-3", Consent::Refused),
+        ("consent_preferences/jsonschema/2-0-0", Consent::Unavailable),
+        ("link_click/jsonschema/1-0-1", Consent::Absent),
+    ] {
+        let data =
+            format!(r#"{{"schema":"iglu:com.snowplowanalytics.snowplow/{schema}","data":{{"eventType":"deny_all"}}}}"#);
+        let asked = Asked::of(&policy).event(&format!(r#""e":"ue","ue_pr":{{"data":{data}}}"#));
+        assert_eq!(asked.state(), state, "{schema}");
+    }
+}
+
+/// A GPP string with the section of Canada alone, by which the person agrees to purpose 1 and not to vendor 812.
+fn canada(at_ms: i64, platform: u16) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let letters = |value: i64, count: u32| -> String {
+        (0..count).rev().map(|place| char::from(LETTERS[((value >> (6 * place)) & 63) as usize])).collect()
+    };
+    let (moment, platform) = (letters(at_ms / 100, 6), letters(platform.into(), 2));
+    format!("DBABDA~B{moment}{moment}{platform}ACAENGdCgf_gfgAfgfgBgABABAAABAB4AACACAAA")
+}
+
+#[test]
+fn a_string_of_canada_grants_there_while_it_holds_and_can_refuse_anywhere() {
+    let policy =
+        policy("basis: consent\ngranted_by: [{tcf: {purposes: [1]}}]\njurisdictions: {default: opt_in, ca: opt_in}");
+    let at = |place, text: String| Asked { place, ..Asked::of(&policy).query("gpp", text) };
+    let recent = || canada(NOW_MS - DAY_MS, 31);
+    for place in ["ca", "ca-qc"] {
+        assert_eq!(at(place, recent()).leaves(), [true, false, true], "another vendor is not the one of the string");
+    }
+    assert_eq!(at("eu", recent()).leaves(), [false; 3]);
+    assert_eq!(at("eu", recent()).cookie("euconsent-v2", tcf().encode()).leaves(), [true, false, true]);
+    for (text, reason) in [
+        (canada(NOW_MS - 397 * DAY_MS, 31), "expired"),
+        (canada(NOW_MS + 2 * DAY_MS, 31), "from_the_future"),
+        (canada(NOW_MS - DAY_MS, 0), "unknown_cmp"),
+    ] {
+        let asked = at("ca", text);
+        let (state, fault) = (asked.state(), asked.fault().map(|(_, reason)| reason));
+        assert_eq!((state, fault), (Consent::Unavailable, Some(reason)));
+    }
 }
 
 #[test]
@@ -276,7 +427,12 @@ fn the_other_opt_outs_bind_everyone() {
         policy(&format!("basis: consent\njurisdictions: {{default: opt_out}}\nopted_out_by: [{opt_out}]"))
     };
     assert_eq!(Asked::of(&one("dnt")).header("dnt", "1").leaves(), [false; 3]);
-    assert_eq!(Asked::of(&one("sp_anonymous")).header("sp-anonymous", "*").leaves(), [false; 3]);
+    assert_eq!(Asked::of(&one("dnt")).header("dnt", "0, 1").leaves(), [false; 3]);
+    let anonymous = one("sp_anonymous");
+    assert_eq!(Asked::of(&anonymous).header("sp-anonymous", "*").leaves(), [false; 3]);
+    let mut no_text = Asked::of(&anonymous);
+    no_text.web.no_text = "sp-anonymous";
+    assert_eq!(no_text.leaves(), [false; 3], "it is there, whatever it says");
     let att = one("att");
     for (device, leaves) in [
         (r#""attTrackingStatus":3"#, true),

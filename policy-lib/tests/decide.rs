@@ -188,6 +188,11 @@ fn a_refusal_binds_every_event_of_the_person_and_no_other() {
         ),
         // A number and a text are one id; white space is none of it.
         (r#"[{"type":"view","id":1,"consent":"no"},{"type":"view","id":" 1 ","consent":"yes"}]"#, vec![false, false]),
+        // Nor does it matter how a number is written.
+        (
+            r#"[{"type":"view","id":12345.0,"consent":"no"},{"type":"view","id":12345,"consent":"yes"},{"type":"view","id":"12345","consent":"yes"},{"type":"view","id":1.2345e4,"consent":"yes"},{"type":"view","id":12345.5,"consent":"yes"}]"#,
+            vec![false, false, false, false, true],
+        ),
         // Ids that stand together in one event belong to one person.
         (
             r#"[{"type":"view","id":"1","consent":"no"},{"type":"view","id":"1","device":"9","consent":"yes"},{"type":"view","device":"9","consent":"yes"}]"#,
@@ -203,6 +208,38 @@ fn a_refusal_binds_every_event_of_the_person_and_no_other() {
         ),
     ] {
         assert_eq!(Asked::of(events).leave(), leave, "{events}");
+    }
+}
+
+#[test]
+fn a_child_in_one_event_is_a_child_in_every_event_of_the_person() {
+    let of = |events: &str| {
+        let asked = Asked { age: AgeClass::Unknown, place: "us", ..Asked::of(events) };
+        let ages = asked.decisions().into_iter().map(|decision| match decision.outcome {
+            Outcome::Ruled(verdict) => verdict.key.age,
+            _ => panic!("{events}"),
+        });
+        (ages.collect::<Vec<_>>(), asked.leave())
+    };
+    let (child, unknown) = (AgeClass::Child, AgeClass::Unknown);
+    let told = r#"[{"type":"view","id":"1"},{"type":"view","id":"1","age":9},{"type":"view","id":"2"}]"#;
+    assert_eq!(of(told), (vec![child, child, unknown], vec![false, false, true]), "a child's silence refuses");
+    let adult = r#"[{"type":"view","id":"1","age":30},{"type":"view","id":"1","device":"9","age":9},{"type":"view","device":"9"}]"#;
+    assert_eq!(of(adult).0, [child; 3], "whoever says that it is a child is believed");
+    let string =
+        r#"[{"type":"view","id":"1"},{"type":"view","id":"1","IABGPP_HDR_GppString":"DBABLA~BVQqAAAAEAA.QA"}]"#;
+    assert_eq!(of(string).0, [child; 2]);
+}
+
+#[test]
+fn what_cannot_be_read_in_one_event_is_in_doubt_in_every_event_of_the_person() {
+    for doubt in [r#""consent":{}"#, r#""IABTCF_TCString":"nonsense""#, r#""IABGPP_HDR_GppString":"nonsense""#] {
+        let events = format!(
+            r#"[{{"type":"view","id":"1","consent":"yes"}},{{"type":"view","id":"1",{doubt}}},{{"type":"view","id":"2","consent":"yes"}}]"#
+        );
+        assert_eq!(Asked::of(&events).leave(), [false, false, true], "{doubt}");
+        let decisions = Asked::of(&events).decisions();
+        assert!(decisions.iter().all(|decision| decision.refusal.is_none()), "a doubt is not stored as a refusal");
     }
 }
 

@@ -74,6 +74,17 @@ fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
     (0..count).map(|number| line(number) + "\n").collect()
 }
 
+/// An export by so many keys, none of which is among the contract's values, and those are as many.
+fn keys_that_nobody_has(count: usize) -> String {
+    let listed = |letter: &str| (0..count).map(|number| format!("{letter}{number}")).collect::<Vec<_>>().join(", ");
+    let contract = "apiVersion: privet.dev/v1alpha1\nkind: Contract\nmetadata: {name: c}\n\
+         match: {format: segment, type: track}\nfields:\n  properties.k: {category: user, enum: [";
+    let export = "]}\n---\napiVersion: privet.dev/v1alpha1\nkind: Export\nmetadata: {name: e}\npurpose: analytics\n\
+         from: {contract: c}\nunit: userId\nwindow: {length: 1d}\nbounds: {keys_per_unit: 1, rows_per_key: 1}\n\
+         count: {noise: discrete_laplace, epsilon: \"1\"}\nbudget: {horizon: 1d, epsilon: \"1\"}\nkeys: {properties.k: [";
+    format!("{contract}{}{export}{}]}}\n", listed("a"), listed("b"))
+}
+
 /// What is too much, and the code that says so.
 fn bombs() -> Vec<(&'static str, &'static str, String)> {
     let rule = |number| {
@@ -110,6 +121,7 @@ fn bombs() -> Vec<(&'static str, &'static str, String)> {
         ),
         ("wrong texts", "P041", format!("{CONTRACT}  a: {{keys: [{}]}}", "[], ".repeat(200_000))),
         ("rules", "P041", lines(11_000, rule)),
+        ("keys that nobody has", "P045", keys_that_nobody_has(20_000)),
     ]
 }
 

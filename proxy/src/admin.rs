@@ -1,22 +1,22 @@
-//! Health and metrics over HTTP, on addresses and a thread of their own.
+//! Health, metrics and the console over HTTP, on addresses and a thread of their own.
 //!
 //! Promise: slow readers of metrics never slow events down, and nothing served
 //! here carries a value from an event. `/livez` fails when the event runtime
-//! stands still; `/readyz` fails until a policy is in force, while the log
-//! cannot be written, and from the moment the sidecar begins to stop.
+//! stands still; `/readyz` fails until a policy is in force and every listener
+//! has its address, while the log cannot be written, and from the moment the sidecar begins to stop.
 //!
 //! Not here: what is counted; that is [`crate::metrics`].
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::consent::desk;
+use crate::console::{self, Answer};
 use crate::export::intake;
 use crate::metrics::Metrics;
 use crate::shadow::Board;
@@ -60,6 +61,7 @@ impl Phase {
 #[derive(Debug)]
 pub struct Health {
     phase: AtomicU8,
+    listening: AtomicBool,
     /// Milliseconds on the monotonic clock when the event runtime last turned.
     heartbeat_ms: AtomicU64,
     details: Mutex<Details>,
@@ -74,7 +76,12 @@ struct Details {
 
 impl Default for Health {
     fn default() -> Self {
-        Self { phase: AtomicU8::new(Phase::Starting as u8), heartbeat_ms: AtomicU64::new(0), details: Mutex::default() }
+        Self {
+            phase: AtomicU8::new(Phase::Starting as u8),
+            listening: AtomicBool::new(false),
+            heartbeat_ms: AtomicU64::new(0),
+            details: Mutex::default(),
+        }
     }
 }
 
@@ -96,6 +103,11 @@ impl Health {
         let (starting, serving) = (Phase::Starting as u8, Phase::Serving as u8);
         // Anything but starting stays: a reload while draining does not open the doors again.
         self.phase.compare_exchange(starting, serving, Ordering::Relaxed, Ordering::Relaxed).ok();
+    }
+
+    /// Every listener has its address: who connects from now on is not turned away.
+    pub fn listening(&self) {
+        self.listening.store(true, Ordering::Relaxed);
     }
 
     /// The sidecar begins to stop.
@@ -124,10 +136,17 @@ impl Health {
         self.details().notes.remove(name);
     }
 
+    /// All notes, one a line.
+    #[cfg(test)]
+    pub(crate) fn notes_text(&self) -> String {
+        self.details().notes.iter().map(|(name, text)| format!("{name}: {text}\n")).collect()
+    }
+
     /// Whether events are taken.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.phase() == Phase::Serving && self.details().log_fault.is_none()
+        let open = self.phase() == Phase::Serving && self.listening.load(Ordering::Relaxed);
+        open && self.details().log_fault.is_none()
     }
 
     /// The event runtime turns.
@@ -166,6 +185,9 @@ pub const BEAT_EVERY: Duration = Duration::from_secs(1);
 const STILL_MAX: Duration = Duration::from_secs(15);
 /// Readers at once, on each address.
 const CONNECTIONS_MAX: usize = 32;
+/// With fewer connections left than this, each is closed after its answer: a browser that keeps several
+/// open must not stand in the way of whoever asks whether the sidecar lives.
+const CONNECTIONS_SPARE: usize = 8;
 /// How long one connection may stay, whatever it does.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often histogram samples are folded into buckets.
@@ -184,6 +206,8 @@ pub struct Pages {
     pub consent: Arc<desk::Place>,
     /// Who takes tables below `/v1/exports/`.
     pub intake: Arc<intake::Place>,
+    /// What there is to see at `/console`.
+    pub console: Arc<console::Place>,
     /// Tells whether the heart stands still.
     pub clock: Arc<dyn Clock>,
 }
@@ -265,10 +289,15 @@ async fn serve(socket: TcpListener, side: Side, pages: Pages, tasks: TaskSet) {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let pages = pages.clone();
+        let (pages, room) = (pages.clone(), Arc::clone(&room));
         tasks.spawn(async move {
-            let service =
-                service_fn(async |request: Request<Incoming>| Ok::<_, Infallible>(pages.answer(side, request).await));
+            let service = service_fn(async |request: Request<Incoming>| {
+                let mut answer = pages.answer(side, request).await;
+                if room.available_permits() < CONNECTIONS_SPARE {
+                    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer)
+            });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(Duration::from_secs(10))
@@ -281,7 +310,7 @@ async fn serve(socket: TcpListener, side: Side, pages: Pages, tasks: TaskSet) {
 }
 
 impl Pages {
-    async fn answer(&self, side: Side, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, side: Side, request: Request<Incoming>) -> Answer {
         let path = request.uri().path();
         if matches!(side, Side::Admin) && (path.starts_with("/v1/consent/") || path.starts_with("/v1/subject/")) {
             return self.at_the_desk(request).await;
@@ -289,32 +318,37 @@ impl Pages {
         if matches!(side, Side::Admin) && path.starts_with(intake::PATH) {
             return self.at_the_intake(request).await;
         }
+        if matches!(side, Side::Admin) && console::Place::has(path) {
+            return self.console.answer(&request).await;
+        }
         self.read(side, request.method(), path)
     }
 
-    async fn at_the_intake(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if request.method() != Method::POST {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "POST only\n");
-        }
-        let (head, body) = request.into_parts();
-        let (status, answer) = match self.intake.admits(&head.headers) {
-            Err(refused) => refused,
-            Ok(()) => {
-                let Ok(body) = Limited::new(body, intake::BODY_BYTES_MAX).collect().await else {
-                    return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or was not sent whole\n");
-                };
-                let (body, intake) = (body.to_bytes().to_vec(), Arc::clone(&self.intake));
-                let taken = tokio::task::spawn_blocking(move || intake.take(&head.uri, &head.headers, body)).await;
-                // A defect of privet; the ledger settles what was paid for at the next start.
-                taken.unwrap_or((StatusCode::INTERNAL_SERVER_ERROR, Vec::new()))
-            }
-        };
+    async fn at_the_intake(&self, request: Request<Incoming>) -> Answer {
+        let (status, answer) = self.take_table(request).await.unwrap_or_else(|declined| declined);
         let mut response = page(status, "application/json", answer.into());
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
 
-    async fn at_the_desk(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    /// # Errors
+    /// The answer to what may not be brought, or not so.
+    async fn take_table(&self, request: Request<Incoming>) -> Result<intake::Answer, intake::Answer> {
+        if request.method() != Method::POST {
+            return Err(intake::declined(StatusCode::METHOD_NOT_ALLOWED, "a table is brought by POST"));
+        }
+        let (head, body) = request.into_parts();
+        self.intake.admits(&head.headers)?;
+        let body = Limited::new(body, intake::BODY_BYTES_MAX).collect().await.map_err(|_| {
+            intake::declined(StatusCode::PAYLOAD_TOO_LARGE, "the body has more than 16 MiB or was not sent whole")
+        })?;
+        let (body, intake) = (body.to_bytes().to_vec(), Arc::clone(&self.intake));
+        let taken = tokio::task::spawn_blocking(move || intake.take(&head.uri, &head.headers, body)).await;
+        // A defect of privet; the ledger settles what was paid for at the next start.
+        taken.map_err(|_| intake::declined(StatusCode::INTERNAL_SERVER_ERROR, "taking the table failed inside privet"))
+    }
+
+    async fn at_the_desk(&self, request: Request<Incoming>) -> Answer {
         if request.method() != Method::POST {
             return text(StatusCode::METHOD_NOT_ALLOWED, "POST only\n");
         }
@@ -328,7 +362,7 @@ impl Pages {
         response
     }
 
-    fn read(&self, side: Side, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    fn read(&self, side: Side, method: &Method, path: &str) -> Answer {
         if method != Method::GET && method != Method::HEAD {
             return text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
         }
@@ -341,7 +375,7 @@ impl Pages {
         }
     }
 
-    fn livez(&self) -> Response<Full<Bytes>> {
+    fn livez(&self) -> Answer {
         if self.health.is_alive(self.clock.monotonic()) {
             text(StatusCode::OK, "alive\n")
         } else {
@@ -349,30 +383,30 @@ impl Pages {
         }
     }
 
-    fn readyz(&self) -> Response<Full<Bytes>> {
+    fn readyz(&self) -> Answer {
         let status = if self.health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         page(status, "application/json", format!("{:#}\n", self.health.json()).into())
     }
 
-    fn shadow(&self) -> Response<Full<Bytes>> {
+    fn shadow(&self) -> Answer {
         match self.shadow.json() {
             Some(counts) => page(StatusCode::OK, "application/json", format!("{counts:#}\n").into()),
             None => text(StatusCode::NOT_FOUND, "no policy is in shadow\n"),
         }
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
+    fn metrics(&self) -> Answer {
         self.metrics.ready.set(if self.health.is_ready() { 1.0 } else { 0.0 });
         page(StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render().into())
     }
 }
 
-fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+fn text(status: StatusCode, text: &'static str) -> Answer {
     page(status, "text/plain", Bytes::from_static(text.as_bytes()))
 }
 
-fn page(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
+fn page(status: StatusCode, kind: &'static str, body: Bytes) -> Answer {
+    let mut response = Response::new(console::whole(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
@@ -392,6 +426,7 @@ mod tests {
             shadow: Arc::default(),
             consent: Arc::default(),
             intake: Arc::default(),
+            console: Arc::default(),
             clock: Arc::new(SystemClock::default()),
         };
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -413,6 +448,8 @@ mod tests {
         let readyz = || get(admin.admin_address, "/readyz");
         assert!(readyz().starts_with("HTTP/1.1 503"));
         health.policy_in_force("sha256:1234");
+        assert!(readyz().starts_with("HTTP/1.1 503"), "nobody could connect yet");
+        health.listening();
         let answer = readyz();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         assert!(answer.contains("sha256:1234"));
@@ -437,6 +474,26 @@ mod tests {
     }
 
     #[test]
+    fn connections_are_closed_after_their_answer_while_few_are_left() {
+        let (admin, _) = started();
+        let ask = || {
+            let mut stream = std::net::TcpStream::connect(admin.admin_address).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            write!(stream, "GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+            let mut answer = [0; 512];
+            let bytes = stream.read(&mut answer).unwrap();
+            (String::from_utf8_lossy(&answer[..bytes]).to_ascii_lowercase(), stream)
+        };
+        let kept: Vec<_> = (0..CONNECTIONS_MAX - CONNECTIONS_SPARE).map(|_| ask()).collect();
+        assert!(kept.iter().all(|(answer, _)| !answer.contains("connection: close")));
+        for _ in 0..2 * CONNECTIONS_MAX {
+            let (answer, mut stream) = ask();
+            assert!(answer.contains("connection: close"), "{answer}");
+            assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+        }
+    }
+
+    #[test]
     fn each_address_has_its_own_pages() {
         let (admin, _) = started();
         assert!(get(admin.admin_address, "/livez").starts_with("HTTP/1.1 200"));
@@ -447,5 +504,10 @@ mod tests {
         assert!(get(admin.admin_address, "/v1/shadow").contains("no policy is in shadow"));
         assert!(get(admin.admin_address, "/v1/consent/get").starts_with("HTTP/1.1 405"));
         assert!(get(admin.metrics_address, "/v1/consent/get").starts_with("HTTP/1.1 404"));
+        for path in ["/console", "/console/console.js", "/v1/console/summary", "/v1/log/"] {
+            assert!(get(admin.admin_address, path).starts_with("HTTP/1.1 503"), "{path}: nothing to see yet");
+            assert!(get(admin.metrics_address, path).starts_with("HTTP/1.1 404"), "{path}");
+        }
+        assert!(get(admin.admin_address, "/consoles").starts_with("HTTP/1.1 404"));
     }
 }

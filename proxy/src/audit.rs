@@ -14,6 +14,7 @@ mod arrival;
 mod budgets;
 mod refusal;
 mod retention;
+mod running;
 mod tally;
 mod told;
 mod writer;
@@ -44,6 +45,7 @@ use writer::Writer;
 pub use arrival::{Arrival, BatchRef, Delivery};
 pub use refusal::RefusedAs;
 pub use retention::CannotRetire;
+pub use running::{PolicyChange, Running, Sums};
 pub use tally::Tally;
 pub use told::told;
 
@@ -123,6 +125,8 @@ struct Numbers {
 
 struct Shared {
     state: Mutex<State>,
+    /// Locked by the writer between commits and by whoever shows it, by no request.
+    running: Mutex<Running>,
     wake: Condvar,
     healthy: AtomicBool,
     outstanding: AtomicU64,
@@ -197,6 +201,7 @@ impl Recorder {
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
+            running: Mutex::new(Running::of(&log, recovered.policy.clone())),
             wake: Condvar::new(),
             healthy: AtomicBool::new(true),
             outstanding: AtomicU64::new(0),
@@ -219,6 +224,12 @@ impl Recorder {
     #[must_use]
     pub fn healthy(&self) -> bool {
         self.shared.healthy.load(Ordering::Relaxed)
+    }
+
+    /// What the log of this process holds so far.
+    #[must_use]
+    pub fn running(&self) -> Running {
+        self.shared.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The number of a destination, declared at its first use.

@@ -6,11 +6,28 @@
 use std::io;
 use std::path::Path;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 /// The shortest token that counts as one.
 const TOKEN_BYTES_MIN: usize = 16;
+
+/// The `Authorization` header with the token in a file: what a request of our own carries.
+///
+/// # Errors
+/// A file that cannot be read, or holds no token: one line of visible characters.
+pub(crate) fn header_in(file: &Path) -> io::Result<HeaderValue> {
+    let text = Zeroizing::new(std::fs::read_to_string(file)?);
+    let token = text.trim_ascii();
+    let visible = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let header = Zeroizing::new(format!("Bearer {token}"));
+    let header = HeaderValue::from_str(&header).ok().filter(|_| visible);
+    let why = "it holds no token: one line of visible characters";
+    let mut header = header.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, why))?;
+    header.set_sensitive(true);
+    Ok(header)
+}
 
 /// The hash of a token.
 pub struct Token([u8; 32]);

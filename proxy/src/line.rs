@@ -12,7 +12,8 @@ use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response};
+use http::Response;
+use privet_audit_log::tree::Hash;
 use privet_dp::window::PolicyDigest;
 use privet_policy::consent::{Heard, Memory};
 use privet_policy::decide::{Decision, Outcome, Refusal as Refused};
@@ -23,10 +24,11 @@ use crate::accept::{self, Carry, Held};
 use crate::audit::{
     Arrival, CannotRecord, ClassNo, Delivery as Fate, DestNo, ListenerNo, PolicyNo, Recorder, RefusedAs, Tally,
 };
+use crate::challenges::Challenges;
 use crate::consent::{Answers, ConsentStore, SubjectKey};
 use crate::contained::{Panicked, contained};
 use crate::decide::{Surroundings, decide};
-use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_hint};
+use crate::decode::{DecodeLimits, Decoded, Scratch, decode, format_asked, format_hint};
 use crate::export::{ExportLine, Seen, Watched};
 use crate::formats::{
     Refusal, Unready, answer_refusal, answer_success, forbid_keeping, pass_response_headers, passed_status, preflight,
@@ -37,6 +39,7 @@ use crate::recorded::Recorded;
 use crate::remember::WireRefusals;
 use crate::request::{Asked, ListenerFacts, RawRequest};
 use crate::shadow::{Judged, Shadow};
+use crate::telemetry::trace::{Step, Tracer, Watch};
 use crate::transform::{Enforcement, Minimized, pass, transform};
 
 /// Seconds after which a client may try again.
@@ -50,6 +53,8 @@ pub struct Line {
     refusals: WireRefusals,
     consent: Option<ConsentStore>,
     metrics: Arc<Metrics>,
+    tracer: Arc<Tracer>,
+    challenges: Challenges,
     limits: DecodeLimits,
     listeners: RwLock<HashMap<String, ListenerNo>>,
 }
@@ -128,6 +133,10 @@ pub struct Parts {
     pub consent: Option<ConsentStore>,
     /// Where things are counted.
     pub metrics: Arc<Metrics>,
+    /// Which requests are traced.
+    pub tracer: Arc<Tracer>,
+    /// Whose canaries are known.
+    pub challenges: Challenges,
     /// Bounds on one request.
     pub limits: DecodeLimits,
 }
@@ -143,6 +152,8 @@ impl Line {
             refusals: parts.refusals,
             consent: parts.consent,
             metrics: parts.metrics,
+            tracer: parts.tracer,
+            challenges: parts.challenges,
             limits: parts.limits,
             listeners: RwLock::default(),
         }
@@ -198,9 +209,16 @@ impl Line {
     /// Takes one request from here to its destinations.
     ///
     /// One record and one commit a request, however many events it holds.
-    async fn take(&self, raw: &RawRequest, room: Held<'_>, arrival: &mut Arrival) -> Result<Response<Bytes>, Stopped> {
+    async fn take(
+        &self,
+        raw: &RawRequest,
+        room: Held<'_>,
+        arrival: &mut Arrival,
+        challenge: Option<Hash>,
+        watch: &mut Watch,
+    ) -> Result<Response<Bytes>, Stopped> {
         let in_force = self.in_force.load_full().ok_or_else(|| Stopped::unready(raw, Unready::Policy))?;
-        let (_room, format, minimized, tally) = match self.minimize(&in_force, raw, room, arrival).await {
+        let (_room, format, minimized, tally) = match self.minimize(&in_force, raw, room, arrival, watch).await {
             Ok(minimized) => minimized,
             Err(stopped) => match pass(&in_force.enforcement, raw, &stopped.refusal) {
                 Some(passing) => return self.pass(&in_force, raw, passing, arrival).await,
@@ -208,10 +226,13 @@ impl Line {
             },
         };
         let begun = Instant::now();
-        let recorded = Recorded::by(&self.recorder, arrival, minimized, &tally).await;
+        let recorded = Recorded::by(&self.recorder, arrival, minimized, &tally, challenge).await;
         self.metrics.audit_seconds.record(begun.elapsed());
         let recorded = recorded.map_err(|error| self.unrecorded(format, error))?;
-        forward(&in_force, raw, format, recorded).await
+        watch.done(Step::Record);
+        let answer = forward(&in_force, raw, format, recorded).await;
+        watch.done(Step::Forward);
+        answer
     }
 
     /// Takes a request that is no event to the destination that lists its path.
@@ -224,7 +245,7 @@ impl Line {
         arrival: &mut Arrival,
     ) -> Result<Response<Bytes>, Stopped> {
         let format = format_hint(raw);
-        let recorded = Recorded::by(&self.recorder, arrival, passing, &Tally::default()).await;
+        let recorded = Recorded::by(&self.recorder, arrival, passing, &Tally::default(), None).await;
         let (shares, _) = recorded.map_err(|error| self.unrecorded(format, error))?.into_parts();
         self.metrics.requests_passed.increment(1);
         for share in shares {
@@ -249,15 +270,17 @@ impl Line {
         raw: &RawRequest,
         mut room: Held<'a>,
         arrival: &mut Arrival,
+        watch: &mut Watch,
     ) -> Result<(Held<'a>, Format, Minimized, Tally), Stopped> {
         let decoded = SCRATCH
             .with_borrow_mut(|scratch| decode(raw, &self.limits, scratch))
             .map_err(|refusal| Stopped::by_decode(raw, refusal))?;
         arrival.decoded(decoded.event_count() as u64);
-        let minimized = match self.decide(in_force, raw, &decoded, &mut room).await {
-            Ok(decided) => self.minimize_decided(in_force, raw, &decoded, &decided, &mut room),
-            Err(stopped) => Err(stopped),
-        };
+        watch.done(Step::Decode);
+        let decided = self.decide(in_force, raw, &decoded, &mut room).await;
+        watch.done(Step::Decide);
+        let minimized = decided.and_then(|decided| self.minimize_decided(in_force, raw, &decoded, &decided, &mut room));
+        watch.done(Step::Transform);
         let format = decoded.format;
         SCRATCH.with_borrow_mut(|scratch| scratch.reclaim(decoded));
         minimized.map(|(minimized, tally)| (room, format, minimized, tally))
@@ -290,7 +313,8 @@ impl Line {
     /// What becomes of every event, and what would become of it by the policy in shadow.
     ///
     /// A decision is a pure function of what is known, so it is made again once more is
-    /// known. What people refuse here is remembered whatever becomes of the request.
+    /// known. What people refuse here is remembered whatever becomes of the request; where it cannot be, the request
+    /// has to come again.
     async fn decide(
         &self,
         in_force: &InForce,
@@ -300,10 +324,11 @@ impl Line {
     ) -> Result<Decided, Stopped> {
         let mut answers = Answers::default();
         let (mut decided, mut missed) = self.decide_knowing(in_force, raw, decoded, &answers);
+        let mut enough = true;
         if let (Some(store), false) = (&self.consent, missed.is_empty()) {
             let until = store.patience();
             // The body waits in memory as long as the answer does.
-            let enough = room.grow(decoded.body.len().saturating_sub(room.bytes()));
+            enough = room.grow(decoded.body.len().saturating_sub(room.bytes()));
             for _ in 0..if enough { PASSES_MAX } else { 0 } {
                 store.ask(missed, &mut answers, until).await;
                 (decided, missed) = self.decide_knowing(in_force, raw, decoded, &answers);
@@ -315,12 +340,11 @@ impl Line {
                 // The store did not answer for all, so others decide whether these events may count.
                 self.shed();
             }
-            if !enough {
-                self.remember(in_force, raw, &decided);
-                return Err(Stopped::overloaded(decoded.format));
-            }
         }
-        self.remember(in_force, raw, &decided);
+        // Whoever is told that a refusal was taken does not say it again.
+        if !self.remember(in_force, raw, &decided) || !enough {
+            return Err(Stopped::overloaded(decoded.format));
+        }
         Ok(decided)
     }
 
@@ -369,26 +393,33 @@ impl Line {
         (decisions, stored.missed())
     }
 
-    /// Only the refusals that the enforced policy knows are remembered.
-    fn remember(&self, in_force: &InForce, raw: &RawRequest, decided: &Decided) {
+    /// Only the refusals that the enforced policy knows are remembered. Says whether they are.
+    fn remember(&self, in_force: &InForce, raw: &RawRequest, decided: &Decided) -> bool {
         let policy = &in_force.enforcement.policy;
         let at_ms = raw.received_at.as_millisecond();
-        for refusal in decided.decisions.iter().filter_map(|decision| decision.refusal.as_deref()) {
-            self.withdraw_refused(in_force, refusal);
-            if !self.refusals.remember(policy, raw.peer, refusal, at_ms) {
-                self.metrics.refusals_not_remembered.increment(1);
-                // Others decided that it is not remembered, and so whether what comes after it counts.
-                self.shed();
-            } else if let Some(store) = &self.consent {
-                store.keep(policy, refusal, at_ms);
-            }
+        let refusals: Vec<&Refused> =
+            decided.decisions.iter().filter_map(|decision| decision.refusal.as_deref()).collect();
+        if refusals.is_empty() {
+            return true;
         }
+        refusals.iter().for_each(|refusal| self.withdraw_refused(in_force, refusal));
+        if !self.refusals.remember(policy, raw.peer, &refusals, at_ms) {
+            self.metrics.refusals_not_remembered.increment(1);
+            return false;
+        }
+        if let Some(store) = &self.consent {
+            refusals.iter().for_each(|refusal| store.keep(policy, refusal, at_ms));
+        }
+        true
     }
 
-    /// Takes whoever refuses what is counted for out of the open windows.
+    /// Takes whoever refuses what is counted for out of the open windows. Windows that an
+    /// earlier policy left are for purposes that are not known here: any refusal reaches them.
     fn withdraw_refused(&self, in_force: &InForce, refusal: &Refused) {
         if in_force.exports.purposes().any(|purpose| refusal.purposes.contains(purpose)) {
             refusal.subjects.iter().for_each(|subject| self.withdraw(subject));
+        } else if let Some(exports) = self.exports.load().as_deref() {
+            refusal.subjects.iter().for_each(|subject| exports.withdraw_from_earlier(subject.as_bytes()));
         }
     }
 
@@ -494,7 +525,7 @@ impl Carry for Line {
         self.refusals.tend();
     }
 
-    async fn carry(&self, raw: RawRequest, room: Held<'_>) -> Response<Bytes> {
+    async fn carry(&self, mut raw: RawRequest, room: Held<'_>) -> Response<Bytes> {
         if let Some(answer) = preflight(&raw) {
             return answer;
         }
@@ -502,9 +533,12 @@ impl Carry for Line {
             return self.say(&raw, &Stopped::unready(&raw, Unready::Log));
         };
         let mut arrival = self.recorder.arrived(listener, raw.body.len() as u64);
-        let stopped = match contained(self.take(&raw, room, &mut arrival)).await {
+        let challenge = self.challenges.take(&mut raw.headers);
+        let mut watch = self.tracer.begin(raw.received_at);
+        let stopped = match contained(self.take(&raw, room, &mut arrival, challenge, &mut watch)).await {
             Ok(Ok(answer)) => {
                 arrival.answered();
+                self.tracer.end(watch, &raw.listener.name, answer.status().as_u16(), None);
                 return answer;
             }
             Ok(Err(stopped)) => stopped,
@@ -514,28 +548,26 @@ impl Carry for Line {
             }
         };
         arrival.refused(stopped.recorded);
-        self.say(&raw, &stopped)
+        let answer = self.say(&raw, &stopped);
+        self.tracer.end(watch, &raw.listener.name, answer.status().as_u16(), Some(stopped.recorded.name()));
+        answer
     }
 
     fn crowded(&self) {
         self.shed();
     }
 
-    fn refuse(&self, listener: &ListenerFacts, target: &str, refusal: accept::Refusal) -> Response<Bytes> {
+    fn refuse(&self, listener: &ListenerFacts, asked: &Asked<'_>, refusal: accept::Refusal) -> Response<Bytes> {
         // A source's rate is shared by all behind its address, so it couples units as a full sidecar does.
         if refusal == accept::Refusal::Overloaded {
             self.shed();
         }
-        let format = match listener.formats.as_slice() {
-            [only] => Some(*only),
-            _ => target.starts_with("/v1/").then_some(Format::Segment),
-        };
+        let format = format_asked(&listener.formats, asked);
         let (refusal, recorded) = worded(refusal);
         if let Some(number) = self.listener(&listener.name) {
             self.recorder.arrived(number, 0).refused(recorded);
         }
-        let asked = Asked { method: &Method::POST, target, headers: &HeaderMap::new() };
-        answer_refusal(format, &refusal, &asked)
+        answer_refusal(format, &refusal, asked)
     }
 }
 

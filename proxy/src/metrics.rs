@@ -49,6 +49,22 @@ macro_rules! label {
 }
 
 label! {
+    /// Why the enforcement log was not shipped.
+    NotShipped as "reason" {
+        /// The store does not answer.
+        Unanswered = "unanswered",
+        /// The store says that it cannot now.
+        Later = "later",
+        /// The store says that it will not.
+        Refused = "refused",
+        /// The log on the disk cannot be read, or moved on.
+        Log = "log",
+        /// The store holds another log under the same name.
+        Conflict = "conflict",
+    }
+}
+
+label! {
     /// How an event's question to the consent store was answered.
     ConsentLookup as "answer" {
         /// From memory, without waiting.
@@ -93,6 +109,34 @@ label! {
         Later = "later",
         /// There was no answer.
         Unanswered = "unanswered",
+    }
+}
+
+label! {
+    /// Why a socket of the pod may be a way around the sidecar.
+    Suspicion as "reason" {
+        /// A port that events go to on loopback also listens beyond it.
+        CollectorOpen = "collector_open",
+        /// Somebody else in the pod is connected to a collector on loopback.
+        CollectorReached = "collector_reached",
+        /// Somebody outside of the pod is connected to a collector's port.
+        CollectorReachedFromOutside = "collector_reached_from_outside",
+        /// Something else listens beyond loopback, on a port that nobody expects.
+        Listens = "listens",
+    }
+}
+
+label! {
+    /// What came of a message to the telemetry collector.
+    TelemetrySent as "outcome" {
+        /// It has it.
+        Taken = "taken",
+        /// It answered with another status than success.
+        Refused = "refused",
+        /// There was no answer in time.
+        Unanswered = "unanswered",
+        /// The token file is gone or holds none.
+        Unprepared = "unprepared",
     }
 }
 
@@ -362,7 +406,7 @@ pub struct Metrics {
     pub events: Counters<EventOutcome>,
     /// Members and elements that no contract names, dropped from what was released: is a contract out of date?
     pub fields_undeclared: Counter,
-    /// Refusals that were enforced and not remembered, their source sending too many at once.
+    /// Requests sent back for their refusals, which were of too many new subjects of one source at once.
     pub refusals_not_remembered: Counter,
     /// Consent signals that were there and could not be relied on: is a consent platform misbehaving?
     pub signals_unreadable: SignalFaults,
@@ -412,6 +456,12 @@ pub struct Metrics {
     pub export_reports_malformed: Counter,
     /// Attempts to post a receipt, by what came of them: does the receiver have our receipts?
     pub export_posts: Counters<PostOutcome>,
+    /// Sockets that may be a way around the sidecar, by reason: does something go past us?
+    pub bypass_suspect: Gauges<Suspicion>,
+    /// Messages to the telemetry collector, by what came of them: does it know what we know?
+    pub telemetry_sends: Counters<TelemetrySent>,
+    /// Traces that were given up: is the sample too large, or the collector away?
+    pub traces_given_up: Counter,
     /// Events, by what the policy in shadow would do with them: is it what we meant?
     pub shadow_events: Counters<ShadowEffect>,
     /// 1 while requests are served: is this pod ready?
@@ -420,6 +470,10 @@ pub struct Metrics {
     pub audit_seconds: Histogram,
     /// 1 while the enforcement log can be written: are we refusing for lack of a log?
     pub log_writable: Gauge,
+    /// Objects of the enforcement log that were shipped: does the store have our log?
+    pub ship_objects: Counter,
+    /// Attempts to ship that failed, by why: would a lost node lose records?
+    pub ship_failures: Counters<NotShipped>,
     handle: PrometheusHandle,
     samplers: Mutex<Vec<Sampler>>,
 }
@@ -477,7 +531,7 @@ impl Metrics {
             refusals_not_remembered: declare.counter(
                 "privet_refusals_not_remembered_total",
                 Unit::Count,
-                "refusals enforced and not remembered, their source sending too many at once: is someone flooding the memory?",
+                "requests sent back for their refusals, of too many new subjects of one source at once: is someone flooding the memory?",
             ),
             refusals_stored: declare.counter(
                 "privet_refusals_stored_total",
@@ -591,6 +645,21 @@ impl Metrics {
                 Unit::Count,
                 "attempts to post a receipt, by what came of them: does the receiver have our receipts?",
             ),
+            bypass_suspect: declare.gauges(
+                "privet_bypass_suspect",
+                Unit::Count,
+                "sockets in the pod that may be a way around privet: does something go past us?",
+            ),
+            telemetry_sends: declare.counters(
+                "privet_telemetry_sends_total",
+                Unit::Count,
+                "messages to the telemetry collector, by what came of them: does it know what we know?",
+            ),
+            traces_given_up: declare.counter(
+                "privet_traces_given_up_total",
+                Unit::Count,
+                "traces that were given up: is the sample too large, or the collector away?",
+            ),
             shadow_events: declare.counters(
                 "privet_shadow_events_total",
                 Unit::Count,
@@ -601,6 +670,16 @@ impl Metrics {
                 "privet_audit_seconds",
                 Unit::Seconds,
                 "to make a record durable: does the disk slow us down?",
+            ),
+            ship_objects: declare.counter(
+                "privet_ship_objects_total",
+                Unit::Count,
+                "objects of the enforcement log that were shipped: does the store have our log?",
+            ),
+            ship_failures: declare.counters(
+                "privet_ship_failures_total",
+                Unit::Count,
+                "attempts to ship the enforcement log that failed: would a lost node lose records?",
             ),
             log_writable: declare.gauge(
                 "privet_log_writable",

@@ -7,6 +7,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
@@ -19,17 +20,25 @@ const QUOTAS: u64 = 1 << 16;
 pub struct SourceRates {
     limiter: DefaultKeyedRateLimiter<u64>,
     hasher: RandomState,
+    burst: NonZeroU32,
 }
 
 impl SourceRates {
     pub fn new(rate: Rate) -> Self {
         let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
-        Self { limiter: RateLimiter::keyed(quota), hasher: RandomState::new() }
+        Self { limiter: RateLimiter::keyed(quota), hasher: RandomState::new(), burst: rate.burst }
     }
 
     /// Whether this source may make one more request now.
     pub fn allows(&self, source: IpAddr) -> bool {
         self.limiter.check_key(&self.quota_of(source)).is_ok()
+    }
+
+    /// Whether this source may do so many things at once now. More than it may ever do at once take all it has.
+    pub fn allows_many(&self, source: IpAddr, things: usize) -> bool {
+        let things = u32::try_from(things).unwrap_or(u32::MAX).min(self.burst.get());
+        let Some(things) = NonZeroU32::new(things) else { return true };
+        matches!(self.limiter.check_key_n(&self.quota_of(source), things), Ok(Ok(())))
     }
 
     /// Forgets quotas that are whole again.
@@ -53,7 +62,6 @@ fn network(source: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::num::NonZeroU32;
 
     fn rates(burst: u32) -> SourceRates {
         SourceRates::new(Rate { per_second: NonZeroU32::MIN, burst: NonZeroU32::new(burst).unwrap() })
@@ -65,6 +73,16 @@ mod tests {
         let source: IpAddr = "192.0.2.7".parse().unwrap();
         let allowed = (0..10).filter(|_| rates.allows(source)).count();
         assert_eq!(allowed, 3);
+    }
+
+    #[test]
+    fn many_things_take_as_much_of_a_quota() {
+        let rates = rates(3);
+        let source: IpAddr = "192.0.2.7".parse().unwrap();
+        assert!(rates.allows_many(source, 0) && rates.allows_many(source, 2));
+        assert!(!rates.allows_many(source, 2) && rates.allows_many(source, 1));
+        assert!(rates.allows_many("192.0.2.8".parse().unwrap(), 1_000), "all it has");
+        assert!(!rates.allows("192.0.2.8".parse().unwrap()));
     }
 
     #[test]

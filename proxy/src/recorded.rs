@@ -1,5 +1,7 @@
 //! What has been recorded, and therefore may leave.
 
+use privet_audit_log::tree::Hash;
+
 use crate::audit::{Arrival, BatchRef, CannotRecord, Recorder, Tally};
 use crate::transform::{Minimized, Share};
 
@@ -19,7 +21,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Records what is about to leave.
+    /// Records what is about to leave, and that it is an auditor's canary where it came with a token of this hash.
     ///
     /// # Errors
     /// [`CannotRecord`]; then nothing leaves.
@@ -28,8 +30,12 @@ impl Recorded {
         arrival: &mut Arrival,
         minimized: Minimized,
         tally: &Tally,
+        challenge: Option<Hash>,
     ) -> Result<Self, CannotRecord> {
-        let batch = recorder.append(arrival, tally).await?;
+        let batch = match challenge {
+            Some(token) => recorder.challenge(arrival, tally, token).await?,
+            None => recorder.append(arrival, tally).await?,
+        };
         Ok(Self { shares: minimized.shares, batch })
     }
 

@@ -21,12 +21,14 @@ use crate::admin::{self, Admin, BEAT_EVERY, Health, Pages};
 use crate::clock::Clock;
 use crate::config::{Config, Drain, Listener, Tls};
 use crate::consent::desk;
+use crate::console;
 use crate::export::intake;
 use crate::forward::Client;
 use crate::metrics::{Metrics, Reloaded};
 use crate::reload::{self, Place, Source, Timing, Watch, contents_digest};
 use crate::shadow::Board;
 use crate::tasks::{Finish, Signal, TaskSet};
+use crate::telemetry::Telemetry;
 use crate::tls::{self, ClientIdentity, TlsError};
 
 /// What everything else stands on; made first.
@@ -41,6 +43,10 @@ pub struct Foundation {
     pub consent: Arc<desk::Place>,
     /// Who takes tables, once there is somebody.
     pub intake: Arc<intake::Place>,
+    /// Tells a collector what is measured here.
+    pub telemetry: Arc<Telemetry>,
+    /// The auditors' page, once there is something to see.
+    pub console: Arc<console::Place>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Owns the requests under way and the copies; the drain waits for them.
@@ -92,6 +98,7 @@ impl Foundation {
         let (health, metrics) = (Arc::new(Health::default()), Arc::new(Metrics::new()));
         let (shadow, consent) = (Arc::new(Board::default()), Arc::new(desk::Place::default()));
         let intake = Arc::new(intake::Place::default());
+        let console = Arc::new(console::Place::default());
         health.beat(clock.monotonic());
         let pages = Pages {
             health: Arc::clone(&health),
@@ -99,10 +106,12 @@ impl Foundation {
             shadow: Arc::clone(&shadow),
             consent: Arc::clone(&consent),
             intake: Arc::clone(&intake),
+            console: Arc::clone(&console),
             clock: Arc::clone(&clock),
         };
         let admin = admin::start(config.admin, config.metrics, pages).map_err(StartError::Admin)?;
         let tasks = TaskSet::new();
+        let telemetry = Telemetry::new(config.telemetry.as_ref(), Arc::clone(&metrics), Arc::clone(&clock))?;
         let (tls, identity) = tls::client(&config.upstream)?;
         let client = Client::new(tls, config.limits.upstream_timeout, Arc::clone(&metrics), tasks.clone());
         Ok(Self {
@@ -111,6 +120,8 @@ impl Foundation {
             shadow,
             consent,
             intake,
+            telemetry: Arc::new(telemetry),
+            console,
             clock,
             tasks,
             background: TaskSet::new(),
@@ -152,6 +163,7 @@ pub async fn open<C: Carry>(
         doors.push(door(listener, tls.as_ref()).await?);
         served.extend(tls);
     }
+    foundation.health.listening();
     sources.extend(certificates(config, served, foundation.identity.clone()));
     let (health, metrics) = (Arc::clone(&foundation.health), Arc::clone(&foundation.metrics));
     let watch = reload::watch(sources, Timing::default(), health, metrics).map_err(StartError::Watch)?;
@@ -273,6 +285,7 @@ impl<C: Carry> Open<C> {
             let shell = Arc::clone(&shell);
             background.spawn(shell.accept(door, accepting.clone(), connections.clone()));
         }
+        background.spawn(Arc::clone(&foundation.telemetry).run());
         background.spawn(turn(Arc::clone(&shell), Arc::clone(health), Arc::clone(&foundation.clock)));
         stop.await;
         tracing::info!("stopping: not ready");
@@ -285,7 +298,9 @@ impl<C: Carry> Open<C> {
         drop(watch);
         background.finish(Duration::ZERO).await;
         tracing::info!(?finish, "drained: closing the log");
-        close().await?;
+        let closed = close().await;
+        foundation.telemetry.last().await;
+        closed?;
         Ok(finish)
     }
 }

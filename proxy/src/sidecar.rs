@@ -16,13 +16,16 @@ use privet_audit_log::{Durability, Settings};
 use privet_dp::fleet::Fleet;
 use privet_policy::consent::Memory;
 use privet_policy::policy::Policy;
+use tokio::sync::Notify;
 
 use crate::admin::Health;
 use crate::audit::{Recorder, told};
+use crate::challenges::Challenges;
 use crate::clock::Clock;
 use crate::config::{self, Config, Signatures};
 use crate::consent::desk::Desk;
 use crate::consent::{CannotOpen, ConsentStore, Ground};
+use crate::console::{self, Console};
 use crate::decode::DecodeLimits;
 use crate::export::intake::Intake;
 use crate::export::{self, ExportLine, Plans, PolicyChange, Watched, volume};
@@ -34,7 +37,9 @@ use crate::policies;
 use crate::reload::{Files, Place, Source, contents_digest};
 use crate::remember::WireRefusals;
 use crate::run::{Foundation, chain};
+use crate::sentinel::Sentinel;
 use crate::shadow::{Board, Shadow};
+use crate::ship::{self, CannotShip, Shipping};
 use crate::signing::{self, Refused};
 use crate::transform::Enforcement;
 
@@ -47,8 +52,11 @@ pub enum CannotAssemble {
     /// The consent store cannot be opened.
     #[error("cannot set up the consent store")]
     Consent(#[from] CannotOpen),
+    /// The auditors' page.
+    #[error("cannot open the console")]
+    Console(#[from] console::CannotOpen),
     /// The token of whoever posts tables.
-    #[error("cannot read the token in `{file}`")]
+    #[error("cannot use `exports.token_file`: cannot read a token in `{file}`")]
     PostingToken {
         /// Which file.
         file: String,
@@ -56,6 +64,9 @@ pub enum CannotAssemble {
         #[source]
         source: std::io::Error,
     },
+    /// The enforcement log cannot be shipped at all.
+    #[error("cannot set up shipping of the enforcement log")]
+    Ship(#[from] CannotShip),
 }
 
 /// The line and what loads policies into it.
@@ -66,6 +77,7 @@ pub struct Sidecar {
     pub recorder: Recorder,
     consent: ConsentStore,
     loader: Arc<Loader>,
+    shipping: Option<Shipping>,
 }
 
 impl Sidecar {
@@ -90,6 +102,8 @@ impl Sidecar {
             refusals: WireRefusals::default(),
             consent: Some(consent.clone()),
             metrics: Arc::clone(&foundation.metrics),
+            tracer: Arc::clone(&foundation.telemetry.tracer),
+            challenges: Challenges::of(config.auditors.clone()),
             limits: DecodeLimits {
                 body_bytes_max: config.limits.decoded_bytes_max,
                 ratio_max: usize::try_from(config.limits.ratio_max).unwrap_or(usize::MAX),
@@ -108,14 +122,16 @@ impl Sidecar {
             })?;
             foundation.intake.open(intake);
         }
+        foundation.console.open(Console::new(config, Arc::clone(&line), recorder.clone())?);
         let exports = export::Settings {
             ledger: export::ledger_in(&config.exports.directory),
             shared: config.exports.shared.clone(),
-            durability: volume::durability(&config.exports),
+            lifetime: volume::lifetime(&config.exports),
             output: config.exports.directory.clone(),
             ring: config.exports.ring.clone(),
             publish: config.exports.publish.clone(),
             metrics: Some(Arc::clone(&foundation.metrics)),
+            channels: config.log.ship.as_ref().map(config::Ship::channels).unwrap_or_default(),
         };
         foundation.background.spawn(watch_log(
             recorder.clone(),
@@ -135,15 +151,27 @@ impl Sidecar {
             clock: Arc::clone(&foundation.clock),
             exports,
             exports_later: AtomicBool::new(false),
+            exports_wanted: Notify::new(),
+            stopping: AtomicBool::new(false),
             consent: (consent.clone(), config.consent.clone()),
             signatures: config.signatures.clone(),
             current: Mutex::new(Current { before, ..Current::default() }),
         });
-        foundation.background.spawn(watch_memory(Arc::clone(&loader)));
-        if config.exports.shared.is_some() {
-            foundation.background.spawn(watch_exports(Arc::clone(&loader)));
+        if let Some(expected) = config.bypass.clone() {
+            let sentinel = Sentinel {
+                expected,
+                line: Arc::clone(&line),
+                recorder: recorder.clone(),
+                health: Arc::clone(&foundation.health),
+                metrics: Arc::clone(&foundation.metrics),
+                clock: Arc::clone(&foundation.clock),
+            };
+            foundation.background.spawn(sentinel.run());
         }
-        Ok(Self { line, recorder, consent, loader })
+        foundation.background.spawn(watch_memory(Arc::clone(&loader)));
+        foundation.background.spawn(watch_exports(Arc::clone(&loader)));
+        let shipping = shipping(config, foundation)?;
+        Ok(Self { line, recorder, consent, loader, shipping })
     }
 
     /// Sends what goes to any destination to one address instead. The policy, and
@@ -207,12 +235,31 @@ impl Sidecar {
     /// # Errors
     /// What the log could not write.
     pub async fn close(self) -> Result<(), crate::audit::CannotRecord> {
+        self.loader.stopping.store(true, Ordering::Relaxed);
         self.consent.close().await;
         let line = Arc::clone(&self.line);
         // Dropping the export line joins its thread, which may be waiting for the log.
         tokio::task::spawn_blocking(move || end_exports(&line)).await.ok();
-        self.recorder.close().await
+        let closed = self.recorder.close().await;
+        // Joins the thread that ships the last of the log, for a few seconds at most.
+        let shipping = self.shipping;
+        tokio::task::spawn_blocking(move || drop(shipping)).await.ok();
+        closed
     }
+}
+
+fn shipping(config: &Config, foundation: &Foundation) -> Result<Option<Shipping>, CannotShip> {
+    let start = |ship: &config::Ship| {
+        Shipping::start(ship::Parts {
+            ship: ship.clone(),
+            log: config.log.directory.clone(),
+            origin: config.log.origin.clone(),
+            health: Arc::clone(&foundation.health),
+            metrics: Arc::clone(&foundation.metrics),
+            clock: Arc::clone(&foundation.clock),
+        })
+    };
+    config.log.ship.as_ref().map(start).transpose()
 }
 
 /// Publishes what may be published of the open windows, and ends the export line.
@@ -240,18 +287,19 @@ async fn watch_memory(loader: Arc<Loader>) {
     }
 }
 
-/// Starts exports that a shared ledger held up, as soon as it can be reached.
+/// Starts exports whose ledger has to be waited for: at once where a policy wants them, and
+/// again where it could not be had.
 async fn watch_exports(loader: Arc<Loader>) {
-    let mut every = tokio::time::interval(EXPORTS_RETRY_EVERY);
     loop {
-        every.tick().await;
+        // What is wanted in the meantime is found by the next look.
+        tokio::time::timeout(EXPORTS_RETRY_EVERY, loader.exports_wanted.notified()).await.ok();
         let loader = Arc::clone(&loader);
         // Waits for PostgreSQL, and for whoever is loading a policy.
         tokio::task::spawn_blocking(move || loader.adopt_exports_later()).await.ok();
     }
 }
 
-/// How often exports are tried again that a shared ledger held up.
+/// How often exports are tried again whose ledger could not be had.
 const EXPORTS_RETRY_EVERY: Duration = Duration::from_secs(5);
 
 /// How often the log's health, and the consent store's memory, are looked at.
@@ -330,8 +378,12 @@ struct Loader {
     board: Arc<Board>,
     clock: Arc<dyn Clock>,
     exports: export::Settings,
-    /// Whether the exports are off for a reason that may pass.
+    /// Whether the exports are off for a reason that may pass, or are still to be started.
     exports_later: AtomicBool,
+    /// Told when they are to be started beside what runs.
+    exports_wanted: Notify,
+    /// Whether the process stops, so that no export starts any more.
+    stopping: AtomicBool,
     /// The consent store and how it was configured.
     consent: (ConsentStore, config::Consent),
     signatures: Option<Signatures>,
@@ -538,7 +590,7 @@ impl Loader {
         if forgetful.is_empty() {
             self.health.clear_note("consent_store");
         } else {
-            let note = format!("no shared consent store: {} treated as opt_in", forgetful.join(", "));
+            let note = format!("no consent store remembers for all pods: {} treated as opt_in", forgetful.join(", "));
             tracing::warn!("{note}");
             self.health.note("consent_store", note);
         }
@@ -555,6 +607,7 @@ impl Loader {
                 running.adopt(&loaded.plans, digest, PolicyChange::Tightens).map_err(|error| chain(&error))
             }
             None if loaded.plans.is_empty() => Ok(()),
+            None if self.exports.shared.is_some() => return self.want_exports(),
             None => self.start_exports(&loaded.plans, digest).map_err(|error| {
                 self.exports_later.store(error.may_pass(), Ordering::Relaxed);
                 chain(&error)
@@ -562,18 +615,37 @@ impl Loader {
         };
         match outcome {
             Ok(()) => self.tell_ringless(&loaded.plans),
-            Err(why) => {
-                tracing::error!("the exports are off: {why}");
-                self.health.note("exports", format!("the exports are off: {why}"));
-            }
+            Err(why) => self.tell_off(&why),
         }
     }
 
-    /// Tries again to start exports whose shared ledger could not be reached.
+    fn tell_off(&self, why: &str) {
+        tracing::error!("the exports are off: {why}");
+        self.health.note("exports", format!("the exports are off: {why}"));
+    }
+
+    /// Has exports started beside what runs: PostgreSQL may take long to answer, and neither
+    /// events nor the next policy wait for it.
+    fn want_exports(&self) {
+        self.health.note("exports", "the exports are off until the shared budget ledger has answered");
+        self.exports_later.store(true, Ordering::Relaxed);
+        self.exports_wanted.notify_one();
+    }
+
+    /// Starts exports whose ledger is waited for, or could not be had before. Nobody who loads
+    /// a policy waits meanwhile; the one that is in force in the end is taken up.
     fn adopt_exports_later(&self) {
-        if self.exports_later.load(Ordering::Relaxed) {
-            self.adopt_exports(&self.lock());
+        if !self.exports_later.swap(false, Ordering::Relaxed) || self.stopping.load(Ordering::Relaxed) {
+            return;
         }
+        let loaded = self.lock().policy.clone().filter(|loaded| !loaded.plans.is_empty());
+        if let (Some(loaded), None) = (loaded, self.line.exports())
+            && let Err(error) = self.start_exports(&loaded.plans, loaded.policy.digest().0)
+        {
+            self.exports_later.fetch_or(error.may_pass(), Ordering::Relaxed);
+            return self.tell_off(&chain(&error));
+        }
+        self.adopt_exports(&self.lock());
     }
 
     /// Says which exports stay off because nobody says how units are shared.
@@ -601,6 +673,10 @@ impl Loader {
             scope.spawn(move || ExportLine::start(plans, digest, &self.exports, clock, evidence)).join()
         });
         let line = started.unwrap_or_else(|_| Err(export::CannotStart::Panicked))?;
+        if self.stopping.load(Ordering::Relaxed) {
+            // Nobody would end it.
+            return Ok(());
+        }
         self.line.observe_with(Arc::new(line));
         Ok(())
     }

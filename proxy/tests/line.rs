@@ -535,3 +535,42 @@ async fn a_purchase_of_ga4_leaves_minimized_in_whatever_coding_it_came() {
     let (directory, _) = privet.stop().await;
     no_value_in(directory.path());
 }
+
+/// A body that is larger than any that is read.
+fn too_large() -> Bytes {
+    Bytes::from(vec![b' '; 2 * 1024 * 1024 + 1])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_unread_is_told_in_the_words_of_its_format_to_the_page_that_sent_it() {
+    let collector = Collector::answering(StatusCode::OK).await;
+    let privet = Running::taking("snowplow, rudderstack, otlp, json", &design(collector.address)).await;
+    let origin = [("origin", "https://shop.example")];
+    for (target, headers, status, media) in [
+        ("/com.snowplowanalytics.snowplow/tp2", &[][..], StatusCode::UNPROCESSABLE_ENTITY, "application/json"),
+        ("/com.acme/tracker", &[], StatusCode::UNPROCESSABLE_ENTITY, "application/json"),
+        ("/v1/batch", &[("x-rudder-platform", "web")], StatusCode::PAYLOAD_TOO_LARGE, "text/plain; charset=utf-8"),
+        (
+            "/v1/logs",
+            &[("content-type", "application/x-protobuf")],
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "application/x-protobuf",
+        ),
+        ("/events", &[], StatusCode::PAYLOAD_TOO_LARGE, "application/json"),
+    ] {
+        let (said, answer, body) = privet.post(target, &[headers, &origin].concat(), too_large()).await;
+        assert_eq!((said, answer["content-type"].to_str().unwrap()), (status, media), "{target}");
+        assert_eq!(answer["access-control-allow-origin"], "https://shop.example", "{target}");
+        assert!(!body.starts_with(br#"{"success""#), "nobody here speaks Segment: {target}");
+    }
+    let collector = Collector::answering(StatusCode::OK).await;
+    let trackers = Running::taking("snowplow", &design(collector.address)).await;
+    for (method, target) in
+        [(Method::POST, "/a/b/c"), (Method::POST, "/i"), (Method::PUT, "/com.snowplowanalytics.snowplow/tp2")]
+    {
+        let (status, _, _) = trackers.send(method, target, &[], "{}").await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "trackers would send it again for ever: {target}");
+    }
+    trackers.stop().await;
+    privet.stop().await;
+}

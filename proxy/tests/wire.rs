@@ -139,7 +139,10 @@ fn a_beacon_keeps_its_write_key_and_loses_every_other_parameter() {
 #[test]
 fn a_pixel_leaves_as_a_query_again() {
     let target = "/pixel/v1/page?writeKey=wk&anonymousId=%22anon-1%22&context.page.url=https%3A%2F%2Fx.example%2F%3Fu%3D1&properties.sku=K%261&secret=x";
-    let said = apply(&[request("GET", target, &[], ""), request("POST", target, &[], "{}")]);
+    let mut as_usual = request("GET", target, &[], "");
+    as_usual.as_object_mut().unwrap().remove("method");
+    let said = apply(&[request("GET", target, &[], ""), request("POST", target, &[], "{}"), as_usual]);
+    assert_eq!(said[2]["forwards"][0]["method"], "GET", "a request without a body and a method is fetched");
     let forward = &said[0]["forwards"][0];
     assert_eq!((&said[0]["status"], &forward["method"], body(forward)), (&json!(200), &json!("GET"), json!("")));
     let leaves = forward["target"].as_str().unwrap();

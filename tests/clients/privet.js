@@ -51,13 +51,13 @@ async function policiesFor(collector, directory) {
 }
 
 export class Privet {
-  /** Starts privet in front of `collector`, taking `formats`, and waits until it is ready. */
-  static async start(collector, formats = ["segment"]) {
+  /** Starts privet in front of `collector`, taking `formats`, with more sections of configuration, and waits until it is ready. */
+  static async start(collector, formats = ["segment"], more = () => ({})) {
     const privet = new Privet();
     privet.directory = await mkdtemp(join(tmpdir(), "privet-clients-"));
     privet.said = "";
     try {
-      await privet.#arrange(collector, formats);
+      await privet.#arrange(collector, formats, more);
       await privet.resume();
     } catch (error) {
       await privet.remove();
@@ -66,10 +66,11 @@ export class Privet {
     return privet;
   }
 
-  async #arrange(collector, formats) {
+  async #arrange(collector, formats, more) {
     const [events, admin, metrics] = [await freePort(), await freePort(), await freePort()];
     this.origin = `http://127.0.0.1:${events}`;
     this.admin = `http://127.0.0.1:${admin}`;
+    this.metrics = `http://127.0.0.1:${metrics}`;
     const at = (name) => join(this.directory, name);
     await policiesFor(collector, at("policies"));
     await mkdir(at("keyring"));
@@ -85,7 +86,10 @@ export class Privet {
       keyring: at("keyring"),
       log: { directory: at("log"), anchor_dir: at("anchor"), durability: "sync" },
       exports: { directory: at("exports") },
+      // On a busy machine the default of 100 ms may pass, and an event of somebody who is not known then does not leave.
+      consent: { timeout_ms: 5_000 },
       drain: { delay_secs: 0, grace_secs: 10 },
+      ...(await more(at)),
     };
     await writeFile(at("privet.yaml"), JSON.stringify(config, null, 2));
   }

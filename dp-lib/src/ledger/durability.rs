@@ -21,9 +21,7 @@ pub enum Durability {
 
 /// The ledger may be gone before the horizon is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error(
-    "the budget's horizon is {horizon}, and its ledger lives no longer than the pod, so a restart would let it be spent again: put the ledger on a persistent volume, or into PostgreSQL"
-)]
+#[error("what is spent of a horizon of {horizon} would be forgotten, and could be spent again")]
 pub struct NotDurable {
     /// The horizon that was asked for.
     pub horizon: Span,

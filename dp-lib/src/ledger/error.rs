@@ -76,6 +76,19 @@ fn shown(secs: i64) -> String {
     jiff::Timestamp::from_second(secs).map_or_else(|_| "a time beyond the calendar".to_owned(), |at| at.to_string())
 }
 
+impl LedgerError {
+    /// Whether trying again may help, with nothing changed: the shared ledger cannot be
+    /// reached, or another process, such as one that reads it, has the file open.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Storage { source, .. } => matches!(**source, redb::Error::DatabaseAlreadyOpen),
+            _ => false,
+        }
+    }
+}
+
 /// The ledger could not do its work. Nothing was published on its account.
 #[derive(Debug, Error)]
 pub enum LedgerError {
@@ -164,6 +177,11 @@ pub enum LedgerError {
         "the budget ledger holds a record that cannot be read: start a new ledger and count the old budget as spent; an older copy would forget what was spent since"
     )]
     Damaged,
+    /// The file was opened again after a failed write, and is not what this process had opened.
+    #[error(
+        "another budget ledger, or an older copy, is where the one was that this process opened, and would spend again what was spent since: bring the very file back"
+    )]
+    Replaced,
     /// A step that the state of the release does not allow.
     #[error("the release is {found}, so it cannot be {asked}")]
     WrongState {

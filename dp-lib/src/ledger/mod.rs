@@ -289,7 +289,8 @@ impl Ledger {
         Ok(Self { books, incarnation: shared.fence(), forfeited, shared: Some(shared), store })
     }
 
-    /// Every charge of the ledger in this file, which stays as it is.
+    /// Every charge of the ledger in this file, which stays as it is, but for what redb
+    /// repairs in one whose process died.
     ///
     /// # Errors
     /// A file that is not there, is open elsewhere, or holds something else.
@@ -297,7 +298,7 @@ impl Ledger {
         if !path.exists() {
             return Err(LedgerError::Missing);
         }
-        Store::open(path)?.begin()?.entries()
+        Store::open_as_it_is(path)?.begin()?.entries()
     }
 
     /// Every charge of a shared ledger, without taking part in it.
@@ -383,7 +384,7 @@ impl Ledger {
     }
 
     /// Pays in advance for releases to come, so that they can be made while the
-    /// shared ledger cannot be reached. Returns how many are paid for; none where
+    /// shared ledger cannot be reached. Returns how many are paid for by this; none where
     /// the charges are in the file, which is always reachable.
     ///
     /// # Errors
@@ -392,7 +393,7 @@ impl Ledger {
     pub fn lease(&self, claims: &[Claim]) -> Result<usize, CannotSpend> {
         let Some(shared) = &self.shared else { return Ok(0) };
         let mut unmade = Vec::with_capacity(claims.len());
-        for claim in claims {
+        for claim in claims.iter().filter(|claim| !shared.holds(claim.release)) {
             if self.state(claim.release)?.is_none() {
                 unmade.push(claim.clone());
             }

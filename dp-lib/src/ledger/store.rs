@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::{Builder, Database, Durability, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
@@ -69,10 +69,17 @@ pub(super) struct Charge {
 /// as on a full disk; it is opened again then, which takes it back to its last commit.
 pub(super) struct Store {
     open: Box<dyn Fn() -> Result<Database, LedgerError> + Send + Sync>,
-    /// Nothing while it could not be opened again.
-    database: Mutex<Option<Database>>,
+    held: Mutex<Held>,
     /// Whether a commit failed since it was opened.
     failed: Arc<AtomicBool>,
+}
+
+struct Held {
+    /// Nothing while it could not be opened again.
+    database: Option<Database>,
+    /// Which ledger this process opened, and at which of its openings: another file in its
+    /// place, or a copy from before, is not gone on with.
+    opening: Option<(LedgerId, u64)>,
 }
 
 /// What a ledger file is found to be when it is opened.
@@ -112,6 +119,11 @@ impl Store {
         } else {
             begin(path)?;
         }
+        Self::open_as_it_is(path)
+    }
+
+    /// Opens a ledger that is there; takes nothing away beside it.
+    pub(super) fn open_as_it_is(path: &Path) -> Result<Self, LedgerError> {
         let path = path.to_owned();
         Self::opened_by(move || Builder::new().set_cache_size(CACHE_BYTES).open(&path).map_err(failed("open the file")))
     }
@@ -119,8 +131,8 @@ impl Store {
     fn opened_by(
         open: impl Fn() -> Result<Database, LedgerError> + Send + Sync + 'static,
     ) -> Result<Self, LedgerError> {
-        let database = Mutex::new(Some(open()?));
-        Ok(Self { open: Box::new(open), database, failed: Arc::default() })
+        let held = Mutex::new(Held { database: Some(open()?), opening: None });
+        Ok(Self { open: Box::new(open), held, failed: Arc::default() })
     }
 
     #[cfg(test)]
@@ -134,15 +146,35 @@ impl Store {
     }
 
     pub(super) fn begin(&self) -> Result<Step, LedgerError> {
-        let mut held = self.database.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.failed.swap(false, Ordering::SeqCst) {
-            // Its lock on the file goes with it, or with the last step of it that is still under way.
-            drop(held.take());
-        }
-        let database = match &mut *held {
-            Some(database) => database,
-            none => none.insert((self.open)()?),
+        let mut held = self.held();
+        let in_hand = held.database.take().filter(|_| !self.failed.swap(false, Ordering::SeqCst));
+        // Whatever failed before, a large receipt's write before its commit too, shows here at the latest.
+        let begun = in_hand.and_then(|database| self.step_of(&database).ok().map(|step| (database, step)));
+        // The lock on the file went with the database, or goes with the last step of it that is under way.
+        let (database, step) = match begun {
+            Some(begun) => begun,
+            None => self.open_again(held.opening)?,
         };
+        held.database = Some(database);
+        Ok(step)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open_again(&self, opening: Option<(LedgerId, u64)>) -> Result<(Database, Step), LedgerError> {
+        let database = (self.open)()?;
+        let step = self.step_of(&database)?;
+        if let Some(opening) = opening
+            && step.opening()? != Some(opening)
+        {
+            return Err(LedgerError::Replaced);
+        }
+        Ok((database, step))
+    }
+
+    fn step_of(&self, database: &Database) -> Result<Step, LedgerError> {
         let mut transaction = database.begin_write().map_err(failed("begin a step"))?;
         transaction.set_durability(Durability::Immediate).map_err(failed("begin a durable step"))?;
         transaction.set_two_phase_commit(true);
@@ -185,6 +217,7 @@ impl Store {
         let (id, incarnation) = (step.id_or(LedgerId::random()?)?, step.count_opening()?);
         let forfeited = step.forfeit_reserved()?;
         step.commit("open the ledger")?;
+        self.held().opening = Some((id, incarnation));
         Ok(Opened { id, incarnation, forfeited })
     }
 }
@@ -261,6 +294,13 @@ impl Step {
         }
         put_halves(&mut meta, OWN, new)?;
         Ok(new)
+    }
+
+    /// Which ledger it is, and how often it has been opened; nothing in one that never was.
+    fn opening(&self) -> Result<Option<(LedgerId, u64)>, LedgerError> {
+        let meta = self.transaction.open_table(META).map_err(failed("open a table"))?;
+        let openings = meta.get("incarnation").map_err(failed("read"))?.map(|count| count.value());
+        Ok(halves(&meta, OWN)?.zip(openings))
     }
 
     fn count_opening(&self) -> Result<u64, LedgerError> {

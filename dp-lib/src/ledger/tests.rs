@@ -463,3 +463,75 @@ fn a_ledger_whose_disk_was_full_goes_on_when_there_is_room_again() {
     ledger.acknowledge(unsent.release).unwrap();
     assert_eq!(ledger.spent("searches by userId", NOON, query.budget).unwrap().nano, 200_000_000);
 }
+
+/// A receipt that is larger than redb's buffer is written before its commit, where a disk may be full as well.
+#[test]
+fn a_ledger_whose_disk_was_full_within_a_large_receipt_goes_on_when_there_is_room_again() {
+    let (disk, query) = (Disk::new(Vec::new(), u64::MAX), query("searches", 2, 3));
+    let ledger = on(&disk);
+    let mut failed_at = Vec::new();
+    for hour in 0.. {
+        let claim = claim(&query, hour, 1);
+        // Whatever failed in the hour before.
+        paid(&ledger, &claim);
+        // A commit whose last sync failed may have happened all the same.
+        let (receipt, prev_receipt) = (vec![7; 3 << 20], ledger.chain_head(&query.name).unwrap());
+        disk.0.lock().unwrap().steps_left = hour.unsigned_abs();
+        let committed = ledger.put_receipt(claim.release(), &query.name, prev_receipt, receipt.clone());
+        disk.0.lock().unwrap().steps_left = u64::MAX;
+        match committed {
+            Err(LedgerError::Storage { doing, .. }) => failed_at.push(doing),
+            committed => {
+                assert_eq!(committed.unwrap().receipt, receipt);
+                break;
+            }
+        }
+    }
+    let before_the_commit = failed_at.iter().filter(|doing| **doing != "commit a release").count();
+    assert!(before_the_commit > 0 && before_the_commit < failed_at.len(), "{failed_at:?}");
+}
+
+/// While the file is closed after a failure, anybody may put another one in its place.
+#[test]
+fn a_file_that_is_not_the_ledger_that_was_opened_is_not_gone_on_with() {
+    let (disk, query) = (Disk::new(Vec::new(), u64::MAX), query("searches", 2, 3));
+    drop(on(&disk));
+    let (older, mine) = (disk.after_power_loss(Torn::KeepsAll), on(&disk));
+    let another = Disk::new(Vec::new(), u64::MAX);
+    drop(on(&another));
+    paid(&mine, &claim(&query, 0, 1));
+    let own = disk.0.lock().unwrap().synced.clone();
+    for in_its_place in [older, another.after_power_loss(Torn::KeepsAll), Vec::new()] {
+        disk.0.lock().unwrap().steps_left = 0;
+        let refused = mine.spend(&claim(&query, 1, 1)).unwrap_err();
+        assert!(matches!(refused, CannotSpend::Ledger(LedgerError::Storage { .. })), "{refused}");
+        let put = |content: Vec<u8>| {
+            let mut platter = disk.0.lock().unwrap();
+            (platter.synced, platter.current, platter.steps_left) = (content.clone(), content, u64::MAX);
+        };
+        put(in_its_place);
+        for _ in 0..2 {
+            let refused = mine.spend(&claim(&query, 1, 1)).unwrap_err();
+            assert!(matches!(refused, CannotSpend::Ledger(LedgerError::Replaced)), "{refused}");
+        }
+        put(own.clone());
+        assert_eq!(mine.spent("searches by userId", NOON, query.budget).unwrap().nano, 100_000_000);
+    }
+}
+
+/// Whoever reads a ledger may find another process making one: that is not to be taken away.
+#[test]
+fn reading_takes_nothing_away_and_a_ledger_that_is_open_elsewhere_may_pass() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    let ledger = Ledger::open(&path).unwrap();
+    let unfinished = directory.path().join("ledger.redb.0.unfinished");
+    std::fs::write(&unfinished, "somebody is at it").unwrap();
+    let open_elsewhere = Ledger::read(&path).unwrap_err();
+    assert!(open_elsewhere.may_pass(), "{open_elsewhere}");
+    drop(ledger);
+    assert_eq!(Ledger::read(&path).unwrap(), []);
+    assert!(unfinished.exists());
+    let missing = Ledger::read(&directory.path().join("none.redb")).unwrap_err();
+    assert!(!missing.may_pass(), "{missing}");
+}

@@ -6,12 +6,9 @@
 use zeroize::Zeroizing;
 
 use super::{Canary, CannotDraw, Mechanism, Noised, NoisedRow, Of, Part, Stage, Threshold, opendp_backend};
-use crate::aggregate::{Aggregate, PerMille, Quantiles};
+use crate::aggregate::{Aggregate, COUNT_MAX, PerMille, Quantiles};
 use crate::ledger::ReleaseId;
 use crate::tally::Cells;
-
-/// Counts are clamped to `0..=COUNT_MAX` before noise, sums to as far on either side.
-const COUNT_MAX: i64 = 1 << 53;
 
 /// Draws every stage; see [`Mechanism::release`].
 pub(super) fn draw(mechanism: &Mechanism, release: ReleaseId, cells: &Cells) -> Result<Noised, CannotDraw> {

@@ -247,7 +247,8 @@ pub(super) fn alone(receipt: &LocalReceipt, bytes: &[u8]) -> Vec<Wrong> {
         (payload_digest(&receipt.values) == receipt.payload_sha256, Wrong::Payload),
         (answers_are_one_of_each(receipt), Wrong::Keys),
         (times_agree(&receipt.window), Wrong::Window),
-        (follows(loss_is_kept) && per_report.rho_nano.is_none() && per_report.delta_pico == 0, Wrong::Loss),
+        // What a randomizer keeps is by how it was made; whether it made these numbers is seen below.
+        (randomizer.is_some() && per_report.rho_nano.is_none() && per_report.delta_pico == 0, Wrong::Loss),
         (*charged == epsilon_of(0), Wrong::Charge),
         (follows(reports_could_have_made_it), Wrong::Estimates),
         (follows(intervals_follow), Wrong::Interval),
@@ -261,10 +262,6 @@ fn answers_are_one_of_each(receipt: &LocalReceipt) -> bool {
     receipt.columns == [ANSWER]
         && receipt.values.len() == receipt.question.answers as usize
         && receipt.values.iter().all(|row| row.of == ANSWERS && row.key.len() == 1 && seen.insert(&row.key))
-}
-
-fn loss_is_kept(receipt: &LocalReceipt, randomizer: &Randomizer) -> bool {
-    receipt.privacy.per_report.epsilon_nano.is_some_and(|claimed| randomizer.loss().nano() <= claimed)
 }
 
 /// Each estimate is that of a whole number of hits among so many reports;

@@ -429,6 +429,13 @@ pub struct Facts<'a> {
 }
 
 impl Receipt {
+    /// The same receipt, naming further channels that its guarantee does not hold against.
+    #[must_use]
+    pub fn beside(mut self, channels: &[&str]) -> Self {
+        self.privacy.side_information.extend(channels.iter().map(|channel| (*channel).to_owned()));
+        self
+    }
+
     /// Writes the receipt of noised values.
     #[must_use]
     pub fn new(facts: Facts<'_>, noised: &Noised) -> Self {

@@ -3,6 +3,8 @@
 //! Promise: every row follows from drawn numbers and public facts alone, so a
 //! reader can work it out again.
 
+use std::collections::{HashMap, HashSet};
+
 use super::Value;
 use crate::accuracy::{Misses, half_width};
 use crate::aggregate::{Aggregate, Clamp};
@@ -127,6 +129,49 @@ fn name_of(of: Of) -> String {
         Of::AboveLow => ABOVE_LOW.to_owned(),
         Of::BelowHigh => BELOW_HIGH.to_owned(),
         Of::Quantile(share) => share.to_string(),
+    }
+}
+
+/// Whether every key has each row that its aggregate publishes, and none beside: a mean's own
+/// row is there exactly where its sums tell of any rows.
+pub(super) fn keys_are_whole(aggregate: &Aggregate, values: &[Value]) -> bool {
+    let mut keys: HashMap<&[String], Vec<&Value>> = HashMap::new();
+    for row in values {
+        let key = match (aggregate, row.key.as_slice()) {
+            (Aggregate::Histogram(_), [key @ .., _interval]) => key,
+            (_, key) => key,
+        };
+        keys.entry(key).or_default().push(row);
+    }
+    let intervals = match aggregate {
+        Aggregate::Histogram(edges) => edges.names(),
+        _ => Vec::new(),
+    };
+    keys.values().all(|rows| is_whole(aggregate, &intervals, rows))
+}
+
+fn is_whole(aggregate: &Aggregate, intervals: &[String], rows: &[&Value]) -> bool {
+    let of = |name: &str| rows.iter().find(|row| row.of == name).map(|row| row.value);
+    let are = |names: &[&str]| rows.len() == names.len() && names.iter().all(|name| of(name).is_some());
+    match aggregate {
+        Aggregate::Count | Aggregate::Top { .. } => are(&["count"]),
+        Aggregate::Units => are(&["units"]),
+        Aggregate::Sum(_) => are(&["sum"]),
+        Aggregate::Mean(clamp) => {
+            let sums = of(ABOVE_LOW).zip(of(BELOW_HIGH)).map(|(above, below)| [above, below]);
+            sums.is_some_and(|sums| match mean_of(*clamp, sums) {
+                Some(_) => are(&[ABOVE_LOW, BELOW_HIGH, MEAN]),
+                None => are(&[ABOVE_LOW, BELOW_HIGH]),
+            })
+        }
+        Aggregate::Histogram(_) => {
+            let found: HashSet<&String> = rows.iter().filter_map(|row| row.key.last()).collect();
+            rows.len() == intervals.len() && intervals.iter().all(|interval| found.contains(interval))
+        }
+        Aggregate::Quantiles(quantiles) => {
+            let shares: Vec<String> = quantiles.at().iter().map(ToString::to_string).collect();
+            are(&shares.iter().map(String::as_str).collect::<Vec<_>>())
+        }
     }
 }
 

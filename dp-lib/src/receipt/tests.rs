@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::aggregate::{Clamp, Edges, PerMille, Quantiles};
 use crate::fleet::Fleet as DeclaredFleet;
 use crate::ledger::{Claim, Ledger, Spent};
+use crate::mechanism::{Mechanism, Spec};
 use crate::query::RowKey;
 use crate::query::tests::query;
 use crate::window::OpenWindow;
@@ -81,8 +83,6 @@ fn an_honest_chain_verifies() {
 
 #[test]
 fn a_receipt_of_gaussian_noise_verifies() {
-    use crate::loss::Measure;
-    use crate::mechanism::{Mechanism, Spec};
     let mut query = query("searches", 2, 3);
     let rho = |written| Loss::from_decimal(Measure::Zcdp, written).unwrap();
     let ids_per_person = std::num::NonZeroU64::new(3).unwrap();
@@ -162,6 +162,40 @@ fn every_tampering_shows() {
             findings.contains(&Finding { at: 2, what: Wrong::Chain }),
             "the change must break the chain: {findings:?}"
         );
+    }
+}
+
+/// The first receipt of a query that measures this at epsilon 10.
+fn measured(aggregate: Aggregate) -> Receipt {
+    let mut query = query("searches", 2, 3);
+    let loss = epsilon(10_000_000_000);
+    let spec = Spec::of(aggregate, query.bounds(), Noise::DiscreteLaplace, loss);
+    query.mechanism = Mechanism::calibrate(spec).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&directory.path().join("ledger.redb")).unwrap();
+    Receipt::from_bytes(&chain(&ledger, &Arc::new(query), 1).remove(0)).unwrap()
+}
+
+/// A row that was taken away shows in the receipt alone: no other tells of a last one.
+#[test]
+fn a_row_that_is_taken_out_of_its_key_shows() {
+    let clamp = Clamp::new(-10, 10, 0).unwrap();
+    let edges = Edges::new(vec![0, 10], 0).unwrap();
+    let quantiles =
+        Quantiles::new(vec![PerMille::parse("0.25").unwrap(), PerMille::parse("0.5").unwrap()], edges.clone());
+    for (aggregate, rows) in
+        [(Aggregate::Mean(clamp), 3), (Aggregate::Histogram(edges), 3), (Aggregate::Quantiles(quantiles.unwrap()), 2)]
+    {
+        let honest = measured(aggregate);
+        assert!(verify(&[honest.to_bytes()]).is_ok());
+        assert_eq!(honest.values.len(), 3 * rows);
+        for taken in 0..rows {
+            let mut receipt = honest.clone();
+            receipt.values.remove(taken);
+            receipt.payload_sha256 = payload_digest(&receipt.values);
+            let findings = verify(&[receipt.to_bytes()]).unwrap_err();
+            assert!(findings.contains(&Finding { at: 0, what: Wrong::Keys }), "row {taken}: {findings:?}");
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::num::NonZeroU64;
 
 use thiserror::Error;
 
-use super::table::{ABOVE_LOW, BELOW_HIGH, MEAN, interval, mean_interval, mean_of};
+use super::table::{ABOVE_LOW, BELOW_HIGH, MEAN, interval, keys_are_whole, mean_interval, mean_of};
 use super::{
     AnyReceipt, CanaryReceipt, Contribution, EpsilonAtDelta, LedgerReceipt, Receipt, Sensitivity, StageReceipt, Value,
     WindowReceipt, WindowStatus, local, payload_digest,
@@ -252,6 +252,7 @@ fn keys_are_one_of_each(receipt: &Receipt) -> bool {
     let private = receipt.stages.iter().any(|stage| stage.part == Part::Select);
     (private || !receipt.values.is_empty())
         && receipt.values.iter().all(|row| row.key.len() == receipt.columns.len() && seen.insert((&row.key, &row.of)))
+        && receipt.aggregate.aggregate().is_some_and(|aggregate| keys_are_whole(&aggregate, &receipt.values))
 }
 
 pub(super) fn times_agree(window: &WindowReceipt) -> bool {

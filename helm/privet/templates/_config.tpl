@@ -30,6 +30,10 @@ listeners:
     {{- end }}
 admin:
   address: {{ printf "%s:%d" .Values.privet.bindAddress (int .Values.privet.ports.admin) | quote }}
+{{- if .Values.console.tokenSecretName }}
+console:
+  token_file: /etc/privet/console/token
+{{- end }}
 metrics:
   address: {{ printf "%s:%d" .Values.privet.bindAddress (int .Values.privet.ports.metrics) | quote }}
 {{- if .Values.shadow.configMaps }}
@@ -56,12 +60,7 @@ log:
   {{- if eq .Values.log.durability "lease" }}
   lease_events: {{ int64 .Values.log.leaseEvents }}
   {{- end }}
-exports:
-  directory: /var/lib/privet/exports
-  volume: {{ ternary "persistent" "pod" .Values.exports.persistence.enabled }}
-  {{- with .Values.exports.ledger.settings }}
-  ledger: {{ toJson . }}
-  {{- end }}
+exports: {{ include "privet.exports" . }}
 consent: {{ toJson (default (dict "directory" "/var/lib/privet/consent") .Values.consent.settings) }}
 {{- if or .Values.upstream.caSecretName .Values.upstream.clientSecretName }}
 upstream:
@@ -73,6 +72,15 @@ upstream:
   key: /etc/privet/upstream-client/tls.key
   {{- end }}
 {{- end }}
+{{- if .Values.bypass.enabled }}
+bypass: {check: record, allow_listening: {{ toJson .Values.bypass.allowListening }}}
+{{- end }}
+{{- with .Values.challenges.auditors }}
+challenges: {auditors: {{ toJson . }}}
+{{- end }}
+{{- with .Values.telemetry.settings }}
+telemetry: {{ toJson . }}
+{{- end }}
 limits:
   body_bytes_max: {{ int64 .Values.limits.bodyBytesMax }}
   decoded_bytes_max: {{ int64 .Values.limits.decodedBytesMax }}
@@ -83,4 +91,12 @@ drain:
   # The hook's sleep has passed by then, so nothing new arrives.
   delay_secs: 0
   grace_secs: {{ int .Values.drain.graceSeconds }}
+{{- end -}}
+{{- /* The section `exports`, as JSON: what the chart decides stands over exports.settings; see privet.demands. */ -}}
+{{- define "privet.exports" -}}
+{{- $own := dict "directory" "/var/lib/privet/exports" "volume" (ternary "persistent" "pod" .Values.exports.persistence.enabled) -}}
+{{- with .Values.exports.ledger.settings -}}
+{{- $_ := set $own "ledger" . -}}
+{{- end -}}
+{{- toJson (merge $own .Values.exports.settings) -}}
 {{- end -}}

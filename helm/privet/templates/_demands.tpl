@@ -21,9 +21,14 @@
 {{- fail (printf "%s.persistence.enabled with replicas above 1: the pods would write into one volume; set replicas to 1 or use one release per pod" $volume) -}}
 {{- end -}}
 {{- end -}}
-{{- $least := add .Values.collector.preStopSleepSeconds .Values.drain.graceSeconds 5 -}}
+{{- range $key, $value := dict "directory" "the chart mounts its volume" "volume" "it follows from exports.persistence.enabled" "ledger" "write exports.ledger.settings" -}}
+{{- if hasKey $.Values.exports.settings $key -}}
+{{- fail (printf "exports.settings.%s has no effect: %s" $key $value) -}}
+{{- end -}}
+{{- end -}}
+{{- $least := add .Values.collector.preStopSleepSeconds .Values.drain.graceSeconds .Values.exports.publishSeconds 5 -}}
 {{- if lt (int .Values.drain.terminationGracePeriodSeconds) (int $least) -}}
-{{- fail (printf "drain.terminationGracePeriodSeconds must be at least %d: collector.preStopSleepSeconds + drain.graceSeconds + 5, or the log is cut before its last checkpoint" (int $least)) -}}
+{{- fail (printf "drain.terminationGracePeriodSeconds must be at least %d: collector.preStopSleepSeconds + drain.graceSeconds + exports.publishSeconds + 5, or the last releases and the log's last checkpoint are cut off" (int $least)) -}}
 {{- end -}}
 {{- if eq (int (default 0 .Values.collector.securityContext.runAsUser)) (int .Values.privet.runAsUser) -}}
 {{- fail "collector.securityContext.runAsUser equals privet.runAsUser: the collector could read the keyring's memory and rewrite the log; give it another user" -}}

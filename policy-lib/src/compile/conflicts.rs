@@ -132,14 +132,16 @@ fn incomparable(
     };
     let destination = &policy.destination(at.destination).name;
     let message = format!("`{}` would reach `{destination}` in two forms that cannot be ordered", field.path);
+    let (one, other) = (wanted(conflict.second, conflict.first), wanted(conflict.first, conflict.second));
+    let help = if one == other {
+        "`prefer` cannot tell the two apart: write the same form in both rules, or make one rule of them".to_owned()
+    } else {
+        format!("say which comes first: `prefer: [{one}, {other}]` at the destination `{destination}`")
+    };
     Diagnostic::error("P016", second, message)
         .label(format!("`{}` here", form(conflict.second)))
         .other(first, format!("`{}` here", form(conflict.first)))
-        .help(format!(
-            "say which comes first: `prefer: [{}, {}]` at the destination `{destination}`",
-            wanted(conflict.second, conflict.first),
-            wanted(conflict.first, conflict.second)
-        ))
+        .help(help)
         .note("neither form can be made from the other, so neither is the stricter one")
 }
 

@@ -1,13 +1,16 @@
 //! Exports: names and paths resolved; the numbers are `privet-dp`'s to judge.
 
+use std::collections::HashSet;
+
 use super::Compiler;
+use super::counted::Counted;
 use crate::diagnostic::Diagnostic;
 use crate::export::{Export, KeyColumn, KeyValues, Measure};
 use crate::format::Format;
 use crate::path::Path;
 use crate::policy::{Contract, Purpose, PurposeNo};
 use crate::snowplow;
-use crate::source::{ExportSource, KeySource, nowhere};
+use crate::source::{ExportSource, KeySource, KeyValuesSource, nowhere};
 use crate::span::Spanned;
 use crate::taxonomy::nearest;
 
@@ -27,7 +30,8 @@ impl Compiler {
         let unit = as_declared(&source.unit, contract);
         let of = source.measure.of.as_ref().map(|of| as_declared(of, contract));
         if let Some(contract) = contract {
-            std::iter::once(&unit).chain(&of).for_each(|path| self.check_export_path(path, contract));
+            self.check_counted(&unit, Counted::Unit, contract);
+            of.iter().for_each(|path| self.check_counted(path, Counted::Value, contract));
         }
         for key in &source.keys {
             self.check_key_values(key);
@@ -41,11 +45,13 @@ impl Compiler {
                     .help("add `keys: {path: [value, ...]}`"),
             );
         }
+        self.check_top(source);
+        self.check_budget_has_delta(source);
         let keys = source.keys.iter().map(|key| key_column(key, contract)).collect();
         let mut window = source.window.clone();
         window.time = window.time.as_ref().map(|time| as_declared(time, contract));
         if let (Some(time), Some(contract)) = (&window.time, contract) {
-            self.check_export_path(time, contract);
+            self.check_counted(time, Counted::Time, contract);
         }
         Some(Export {
             name: source.name.clone(),
@@ -112,7 +118,8 @@ impl Compiler {
 
     fn check_key_path(&mut self, key: &KeySource, contract: &Contract, trusted: bool) {
         let path = as_declared(&key.path, Some(contract));
-        self.check_export_path(&path, contract);
+        self.check_counted(&path, Counted::Key, contract);
+        self.check_keys_occur(key, &path.value, contract);
         if contract.conditions.iter().any(|(known, _)| *known == path.value) && !trusted {
             let counted = Diagnostic::error(
                 "P023",
@@ -127,11 +134,9 @@ impl Compiler {
     }
 
     pub(super) fn check_export_path(&mut self, path: &Spanned<Path>, contract: &Contract) {
-        let plain =
-            path.value.steps.iter().all(|step| !matches!(step, crate::path::Step::AnyKey | crate::path::Step::Element));
         let declared = contract.fields.iter().any(|field| field.path == path.value);
         let encoded = crate::plan::encoded_parent(&contract.fields, &path.value).is_some();
-        if !plain || !declared || encoded || path.value.origin != crate::path::Origin::Event {
+        if !path.value.is_one_place() || !declared || encoded {
             let others = contract.fields.iter().filter(|field| field.path != path.value);
             let fields: Vec<String> = others.map(|field| field.path.to_string()).collect();
             let message = format!("`{}` is no field of `{}` that can be counted", path.value, contract.name);
@@ -142,14 +147,30 @@ impl Compiler {
         }
     }
 
+    /// A choice among fewer keys than are chosen costs noise and chooses nothing.
+    fn check_top(&mut self, source: &ExportSource) {
+        let Some(k) = &source.measure.k else { return };
+        let Some(keys) = declared_keys(&source.keys).filter(|keys| *keys < k.value) else { return };
+        let message = format!("the top {} of {keys} keys are wanted", k.value);
+        let more = Diagnostic::error("P048", &k.at, message).label("more than there are");
+        self.report(more.help(format!(
+            "write a number below {keys}, or `count` them all: each place more adds noise to every number"
+        )));
+    }
+
+    /// What is paid in delta needs some to be paid from.
+    fn check_budget_has_delta(&mut self, source: &ExportSource) {
+        let (Some(delta), None) = (&source.measure.delta, &source.budget_delta) else { return };
+        let missing = Diagnostic::error("P049", &delta.at, "each release costs some delta, and the budget has none")
+            .label("what one release costs")
+            .other(&source.horizon.at, "the budget of this horizon");
+        self.report(missing.help("add a `delta` to `budget`: at least this one times the releases of a horizon"));
+    }
+
     fn check_key_values(&mut self, key: &KeySource) {
-        if key.private.is_some() {
-            return;
-        }
-        let mut values = key.values.clone();
-        values.sort();
-        values.dedup();
-        if values.is_empty() || values.len() != key.values.len() {
+        let KeyValuesSource::Declared(values) = &key.values else { return };
+        let mut seen = HashSet::new();
+        if values.is_empty() || !values.iter().all(|value| seen.insert(&value.value)) {
             let message = format!("the values of `{}` must be listed, each once", key.path.value);
             self.report(
                 Diagnostic::error("P022", &key.path.at, message)
@@ -163,8 +184,24 @@ impl Compiler {
 const CANARIES: u64 = 32;
 
 fn key_column(key: &KeySource, contract: Option<&Contract>) -> KeyColumn {
-    let values = key.private.clone().map_or_else(|| KeyValues::Declared(key.values.clone()), KeyValues::Private);
+    let values = match &key.values {
+        KeyValuesSource::Declared(values) => {
+            KeyValues::Declared(values.iter().map(|value| value.value.clone()).collect())
+        }
+        // What could not be read leaves no policy.
+        KeyValuesSource::Private(private) => {
+            private.clone().map_or_else(|| KeyValues::Declared(Vec::new()), KeyValues::Private)
+        }
+    };
     KeyColumn { path: as_declared(&key.path, contract).value, values }
+}
+
+/// How many keys are declared; none where some are private.
+fn declared_keys(keys: &[KeySource]) -> Option<u64> {
+    keys.iter().try_fold(1_u64, |all, key| match &key.values {
+        KeyValuesSource::Declared(values) => Some(all.saturating_mul(values.len() as u64)),
+        KeyValuesSource::Private(_) => None,
+    })
 }
 
 /// A path as the contract's fields are spelled.

@@ -3,6 +3,7 @@
 mod actions;
 mod conflicts;
 mod contracts;
+mod counted;
 mod exports;
 mod limits;
 mod rules;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::Compiler;
+use super::counted::Counted;
 use super::exports::as_declared;
 use crate::diagnostic::Diagnostic;
 use crate::export::{Answers, Reports, Survey};
@@ -23,9 +24,9 @@ impl Compiler {
         let (unit, field) = (declared(&source.unit), declared(&source.reports.field));
         let mut window = source.window.clone();
         window.time = window.time.as_ref().map(declared);
-        for path in [&unit, &field].into_iter().chain(&window.time) {
-            self.check_export_path(path, contract);
-        }
+        self.check_counted(&unit, Counted::Unit, contract);
+        self.check_counted(&field, Counted::Report, contract);
+        window.time.iter().for_each(|time| self.check_counted(time, Counted::Time, contract));
         self.check_answers(&source.reports.answers);
         Some(Survey {
             name: source.name.clone(),

@@ -12,7 +12,7 @@ mod stored;
 mod strings;
 
 pub use audience::{Audience, AudienceNo, Audiences};
-pub(crate) use reading::Reading;
+pub(crate) use reading::{Circumstance, Reading};
 pub use reading::{Fault, Heard, RequestFacts, Signal};
 pub(crate) use signalled::Signalled;
 pub use stored::{NothingStored, Remembered, StoreUnavailable, Stored, StoredDecisions};
@@ -120,9 +120,9 @@ impl ConsentStates {
         }
     }
 
-    /// These purposes are refused, and nothing is known of any other.
-    pub(crate) fn all_refused(refused: PurposeSet) -> Self {
-        Self { refused, ..Self::default() }
+    /// What is refused or in doubt, and nothing of what is given.
+    pub(crate) fn denied(self) -> Self {
+        Self { given: PurposeSet::default(), ..self }
     }
 
     /// One more signal about a purpose.

@@ -10,13 +10,13 @@ use privet_json::{Kind, Node};
 use super::{Consent, ConsentStates, Signalled};
 use crate::format::Format;
 use crate::path::{Origin, Path, Step, chosen};
-use crate::policy::{OptOut, Policy, PurposeNo, Recipient};
+use crate::policy::{OptOut, PlaceNo, Policy, PurposeNo, Recipient};
 use crate::signals::att::{AttStatus, ad_tracking_enabled};
 use crate::signals::google::{Gcd, Gcs, GoogleConsent, MeasurementConsent};
 use crate::signals::onetrust::Groups;
 use crate::signals::rudderstack::ConsentManagement;
 use crate::signals::snowplow::ConsentPreferences;
-use crate::signals::{Said, Unreadable, gpc};
+use crate::signals::{Said, Unreadable, gpc, onetrust};
 use crate::source::{GoogleConsent as Asked, GrantSource};
 use crate::{iglu, snowplow};
 
@@ -24,6 +24,10 @@ use crate::{iglu, snowplow};
 pub trait RequestFacts {
     /// Every value of a header that is text.
     fn header(&self, lower_case_name: &str) -> Vec<&str>;
+    /// Whether a header is there, whatever its value: one that is no text is there, too.
+    fn has_header(&self, lower_case_name: &str) -> bool {
+        !self.header(lower_case_name).is_empty()
+    }
     /// Every value of a query parameter, decoded.
     fn query(&self, name: &str) -> Vec<Cow<'_, str>>;
     /// Every value of a cookie, as it stands there.
@@ -116,17 +120,26 @@ pub enum Heard<'a> {
 /// Something else stands where an object or a word should.
 const WRONG_TYPE: &str = "wrong_type";
 
-/// Reads for one policy, at one time.
+/// What a signal's meaning depends on beside the policy.
+#[derive(Clone, Copy)]
+pub(crate) struct Circumstance {
+    /// When it was received, in milliseconds since 1970.
+    pub(crate) at_ms: i64,
+    /// The jurisdiction of the person.
+    pub(crate) place: PlaceNo,
+}
+
+/// Reads for one policy, at one time and place.
 pub(crate) struct Reading<'a> {
     policy: &'a Policy,
-    at_ms: i64,
+    at: Circumstance,
     heard: &'a dyn Fn(Heard<'_>),
 }
 
 impl<'a> Reading<'a> {
-    /// Reads as of a time, in milliseconds since 1970.
-    pub(crate) const fn new(policy: &'a Policy, at_ms: i64, heard: &'a dyn Fn(Heard<'_>)) -> Self {
-        Self { policy, at_ms, heard }
+    /// Reads in a circumstance.
+    pub(crate) const fn new(policy: &'a Policy, at: Circumstance, heard: &'a dyn Fn(Heard<'_>)) -> Self {
+        Self { policy, at, heard }
     }
 
     /// What a request says outside of its body.
@@ -138,13 +151,13 @@ impl<'a> Reading<'a> {
             self.strings(Signal::Tcf, &at("gdpr_consent", "euconsent-v2"), &mut said);
         }
         if strings.gpp {
-            let gpp = at("gpp", "__gpp");
-            self.strings(Signal::Gpp, &gpp, &mut said);
-            if gpp.is_empty() {
-                self.strings(Signal::UsPrivacy, &at("us_privacy", "usprivacy"), &mut said);
-            }
+            self.strings(Signal::Gpp, &at("gpp", "__gpp"), &mut said);
+            // Also beside the GPP, which supersedes it: of two answers the stricter counts, as everywhere.
+            self.strings(Signal::UsPrivacy, &at("us_privacy", "usprivacy"), &mut said);
+            // Some platforms name the cookie as the parameter.
+            self.strings(Signal::UsPrivacy, &request.cookie("us_privacy"), &mut said);
         }
-        let mut web = Web { request, onetrust: None, google: None };
+        let mut web = Web { request, onetrust: None, onetrust_gpc: None, google: None };
         for (number, purpose) in self.policy.numbered_purposes() {
             for grant in &purpose.granted_by {
                 match grant {
@@ -154,7 +167,9 @@ impl<'a> Reading<'a> {
                 }
             }
             for signal in &purpose.opted_out_by {
-                self.policy.opt_out(number, *signal, of_headers(*signal, request), &mut said);
+                let saw_control = *signal == OptOut::Gpc && web.onetrust_saw_gpc();
+                let state = if saw_control { Consent::Refused } else { of_headers(*signal, request) };
+                self.policy.opt_out(number, *signal, state, &mut said);
             }
         }
         said
@@ -169,9 +184,6 @@ impl<'a> Reading<'a> {
                     None => said.say(number, state(groups.category(group))),
                 },
                 Err(why) => said.say(number, self.unavailable(Signal::OneTrust, why.code())),
-            }
-            if cookie.as_ref().is_ok_and(Groups::gpc) {
-                self.policy.opt_out(number, OptOut::Gpc, Consent::Refused, said);
             }
         }
     }
@@ -202,13 +214,12 @@ impl<'a> Reading<'a> {
             self.strings(Signal::Tcf, &texts_in(node, "IABTCF_TCString", &strings.tcf_at), &mut said);
         }
         if strings.gpp {
-            let gpp = texts_in(node, "IABGPP_HDR_GppString", &strings.gpp_at);
-            self.strings(Signal::Gpp, &gpp, &mut said);
-            if gpp.is_empty() {
-                self.strings(Signal::UsPrivacy, &texts_in(node, "IABUSPrivacy_String", &[]), &mut said);
-            }
+            self.strings(Signal::Gpp, &texts_in(node, "IABGPP_HDR_GppString", &strings.gpp_at), &mut said);
+            self.strings(Signal::UsPrivacy, &texts_in(node, "IABUSPrivacy_String", &[]), &mut said);
+            self.sections(node, &mut said);
         }
-        let mut objects = Objects { node, segment: None, rudderstack: None, google: None };
+        let mut objects =
+            Objects { node, segment: None, rudderstack: None, google: None, active_groups: None, saw_gpc: None };
         let preferences = (format == Format::Snowplow).then(|| preferences(node)).flatten();
         for (number, purpose) in self.policy.numbered_purposes() {
             for grant in &purpose.granted_by {
@@ -219,9 +230,14 @@ impl<'a> Reading<'a> {
                         (Signal::Google, state(objects.google().category(asked.name())))
                     }
                     GrantSource::Snowplow(scope) => match &preferences {
-                        Some(preferences) => (Signal::Snowplow, state(preferences.category(scope))),
+                        Some(Ok(preferences)) => (Signal::Snowplow, state(preferences.category(scope))),
+                        Some(Err(OtherModel)) => (Signal::Snowplow, Consent::Unavailable),
                         None => continue,
                     },
+                    GrantSource::OneTrust(group) => {
+                        self.active_groups(number, objects.active_groups(), group, &mut said);
+                        continue;
+                    }
                     GrantSource::Field { path, given } => (Signal::Field, field(node, path, given)),
                     _ => continue,
                 };
@@ -230,11 +246,33 @@ impl<'a> Reading<'a> {
                 }
                 said.say(number, state);
             }
+            if purpose.opted_out_by.contains(&OptOut::Gpc) && objects.saw_gpc() {
+                self.policy.opt_out(number, OptOut::Gpc, Consent::Refused, &mut said);
+            }
             if purpose.opted_out_by.contains(&OptOut::Att) {
                 self.policy.opt_out(number, OptOut::Att, self.att(node), &mut said);
             }
         }
         said
+    }
+
+    /// What OneTrust's list of active groups says of one group.
+    fn active_groups(
+        &self,
+        number: PurposeNo,
+        lists: &[Result<Groups, Unreadable>],
+        group: &str,
+        said: &mut Signalled,
+    ) {
+        for list in lists {
+            said.say(
+                number,
+                match list {
+                    Ok(groups) => state(groups.category(group)),
+                    Err(why) => self.unavailable(Signal::OneTrust, why.code()),
+                },
+            );
+        }
     }
 
     /// What an app was told about tracking: only the status that permits it does.
@@ -251,14 +289,26 @@ impl<'a> Reading<'a> {
         each.fold(Consent::Absent, Consent::and)
     }
 
+    /// Sections of the GPP that an app passes on one by one, beside the whole string or instead of it.
+    fn sections(&self, node: Node<'_>, said: &mut Signalled) {
+        let holders = [Some(node), node.get("context")].into_iter().flatten();
+        for (key, value) in holders.flat_map(|holder| holder.members()) {
+            let Some(id) = section_named(&key.text()).filter(|_| value.kind() != Kind::Null) else { continue };
+            let (text, mut one) = (value.text().unwrap_or_default(), Signalled::default());
+            self.policy.hear_gpp_section(id, &text, self.at, &mut one, &|fault| (self.heard)(Heard::Fault(fault)));
+            (self.heard)(Heard::Evidence { signal: Signal::Gpp, written: &text, says: one.all });
+            said.add(&one);
+        }
+    }
+
     /// Consent strings of one kind.
     fn strings(&self, signal: Signal, texts: &[Cow<'_, str>], said: &mut Signalled) {
         let faults = &|fault| (self.heard)(Heard::Fault(fault));
         for text in texts {
             let mut one = Signalled::default();
             match signal {
-                Signal::Tcf => self.policy.hear_tcf(text, self.at_ms, &mut one, faults),
-                Signal::Gpp => self.policy.hear_gpp(text, self.at_ms, &mut one, faults),
+                Signal::Tcf => self.policy.hear_tcf(text, self.at, &mut one, faults),
+                Signal::Gpp => self.policy.hear_gpp(text, self.at, &mut one, faults),
                 _ => self.policy.hear_us_privacy(text, &mut one, faults),
             }
             (self.heard)(Heard::Evidence { signal, written: text, says: one.all });
@@ -284,6 +334,7 @@ impl Policy {
 struct Web<'r> {
     request: &'r dyn RequestFacts,
     onetrust: Option<Vec<Result<Groups, Unreadable>>>,
+    onetrust_gpc: Option<bool>,
     google: Option<Vec<Result<Mode, Unreadable>>>,
 }
 
@@ -321,6 +372,12 @@ impl Web<'_> {
         self.onetrust.get_or_insert_with(read)
     }
 
+    /// Also where the groups beside it cannot be read.
+    fn onetrust_saw_gpc(&mut self) -> bool {
+        let saw = || self.request.cookie("OptanonConsent").iter().any(|cookie| onetrust::saw_gpc(cookie));
+        *self.onetrust_gpc.get_or_insert_with(saw)
+    }
+
     fn google(&mut self) -> &[Result<Mode, Unreadable>] {
         self.google.get_or_insert_with(|| {
             let storages = self.request.query("gcs").into_iter().map(|text| Gcs::read(&text).map(Mode::Storages));
@@ -336,6 +393,8 @@ struct Objects<'a> {
     segment: Option<CategoryPreferences<'a>>,
     rudderstack: Option<ConsentManagement<'a>>,
     google: Option<MeasurementConsent<'a>>,
+    active_groups: Option<Vec<Result<Groups, Unreadable>>>,
+    saw_gpc: Option<bool>,
 }
 
 impl<'a> Objects<'a> {
@@ -350,14 +409,40 @@ impl<'a> Objects<'a> {
     fn google(&mut self) -> &MeasurementConsent<'a> {
         self.google.get_or_insert_with(|| MeasurementConsent::of(self.node))
     }
+
+    /// OneTrust's list, where a page passes it on.
+    fn active_groups(&mut self) -> &[Result<Groups, Unreadable>] {
+        let read =
+            || texts_in(self.node, "OnetrustActiveGroups", &[]).iter().map(|text| Groups::of_active(text)).collect();
+        self.active_groups.get_or_insert_with(read)
+    }
+
+    /// Whether a page copied the browser's `navigator.globalPrivacyControl` into the event, and it was on.
+    fn saw_gpc(&mut self) -> bool {
+        let saw = || {
+            let context = self.node.get("context");
+            let navigator = context.and_then(|context| context.get("navigator"));
+            let holders = [Some(self.node), context, navigator].into_iter().flatten();
+            holders.filter_map(|holder| holder.get("globalPrivacyControl")).any(gpc::is_on)
+        };
+        *self.saw_gpc.get_or_insert_with(saw)
+    }
 }
 
+/// A choice is told in words that are not known here.
+struct OtherModel;
+
 /// The data of a Snowplow event that tells what a person chose.
-fn preferences(event: Node<'_>) -> Option<ConsentPreferences<'_>> {
+fn preferences(event: Node<'_>) -> Option<Result<ConsentPreferences<'_>, OtherModel>> {
     let described = event.get(snowplow::EVENT)?.get("data")?;
     let schema = described.get("schema")?.text()?;
-    let told = iglu::up_to_model(&schema) == iglu::up_to_model(CONSENT_PREFERENCES);
-    told.then(|| described.get("data").map(ConsentPreferences::of)).flatten()
+    if iglu::up_to_model(&schema) == iglu::up_to_model(CONSENT_PREFERENCES) {
+        return described.get("data").map(ConsentPreferences::of).map(Ok);
+    }
+    let is_of_another = CONSENT_PREFERENCES
+        .rsplit_once('/')
+        .is_some_and(|(name, _)| schema.rsplit_once('/').is_some_and(|(other, _)| other == name));
+    is_of_another.then_some(Err(OtherModel))
 }
 
 /// The event that Snowplow's trackers send when a person chooses.
@@ -382,6 +467,11 @@ fn texts_in<'a>(node: Node<'a>, usual: &str, further: &[Path]) -> Vec<Cow<'a, st
     all.filter(|value| value.kind() != Kind::Null).map(|value| value.text().unwrap_or_default()).collect()
 }
 
+/// The section that a member such as `IABGPP_7_String` holds.
+fn section_named(member: &str) -> Option<u16> {
+    member.strip_prefix("IABGPP_")?.strip_suffix("_String")?.parse().ok()
+}
+
 fn follow<'a>(node: Node<'a>, steps: &[Step]) -> Option<Node<'a>> {
     steps.iter().try_fold(node, |node, step| match step {
         Step::Key(name) => node.get(name),
@@ -391,11 +481,12 @@ fn follow<'a>(node: Node<'a>, steps: &[Step]) -> Option<Node<'a>> {
 
 /// What the headers say.
 fn of_headers(signal: OptOut, request: &dyn RequestFacts) -> Consent {
-    let says = |name: &str, word: &str| request.header(name).iter().any(|value| value.trim() == word);
+    let opts_out = |name| request.header(name).into_iter().any(gpc::opts_out);
     let refused = match signal {
-        OptOut::Gpc => request.header("sec-gpc").into_iter().any(gpc::opts_out),
-        OptOut::Dnt => says("dnt", "1"),
-        OptOut::SpAnonymous => !request.header("sp-anonymous").is_empty(),
+        OptOut::Gpc => opts_out("sec-gpc"),
+        // Coded as the other.
+        OptOut::Dnt => opts_out("dnt"),
+        OptOut::SpAnonymous => request.has_header("sp-anonymous"),
         OptOut::Att | OptOut::GppSale | OptOut::GppSharing | OptOut::GppTargeted | OptOut::GppSensitive => false,
     };
     if refused { Consent::Refused } else { Consent::Absent }

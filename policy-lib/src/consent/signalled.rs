@@ -84,15 +84,18 @@ impl Signalled {
         self.granted.add(other.granted);
     }
 
-    /// Takes over what another signal refuses, and nothing else of it.
-    pub(crate) fn refuse(&mut self, other: &Self) {
-        self.all = self.all.and(ConsentStates::all_refused(other.all.refused()));
-        add_each(&mut self.each, &other.each, |states| ConsentStates::all_refused(states.refused()));
+    /// Takes over whatever of another signal holds data back: what it refuses or leaves in doubt, and that the person
+    /// is a child. Nothing that it grants.
+    pub(crate) fn bind(&mut self, other: &Self) {
+        self.all = self.all.and(other.all.denied());
+        self.child |= other.child;
+        add_each(&mut self.each, &other.each, ConsentStates::denied);
     }
 
-    /// Whether anything is refused to anybody.
-    pub(crate) fn refuses(&self) -> bool {
-        !self.all.refused().is_empty() || self.each.iter().any(|states| !states.refused().is_empty())
+    /// Whether anything in it holds data back from anybody.
+    pub(crate) fn binds(&self) -> bool {
+        let nothing = ConsentStates::default();
+        self.child || self.all.denied() != nothing || self.each.iter().any(|states| states.denied() != nothing)
     }
 
     /// When a purpose was granted, by an event of this time; `None` where a granting signal does not say.
@@ -139,20 +142,30 @@ mod tests {
     fn what_is_refused_to_one_is_not_refused_to_all() {
         let (one, other) = (AudienceNo(1), AudienceNo(0));
         let mut said = Signalled::default();
+        assert!(!said.binds());
         said.deny(one, 2, PURPOSE, Consent::Refused);
-        assert!(said.refuses());
+        assert!(said.binds());
         assert_eq!(said.to(one).of(PURPOSE), Consent::Refused);
         assert_eq!((said.to(other).of(PURPOSE), said.all.of(PURPOSE)), (Consent::Absent, Consent::Absent));
         let mut taken = Signalled::default();
-        taken.refuse(&said);
+        taken.bind(&said);
         assert_eq!(taken.to(one), said.to(one));
-        let mut doubtful = Signalled::default();
+    }
+
+    #[test]
+    fn what_holds_back_is_taken_over_and_what_grants_is_not() {
+        let one = AudienceNo(1);
+        let mut doubtful = Signalled { child: true, ..Signalled::default() };
         doubtful.deny(one, 2, PURPOSE, Consent::Unavailable);
         doubtful.say(PURPOSE, Consent::Given);
         let mut taken = Signalled::default();
-        taken.refuse(&doubtful);
-        assert!(!taken.refuses() && taken.all == ConsentStates::default());
+        taken.bind(&doubtful);
+        assert!(taken.binds() && taken.child && taken.all == ConsentStates::default());
+        assert_eq!(taken.to(one).of(PURPOSE), Consent::Unavailable);
         taken.add(&doubtful);
         assert_eq!(taken, doubtful);
+        let mut granting = Signalled::default();
+        granting.say(PURPOSE, Consent::Given);
+        assert!(!granting.binds());
     }
 }

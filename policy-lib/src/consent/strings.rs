@@ -9,20 +9,16 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::reading::{Fault, Signal};
+use super::reading::{Circumstance, Fault, Signal};
 use super::{Consent, Signalled};
 use crate::path::Path;
 use crate::policy::{Basis, OptOut, Policy, Purpose, PurposeNo};
 use crate::signals::Unreadable;
 use crate::signals::gpp::{self, Choice, GppString, TcfCanada, UsPrivacyChoices};
-use crate::signals::tcf::{TcString, Unusable};
+use crate::signals::tcf::{self, TcString, Unusable};
 use crate::signals::us_privacy::UsPrivacy;
 use crate::source::{GrantSource, PolicySource};
 
-/// How long a TC string holds: the framework has a person asked again after 13 months.
-const TCF_HOLDS_MS: i64 = 396 * 24 * 60 * 60 * 1_000;
-/// How far a clock may be ahead.
-const CLOCK_GRACE_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Texts in each of the two generations that are remembered.
 const REMEMBERED_MAX: usize = 4_096;
 /// A longer text is worked out each time, so that the memory is bounded in bytes, too.
@@ -64,6 +60,8 @@ struct Says {
     holds: RangeInclusive<i64>,
     /// What cannot be relied on at any time.
     faults: Vec<Fault>,
+    /// What its section for Canada says. It grants there alone, and can refuse anywhere.
+    canada: Option<Box<Says>>,
 }
 
 impl fmt::Debug for Strings {
@@ -117,32 +115,65 @@ impl Texts {
 }
 
 impl Says {
+    /// Nothing, at any time.
+    fn nothing() -> Self {
+        let (said, otherwise) = Default::default();
+        Self { said, otherwise, holds: ALWAYS, faults: Vec::new(), canada: None }
+    }
+
     /// The signal at a time, and whether it holds then.
-    fn at(&self, at_ms: i64) -> (&Signalled, Result<(), &'static str>) {
-        match at_ms {
-            _ if self.holds.contains(&at_ms) => (&self.said, Ok(())),
-            _ if at_ms > *self.holds.end() => (&self.otherwise, Err(EXPIRED)),
-            _ => (&self.otherwise, Err(FROM_THE_FUTURE)),
-        }
+    fn at(&self, at_ms: i64) -> (&Signalled, Result<(), Unusable>) {
+        let holds = tcf::in_time(&self.holds, at_ms);
+        (if holds.is_ok() { &self.said } else { &self.otherwise }, holds)
     }
 }
 
 const ALWAYS: RangeInclusive<i64> = i64::MIN..=i64::MAX;
-const EXPIRED: &str = "expired";
-const FROM_THE_FUTURE: &str = "from_the_future";
+/// Canada by ISO 3166-1, as policies and configurations name jurisdictions.
+const CANADA: &str = "ca";
 const UNKNOWN_SECTION: &str = "unknown_section";
 
 impl Policy {
     /// Adds what a TC string says at this time.
-    pub(super) fn hear_tcf(&self, text: &str, at_ms: i64, said: &mut Signalled, faults: &dyn Fn(Fault)) {
+    pub(super) fn hear_tcf(&self, text: &str, at: Circumstance, said: &mut Signalled, faults: &dyn Fn(Fault)) {
         let says = self.strings.tcf_texts.says(text, || self.work_out_tcf(text));
-        hear(&says, at_ms, said, faults);
+        self.hear(&says, at, said, faults);
     }
 
     /// The same of a GPP string.
-    pub(super) fn hear_gpp(&self, text: &str, at_ms: i64, said: &mut Signalled, faults: &dyn Fn(Fault)) {
-        let says = self.strings.gpp_texts.says(text, || self.work_out_gpp(text));
-        hear(&says, at_ms, said, faults);
+    pub(super) fn hear_gpp(&self, text: &str, at: Circumstance, said: &mut Signalled, faults: &dyn Fn(Fault)) {
+        let says = self.strings.gpp_texts.says(text, || self.work_out_gpp(GppString::read(text)));
+        self.hear(&says, at, said, faults);
+    }
+
+    /// The same of one section that stands by itself.
+    pub(super) fn hear_gpp_section(
+        &self,
+        id: u16,
+        text: &str,
+        at: Circumstance,
+        said: &mut Signalled,
+        faults: &dyn Fn(Fault),
+    ) {
+        self.hear(&self.work_out_gpp(GppString::of_section(id, text)), at, said, faults);
+    }
+
+    fn hear(&self, says: &Says, at: Circumstance, said: &mut Signalled, faults: &dyn Fn(Fault)) {
+        let (signalled, holds) = says.at(at.at_ms);
+        said.add(signalled);
+        says.faults.iter().for_each(|fault| faults(*fault));
+        if let Err(why) = holds {
+            faults(Fault { signal: Signal::Tcf, reason: why.code() });
+        }
+        if let Some(canada) = &says.canada {
+            let mut there = Signalled::default();
+            self.hear(canada, at, &mut there, faults);
+            let place = self.place_name(at.place);
+            match place.split_once('-').map_or(place, |(country, _)| country) {
+                CANADA => said.add(&there),
+                _ => said.bind(&there),
+            }
+        }
     }
 
     /// The same of a US Privacy string, which is short enough to be read each time.
@@ -159,17 +190,16 @@ impl Policy {
 
     fn work_out_tcf(&self, text: &str) -> Says {
         let read = TcString::read(text).map_err(Unreadable::code);
-        let mut says =
-            Says { said: Signalled::default(), otherwise: Signalled::default(), holds: ALWAYS, faults: vec![] };
+        let mut says = Says::nothing();
         self.add_tcf(read.as_ref().map_err(|code| *code), &mut says);
         says
     }
 
-    fn work_out_gpp(&self, text: &str) -> Says {
+    fn work_out_gpp(&self, read: Result<GppString, Unreadable>) -> Says {
         let mut said = Signalled::default();
         let mut faults = Vec::new();
         let mut fault = |reason| faults.push(Fault { signal: Signal::Gpp, reason });
-        let read = GppString::read(text).inspect_err(|why| fault(why.code())).ok();
+        let read = read.inspect_err(|why| fault(why.code())).ok();
         let sections = read.as_ref().map(GppString::sections).unwrap_or_default();
         let unknown = read.as_ref().is_some_and(GppString::has_unknown_sections);
         let mut unsure = read.is_none();
@@ -190,13 +220,11 @@ impl Policy {
         if unsure {
             self.opt_outs(&mut said, Consent::Unavailable, |_| true);
         }
-        let mut says = Says { otherwise: said.clone(), said, holds: ALWAYS, faults };
+        let mut says = Says { otherwise: said.clone(), said, faults, ..Says::nothing() };
         if let Some(tcf) = read.as_ref().and_then(GppString::tcf) {
             self.add_tcf(Ok(tcf), &mut says);
         }
-        if let Some(canada) = read.as_ref().and_then(GppString::canada) {
-            self.add_canada(canada, &mut says);
-        }
+        says.canada = read.as_ref().and_then(GppString::canada).map(|canada| Box::new(self.work_out_canada(canada)));
         if read.is_none() {
             self.tcf_unavailable(&mut says.said);
         }
@@ -233,9 +261,9 @@ impl Policy {
     /// What a TC string says, or that it is none.
     fn add_tcf(&self, read: Result<&TcString, &'static str>, says: &mut Says) {
         self.tcf_unavailable(&mut says.otherwise);
-        // Being from the future is asked each time, by the time that it holds from.
-        let usable = read.and_then(|read| read.usable(i64::MAX).map(|()| read).map_err(Unusable::code));
-        let read = match usable {
+        // Whether it holds now is asked each time.
+        let sound = read.and_then(|read| read.sound().map(|()| read).map_err(Unusable::code));
+        let read = match sound {
             Ok(read) => read,
             Err(reason) => {
                 says.faults.push(Fault { signal: Signal::Tcf, reason });
@@ -249,17 +277,23 @@ impl Policy {
             };
             purposes.iter().all(each) && features.iter().all(|feature| read.special_feature(*feature))
         });
-        let newest = read.last_updated_ms().max(read.created_ms());
-        says.holds = newest.saturating_sub(CLOCK_GRACE_MS)..=read.last_updated_ms().saturating_add(TCF_HOLDS_MS);
+        says.holds = read.holds_ms();
     }
 
     /// Canada's framework has the same purposes. What it implies is no agreement here.
-    fn add_canada(&self, read: &TcfCanada, says: &mut Says) {
-        let allows = |_, purposes: &[u8], features: &[u8], vendor| {
+    fn work_out_canada(&self, read: &TcfCanada) -> Says {
+        let mut says = Says::nothing();
+        self.tcf_unavailable(&mut says.otherwise);
+        if let Err(why) = read.sound() {
+            says.faults.push(Fault { signal: Signal::Gpp, reason: why.code() });
+            self.tcf_unavailable(&mut says.said);
+            return says;
+        }
+        self.add_grants(read.last_updated_ms(), &mut says.said, |_, purposes, features, vendor| {
             features.is_empty() && purposes.iter().all(|purpose| read.express_consent(*purpose, vendor))
-        };
-        self.add_grants(read.last_updated_ms(), &mut says.said, allows);
-        self.add_grants(read.last_updated_ms(), &mut says.otherwise, allows);
+        });
+        says.holds = read.holds_ms();
+        says
     }
 
     /// Says of every purpose that a framework grants whether it does, to everyone and to each vendor.
@@ -283,15 +317,6 @@ impl Policy {
     fn granted_by_tcf(&self) -> impl Iterator<Item = (PurposeNo, &Purpose)> {
         let tcf = |grant: &GrantSource| matches!(grant, GrantSource::Tcf { .. });
         self.numbered_purposes().filter(move |(_, purpose)| purpose.granted_by.iter().any(tcf))
-    }
-}
-
-fn hear(says: &Says, at_ms: i64, said: &mut Signalled, faults: &dyn Fn(Fault)) {
-    let (signalled, holds) = says.at(at_ms);
-    said.add(signalled);
-    says.faults.iter().for_each(|fault| faults(*fault));
-    if let Err(reason) = holds {
-        faults(Fault { signal: Signal::Tcf, reason });
     }
 }
 

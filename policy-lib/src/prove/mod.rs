@@ -10,6 +10,7 @@
 //! such a field is kept or scrubbed and may contain the category, the answer is
 //! that it may leave.
 
+mod canary;
 mod sample;
 mod signals;
 
@@ -23,6 +24,7 @@ use crate::sweep::{AGES, Sweep};
 use crate::taxonomy::covers;
 use crate::verdict::{Because, Circumstances};
 
+pub use canary::{Canary, canaries};
 pub use sample::Sample;
 use signals::{Said, assignments};
 

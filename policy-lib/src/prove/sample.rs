@@ -375,7 +375,7 @@ fn value_of(field: &Field, action: Option<&Action>) -> Value {
         return json!(schema);
     }
     if let Some(value) = field.values.as_ref().and_then(|values| values.first()) {
-        return json!(value);
+        return written_as(value, field.types);
     }
     let text = match action {
         Some(Action::Generalize(Generalize::Time(_))) => "2026-11-22T21:50:42.259Z",
@@ -401,6 +401,12 @@ fn value_of(field: &Field, action: Option<&Action>) -> Value {
     } else {
         json!({})
     }
+}
+
+/// An allowed value in a type that the field may have: policies write every one as text.
+fn written_as(value: &str, types: FieldTypes) -> Value {
+    let text = types == FieldTypes::NONE || types.allows(FieldTypes::STRING);
+    if text { json!(value) } else { serde_json::from_str(value).unwrap_or_else(|_| json!(value)) }
 }
 
 /// Puts a value at a path, over whatever is there.

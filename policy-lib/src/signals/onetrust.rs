@@ -52,8 +52,7 @@ impl Groups {
         if value.len() > TEXT_BYTES_MAX {
             return Err(Unreadable::TooLong);
         }
-        // Some clients encode the value as a whole once more.
-        let value = if value.contains('=') { Cow::Borrowed(value) } else { decode(value)? };
+        let value = once(value)?;
         let parameter = |name: &str| {
             let mut named = value.split('&').filter_map(|pair| pair.split_once('=')).filter(|(key, _)| *key == name);
             (named.next().map(|(_, value)| value), named.next().is_some())
@@ -65,7 +64,7 @@ impl Groups {
             return Err(Unreadable::NotAnAnswer);
         }
         let changed_ms = parameter("datestamp").0.and_then(moment_ms);
-        Ok(Self { list, listing: Listing::Answered, gpc: parameter("isGpcEnabled").0 == Some("1"), changed_ms })
+        Ok(Self { list, listing: Listing::Answered, gpc: says_gpc(&value), changed_ms })
     }
 
     /// Reads `OnetrustActiveGroups`, as in `,C0001,C0002,`.
@@ -111,6 +110,30 @@ impl Groups {
     pub const fn changed_ms(&self) -> Option<i64> {
         self.changed_ms
     }
+}
+
+/// Whether OneTrust saw Global Privacy Control in the browser, by the value of the cookie `OptanonConsent`. It is
+/// enough that it says so once, whatever else stands there.
+///
+/// ```
+/// use privet_policy::signals::onetrust::saw_gpc;
+///
+/// assert!(saw_gpc("isGpcEnabled=1&groups=") && saw_gpc("isGpcEnabled=0&isGpcEnabled=1"));
+/// assert!(saw_gpc("isGpcEnabled%3D1%26groups%3DC0001%3A1"));
+/// assert!(!saw_gpc("isGpcEnabled=0&groups=C0001%3A1") && !saw_gpc("%FF"));
+/// ```
+#[must_use]
+pub fn saw_gpc(value: &str) -> bool {
+    value.len() <= TEXT_BYTES_MAX && once(value).is_ok_and(|value| says_gpc(&value))
+}
+
+fn says_gpc(parameters: &str) -> bool {
+    parameters.split('&').any(|parameter| parameter == "isGpcEnabled=1")
+}
+
+/// The parameters: some clients encode the value as a whole once more.
+fn once(value: &str) -> Result<Cow<'_, str>, Unreadable> {
+    if value.contains('=') { Ok(Cow::Borrowed(value)) } else { decode(value) }
 }
 
 /// How much there is, and nothing of it.

@@ -73,7 +73,7 @@ pub(super) const ROLES: [(&str, Role); 5] = [
     ("age", Role::Age),
 ];
 
-pub(super) const TYPES: [(&str, FieldTypes); 6] = [
+pub(crate) const TYPES: [(&str, FieldTypes); 6] = [
     ("string", FieldTypes::STRING),
     ("integer", FieldTypes::INTEGER),
     ("number", FieldTypes::NUMBER),

@@ -13,10 +13,17 @@ use crate::yaml::{Node, Value};
 pub struct KeySource {
     /// Where the value stands.
     pub path: Spanned<Path>,
-    /// Every value it may take; none where the column is private.
-    pub values: Vec<String>,
-    /// The bounds of a private column.
-    pub private: Option<Private>,
+    /// What is said of its values.
+    pub values: KeyValuesSource,
+}
+
+/// The values of a grouping column, as they were written.
+#[derive(Debug)]
+pub enum KeyValuesSource {
+    /// Every value that is published.
+    Declared(Vec<Spanned<String>>),
+    /// The bounds of a private column; none where they could not be read, which is told.
+    Private(Option<Private>),
 }
 
 impl Measure {
@@ -80,13 +87,11 @@ impl Bounds {
 pub(super) fn read_keys(keys: &Node, reader: &mut Reader) -> Vec<KeySource> {
     let mut columns = Vec::new();
     for (key, node) in reader.members(keys) {
-        let private = matches!(node.value, Value::Map(_)).then(|| private(node, reader));
-        let values = match private {
-            None => reader.texts(node).into_iter().map(|value| value.value).collect(),
-            Some(_) => Vec::new(),
+        let values = match node.value {
+            Value::Map(_) => KeyValuesSource::Private(private(node, reader)),
+            _ => KeyValuesSource::Declared(reader.texts(node)),
         };
-        let path = reader.path(key);
-        columns.extend(path.map(|path| KeySource { path, values, private: private.flatten() }));
+        columns.extend(reader.path(key).map(|path| KeySource { path, values }));
     }
     columns
 }

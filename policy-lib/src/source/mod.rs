@@ -13,8 +13,9 @@ mod suite;
 mod survey;
 mod window;
 
+pub(crate) use contract::TYPES;
 pub use contract::{ConditionSource, ContractSource, FieldSource};
-pub use measure::KeySource;
+pub use measure::{KeySource, KeyValuesSource};
 pub use read::Reader;
 pub use rules::{ActionSource, DestinationSource, ExportSource, GoogleConsent, GrantSource, PurposeSource, RuleSource};
 use suite::pairs;

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::keys::Keys;
+use super::keys::{Form, Keys};
 use crate::diagnostic::Diagnostic;
 use crate::path::Path;
 use crate::span::Spanned;
@@ -43,8 +43,12 @@ impl Reader {
         for (key, _) in members.iter().filter(|(key, _)| unknown(&key.value)) {
             let unknown = Diagnostic::error("P003", &key.at, format!("`{}` has no meaning here", key.value))
                 .label("unknown key")
-                .suggest(nearest(&key.value, names()))
-                .note(format!("known here: {}", names().collect::<Vec<_>>().join(", ")));
+                .suggest(nearest(&key.value, names()));
+            let unknown = match homes(known, node, &key.value).as_slice() {
+                [] => unknown,
+                homes => unknown.help(format!("`{}` stands in {}", key.value, homes.join(" or in "))),
+            };
+            let unknown = unknown.note(format!("known here: {}", names().collect::<Vec<_>>().join(", ")));
             self.report(unknown);
         }
     }
@@ -177,4 +181,13 @@ impl Reader {
         }
         found
     }
+}
+
+/// The maps within `known` that have a key of this name; if some of them are written here, those alone.
+fn homes(known: &Keys, node: &Node, key: &str) -> Vec<String> {
+    let has = |form: &Form| matches!(form, Form::Map(within) if within.names().any(|name| name == key));
+    let all: Vec<&str> = known.iter().filter(|within| has(&within.form)).map(|within| within.name).collect();
+    let written: Vec<&str> = all.iter().copied().filter(|name| node.get(name).is_some()).collect();
+    let homes = if written.is_empty() { all } else { written };
+    homes.iter().map(|name| format!("`{name}`")).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::keys::Keys;
 use super::measure::{KeySource, read_keys};
+use super::window::refuse_beside_tables;
 use super::{Reader, keys, name_of};
 use crate::diagnostic::Diagnostic;
 use crate::export::{Bounds, Fleet, Measure, Window};
@@ -490,6 +491,9 @@ impl ExportSource {
         let name = name_of(document, reader);
         let purpose = reader.required_text(document, "purpose");
         let contract = export_from(document, reader);
+        if let Some(None) = contract {
+            refuse_beside_tables(document, reader);
+        }
         let unit = reader.required_text(document, "unit").and_then(|written| reader.path(&written));
         let (window, fleet) = (Window::read(document, reader), Fleet::read(document, reader));
         let keys = reader.required(document, "keys").map(|keys| read_keys(keys, reader)).unwrap_or_default();

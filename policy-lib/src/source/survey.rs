@@ -38,8 +38,7 @@ impl SurveySource {
         allow(document, reader);
         let name = name_of(document, reader);
         let purpose = reader.required_text(document, "purpose");
-        let from = part(document, "from", &keys::SURVEY_FROM, reader);
-        let contract = from.and_then(|from| reader.required_text(from, "contract"));
+        let contract = read_from(document, reader);
         let unit = reader.required_text(document, "unit").and_then(|written| reader.path(&written));
         let (window, reports) = (Window::read(document, reader), Reports::read(document, reader));
         let nonnegative = reader.flag(document, "nonnegative");
@@ -53,6 +52,20 @@ impl SurveySource {
             nonnegative,
         })
     }
+}
+
+/// The contract whose events bring the reports: nobody brings them as a table.
+fn read_from(document: &Node, reader: &mut Reader) -> Option<Spanned<String>> {
+    let from = reader.required(document, "from")?;
+    reader.allow_beside(from, &keys::SURVEY_FROM, &["table"]);
+    let Some(table) = from.get("table") else { return reader.required_text(from, "contract") };
+    let posted = Diagnostic::error("P044", &table.at, "reports come in events, not in tables");
+    reader.report(
+        posted
+            .label("beside `reports`")
+            .help("write `from: {contract: ...}`: the contract of the events that bring the reports"),
+    );
+    None
 }
 
 /// Reports every key that reports do not have: those that other exports have with the reason.

@@ -37,7 +37,7 @@ use crate::clock::Clock;
 use crate::config::Limits;
 use crate::metrics::{Metrics, RefusedAt};
 use crate::rate::SourceRates;
-use crate::request::{ListenerFacts, RawRequest};
+use crate::request::{Asked, ListenerFacts, RawRequest};
 use crate::tasks::{Signal, TaskSet};
 
 /// The event line, as the shell around it sees it.
@@ -47,8 +47,8 @@ pub trait Carry: Send + Sync + 'static {
     /// of it and outlives a moment has to fit there.
     fn carry(&self, raw: RawRequest, room: Held<'_>) -> impl Future<Output = Response<Bytes>> + Send;
 
-    /// Words a refusal the way the format at `target` words it.
-    fn refuse(&self, listener: &ListenerFacts, target: &str, refusal: Refusal) -> Response<Bytes>;
+    /// Words a refusal the way the request's format words it, so that the page that sent it can read the answer.
+    fn refuse(&self, listener: &ListenerFacts, asked: &Asked<'_>, refusal: Refusal) -> Response<Bytes>;
 
     /// Hears that connections wait because of others, as long as they do.
     fn crowded(&self) {}

@@ -39,8 +39,8 @@ impl Carry for StandIn {
         Response::new(Bytes::from(seen))
     }
 
-    fn refuse(&self, _: &ListenerFacts, target: &str, refusal: Refusal) -> Response<Bytes> {
-        assert_ne!(target, "/panic-twice");
+    fn refuse(&self, _: &ListenerFacts, asked: &Asked<'_>, refusal: Refusal) -> Response<Bytes> {
+        assert_ne!(asked.target, "/panic-twice");
         let mut answer = Response::new(Bytes::from(format!("{refusal:?}")));
         *answer.status_mut() = match refusal {
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -4,7 +4,7 @@ use privet_audit_log::record::{
     BypassWatch, Config as Told, ConsentKept, DurabilityName, ExportsCharged, Shipped, SignaturesNeeded,
 };
 
-use crate::config::{Config, Durability, Signatures, Store};
+use crate::config::{Config, Durability, Signatures, Store, StoreAt};
 
 /// The record that follows `open`.
 #[must_use]
@@ -25,9 +25,16 @@ pub fn told(config: &Config) -> Told {
             None => ExportsCharged::File,
             Some(_) => ExportsCharged::PostgreSql,
         },
-        ship: Shipped::None,
-        sealed: false,
-        bypass: BypassWatch::Off,
+        ship: config.log.ship.as_ref().map_or(Shipped::None, |ship| shipped(&ship.to)),
+        sealed: config.log.ship.as_ref().is_some_and(|ship| !ship.seal_to.is_empty()),
+        bypass: if config.bypass.is_some() { BypassWatch::Record } else { BypassWatch::Off },
+    }
+}
+
+fn shipped(to: &StoreAt) -> Shipped {
+    match to {
+        StoreAt::Directory(_) => Shipped::Directory,
+        StoreAt::S3(_) => Shipped::S3,
     }
 }
 
@@ -53,6 +60,6 @@ mod tests {
         let told = told(&Config::load(&file).unwrap());
         assert_eq!(told.digest, Hash::of(&std::fs::read(&file).unwrap()).to_address());
         assert_eq!(told.durability, DurabilityName::Lease);
-        assert_eq!((told.ship, told.sealed, told.bypass), (Shipped::None, false, BypassWatch::Off));
+        assert_eq!((told.ship, told.sealed, told.bypass), (Shipped::S3, true, BypassWatch::Record));
     }
 }

@@ -130,6 +130,9 @@ impl Writer {
         if self.shared.healthy.swap(healthy, Ordering::Relaxed) != healthy {
             self.shared.lock().healthy = healthy;
         }
+        if done.is_ok() {
+            self.shared.running.lock().unwrap_or_else(PoisonError::into_inner).committed(work, &self.log);
+        }
         if let Err(error) = &done {
             tracing::error!(error = %error, "cannot record; requests are refused until the log can be written");
         }

@@ -17,11 +17,13 @@ use serde_json::{Value, json};
 use crate::cli::framing::unframed;
 use crate::cli::{Outcome, cannot};
 use crate::clock::{Clock, SystemClock};
-use crate::decode::Scratch;
-use crate::formats::snowplow::opened;
+use crate::decode::{Scratch, path};
+use crate::formats::rudderstack;
+use crate::formats::snowplow::{self, opened};
 use crate::keys::Keyring;
 use crate::offline::{AssumedDecisions, Parts, Question, Sent, think};
 use crate::policies;
+use crate::request as wire;
 use crate::run::chain;
 use crate::sidecar::keyring_in;
 use crate::transform::Enforcement;
@@ -185,10 +187,21 @@ const fn usual_path(format: Option<Format>) -> &'static str {
     }
 }
 
-/// The method an SDK would use, where none is given: a tracker's event without a body is a pixel.
+/// The method an SDK would use, where none is given: an event without a body is a pixel, where its format has one.
 fn usual_method(format: Option<Format>, target: &str, body: &[u8]) -> &'static str {
-    let pixel = format == Some(Format::Snowplow) && body.is_empty() && target.contains('?');
+    let pixel = body.is_empty()
+        && match format {
+            Some(Format::Snowplow) => target.contains('?'),
+            Some(Format::RudderStack) => rudderstack::is_pixel(path(target)),
+            None => rudderstack::is_pixel(path(target)) || is_tracker_pixel(target),
+            _ => false,
+        };
     if pixel { "GET" } else { "POST" }
+}
+
+/// Whether a target alone says that it is a pixel of Snowplow's.
+fn is_tracker_pixel(target: &str) -> bool {
+    snowplow::is_announced(&wire::Asked { method: &http::Method::GET, target, headers: &http::HeaderMap::new() })
 }
 
 fn single(args: &Args, enforcement: &Enforcement, defaults: &Defaults) -> Outcome {

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use privet_policy::consent::Consent;
 use privet_policy::diff::any_age;
-use privet_policy::exposure::{Row, exposure};
+use privet_policy::exposure::{Row, exposure, report};
 use privet_policy::policy::{AgeClass, DestinationNo, Policy};
-use serde_json::json;
 
 use super::{Outcome, cannot, table};
 use crate::policies;
@@ -51,9 +50,7 @@ pub(super) fn destination(policy: &Policy, name: &str) -> Result<DestinationNo, 
 }
 
 fn tell_machine(policy: &Policy, rows: &[Row]) -> io::Result<()> {
-    let rows: Vec<_> = rows.iter().map(|row| row.json(policy)).collect();
-    let report = json!({"policy": policy.digest().to_string(), "rows": rows});
-    writeln!(io::stdout().lock(), "{report}")
+    writeln!(io::stdout().lock(), "{}", report(policy, rows))
 }
 
 /// One table for each contract and destination.

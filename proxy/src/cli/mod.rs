@@ -9,6 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 pub mod apply;
+pub mod challenge;
 pub mod check;
 pub mod consent;
 pub mod demo;
@@ -19,6 +20,7 @@ pub mod export;
 pub mod exposure;
 mod framing;
 pub mod keys;
+pub mod ledger;
 pub mod prove;
 pub mod run;
 pub mod schema;
@@ -26,6 +28,7 @@ pub mod sign;
 pub mod subject;
 mod table;
 pub mod test;
+pub mod witness;
 
 /// How a command ended, as its exit status tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +88,8 @@ pub enum Command {
     Diff(diff::Args),
     /// Reads and changes what people decided.
     Consent(consent::Args),
+    /// Sends an auditor's canaries.
+    Challenge(challenge::Args),
     /// Shows what exports cost and have spent, and whether their receipts say the truth.
     Export(export::Args),
     /// Shows or forgets all that is held about a person.
@@ -101,6 +106,10 @@ pub enum Command {
     Explain(explain::Args),
     /// Prints the JSON Schema of policy files, for editors.
     Schema(schema::Args),
+    /// Rolls up the shipped logs of many pods into one witnessed log.
+    Ledger(ledger::Args),
+    /// Cosigns checkpoints of logs that it knows, as c2sp.org/tlog-witness has it.
+    Witness(witness::Args),
 }
 
 /// How much to say.
@@ -140,6 +149,7 @@ impl Cli {
             Command::Prove(args) => prove::run(&args),
             Command::Diff(args) => diff::run(&args),
             Command::Consent(args) => consent::run(&args),
+            Command::Challenge(args) => challenge::run(&args),
             Command::Export(args) => export::run(&args),
             Command::Subject(args) => subject::run(&args),
             Command::Detect(args) => detect::run(&args),
@@ -148,6 +158,8 @@ impl Cli {
             Command::Sign(args) => sign::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Schema(args) => schema::run(&args),
+            Command::Ledger(args) => ledger::run(&args),
+            Command::Witness(args) => witness::run(&args),
         }
     }
 

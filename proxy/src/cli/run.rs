@@ -29,7 +29,10 @@ pub fn run(args: &Args) -> Outcome {
         Ok(runtime) => runtime,
         Err(error) => return cannot(&chain(&error)),
     };
-    match runtime.block_on(serve(&config)) {
+    let served = runtime.block_on(serve(&config));
+    // All that has to be done is done; what still waits for a server ends with the process.
+    runtime.shutdown_background();
+    match served {
         Ok(()) => Outcome::Fine,
         Err(error) => cannot(&chain(&error)),
     }

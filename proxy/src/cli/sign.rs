@@ -33,7 +33,8 @@ pub struct SignerArgs {
 pub enum SignerCommand {
     /// Makes a private key, and prints the line for the configuration's `signatures.signers`.
     Init {
-        /// Where the private key goes, readable by you alone. Keep it off the machines that privet runs on.
+        /// Where the private key goes, readable by you alone. Keep a key that signs policies off the machines that
+        /// privet runs on; one that signs a pod's receipts (`exports.publish.http`) is the pod's, and signs nothing else.
         file: PathBuf,
         /// The signer's name, of a-z, 0-9, `-` and `_`; the file's name without its ending if not given.
         #[arg(long)]

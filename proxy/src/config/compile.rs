@@ -15,18 +15,29 @@ use privet_policy::yaml::{self, Node};
 
 use super::read::{Members, Reader, code};
 use super::{
-    ADMIN_DEFAULT, Config, Drain, Durability, Identity, Limits, Listener, Log, METRICS_DEFAULT, Rate, Tls, Upstream,
+    ADMIN_DEFAULT, Config, Drain, Durability, Identity, Limits, Listener, Log, METRICS_DEFAULT, Part, Rate, Tls,
+    Upstream,
 };
 use crate::request::ListenerFacts;
 
-const API_VERSION: &str = "privet.dev/v1alpha1";
+pub(super) const API_VERSION: &str = "privet.dev/v1alpha1";
 const LEASE_EVENTS_DEFAULT: NonZeroU32 = NonZeroU32::new(10_000).expect("it is not zero");
 const DAY_SECS: u64 = 86_400;
 
 /// Checks one text.
-pub(super) fn compile(text: &str, base: &Path) -> Result<Config, Vec<Diagnostic>> {
-    let mut reader = Reader { base, mistakes: Vec::new() };
-    let config = document(text, &mut reader).and_then(|node| reader.config(&node, Hash::of(text.as_bytes())));
+pub(super) fn compile(text: &str, base: &Path, part: Part) -> Result<Config, Vec<Diagnostic>> {
+    read_whole(text, base, part, |reader, node| reader.config(node, Hash::of(text.as_bytes())))
+}
+
+/// Reads one document into what it means, or into all its mistakes.
+pub(super) fn read_whole<T>(
+    text: &str,
+    base: &Path,
+    part: Part,
+    read: impl FnOnce(&mut Reader<'_>, &Node) -> Option<T>,
+) -> Result<T, Vec<Diagnostic>> {
+    let mut reader = Reader { base, part, mistakes: Vec::new() };
+    let config = document(text, &mut reader).and_then(|node| read(&mut reader, &node));
     match config {
         Some(config) if reader.mistakes.is_empty() => Ok(config),
         _ => {
@@ -70,6 +81,7 @@ impl Reader<'_> {
                 "kind",
                 "listeners",
                 "admin",
+                "console",
                 "metrics",
                 "policies",
                 "signatures",
@@ -77,6 +89,9 @@ impl Reader<'_> {
                 "consent",
                 "log",
                 "exports",
+                "bypass",
+                "challenges",
+                "telemetry",
                 "upstream",
                 "limits",
                 "drain",
@@ -88,6 +103,7 @@ impl Reader<'_> {
         let listeners = self.listeners(members, &mut taken);
         let admin = self.section_address(members, "admin", &mut taken);
         let metrics = self.section_address(members, "metrics", &mut taken);
+        let console = self.console(members.get("console"));
         self.no_address_twice(&taken);
         let policies = self.need(members, "policies").and_then(|node| self.policies(node));
         let signatures = members.get("signatures").map(|node| self.signatures(node));
@@ -95,6 +111,9 @@ impl Reader<'_> {
         let consent = self.consent(members.get("consent"), members.get("keyring").is_some());
         let log = self.log(members.get("log"));
         let exports = self.exports(members.get("exports"));
+        let bypass = self.bypass(members.get("bypass"));
+        let auditors = self.challenges(members.get("challenges"));
+        let telemetry = self.telemetry(members.get("telemetry"));
         let upstream = self.upstream(members.get("upstream"));
         let limits = self.limits(members.get("limits"));
         let drain = self.drain(members.get("drain"));
@@ -103,6 +122,7 @@ impl Reader<'_> {
             digest,
             listeners: listeners?,
             admin: admin.unwrap_or(ADMIN_DEFAULT),
+            console: console?,
             metrics: metrics.unwrap_or(METRICS_DEFAULT),
             policies,
             shadow,
@@ -111,13 +131,16 @@ impl Reader<'_> {
             consent: consent?,
             log: log?,
             exports: exports?,
+            bypass: bypass?,
+            auditors: auditors?,
+            telemetry: telemetry?,
             upstream,
             limits: limits?,
             drain,
         })
     }
 
-    fn constant(&mut self, members: Members<'_>, key: &str, want: &str) {
+    pub(super) fn constant(&mut self, members: Members<'_>, key: &str, want: &str) {
         if let Some(node) = self.need(members, key)
             && node.scalar() != Some(want)
         {
@@ -289,9 +312,10 @@ impl Reader<'_> {
             origin: "privet.local/sidecar".to_owned(),
             durability: Durability::Sync,
             retention_days: None,
+            ship: None,
         };
         let Some(node) = node else { return Some(log) };
-        let known = ["directory", "anchor_dir", "origin", "durability", "lease_events", "retention_days"];
+        let known = ["directory", "anchor_dir", "origin", "durability", "lease_events", "retention_days", "ship"];
         let members = self.members(node, &known)?;
         if let Some(directory) = members.get("directory").and_then(|node| self.file(node)) {
             log.directory = directory;
@@ -304,6 +328,7 @@ impl Reader<'_> {
         }
         log.durability = self.durability(members);
         log.retention_days = members.get("retention_days").and_then(|node| self.positive(node));
+        log.ship = members.get("ship").and_then(|node| self.ship(node));
         if log.anchor_dir.starts_with(&log.directory) {
             let at = &members.get("anchor_dir").unwrap_or(node).at;
             self.mistake(
@@ -315,7 +340,7 @@ impl Reader<'_> {
     }
 
     /// A checkpoint's first line: no white space, no `+`, which signatures use.
-    fn origin(&mut self, node: &Node) -> Option<String> {
+    pub(super) fn origin(&mut self, node: &Node) -> Option<String> {
         let text = self.text(node)?;
         if text.len() <= 255 && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'+') {
             return Some(text);

@@ -9,10 +9,10 @@ use privet_policy::diagnostic::Diagnostic;
 use privet_policy::span::Span;
 use privet_policy::yaml::Node;
 
-use super::Upstream;
 use super::consent::{Remote, SERVER, is_loopback};
 use super::read::{Members, Reader, code};
 use super::ring::POD_NAME;
+use super::{Part, Upstream};
 
 /// What the sidecar was told about exports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,8 @@ pub struct Exports {
 pub struct SharedLedger {
     /// The database.
     pub remote: Remote,
-    /// This pod's name, which no other has and which it has again after a restart.
+    /// This pod's name, which no other has and which it has again after a restart. Empty
+    /// where nobody says it to whoever only looks.
     pub pod: String,
     /// For how long the pod may publish what it has paid for without asking again.
     pub lease: Duration,
@@ -164,6 +165,9 @@ impl Reader<'_> {
     /// The pod's name by the platform's word.
     fn this_pod(&mut self, node: &Node) -> Option<String> {
         let named = std::env::var(POD_NAME).ok().filter(|name| !name.is_empty());
+        if self.part == Part::Looks {
+            return Some(named.unwrap_or_default());
+        }
         if named.is_none() {
             self.mistake(
                 Diagnostic::error(code::MISSING, &node.at, "which pod this is, is not known")

@@ -5,12 +5,17 @@
 //! live in their own directory, and the contents of key and certificate files,
 //! which are read when the sidecar starts.
 
+mod bypass;
 mod compile;
 mod consent;
+mod console;
 mod exports;
+pub mod ledger;
 mod read;
 mod ring;
 mod rollout;
+mod ship;
+mod telemetry;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -18,14 +23,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use privet_audit_log::challenge::AuditorKey;
 use privet_audit_log::signing::SignerKey;
 use privet_audit_log::tree::Hash;
 use privet_policy::diagnostic::{Diagnostic, SourceFile};
 
 use crate::request::ListenerFacts;
+use crate::sentinel::Expected;
 
 pub use consent::{Consent, Embedded, Remote, Store};
+pub use console::Console;
 pub use exports::{Exports, Publish, Receiver, SharedLedger, Volume};
+pub use ship::{Bucket, Ship, StoreAt};
+pub use telemetry::Otlp;
 
 /// What the sidecar was told, checked and complete.
 #[derive(Clone, Debug)]
@@ -36,6 +46,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Health and administration.
     pub admin: SocketAddr,
+    /// The auditors' page on that address.
+    pub console: Console,
     /// Prometheus metrics.
     pub metrics: SocketAddr,
     /// The policy directory.
@@ -52,6 +64,12 @@ pub struct Config {
     pub log: Log,
     /// Where published aggregates are kept, and where else they go.
     pub exports: Exports,
+    /// What else may listen in the pod, where the sockets are looked at.
+    pub bypass: Option<Expected>,
+    /// Whose challenges are known again in the log.
+    pub auditors: Vec<AuditorKey>,
+    /// Who is told what privet measures of itself.
+    pub telemetry: Option<Otlp>,
     /// How collectors are spoken to.
     pub upstream: Upstream,
     /// Bounds on everything a sender can make large or slow.
@@ -106,6 +124,8 @@ pub struct Log {
     pub durability: Durability,
     /// For how many days incarnations are kept after they ended; for ever where nobody says.
     pub retention_days: Option<NonZeroU32>,
+    /// Where it is shipped to, where it is.
+    pub ship: Option<Ship>,
 }
 
 /// When a decision counts as recorded.
@@ -234,10 +254,23 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], with every mistake at once.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        Self::load_for(file, Part::Runs)
+    }
+
+    /// Reads a configuration for whoever looks at what a sidecar leaves, from anywhere: it need
+    /// not say which pod this is, and the pod's name is empty then.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_to_look(file: &Path) -> Result<Self, ConfigError> {
+        Self::load_for(file, Part::Looks)
+    }
+
+    fn load_for(file: &Path, part: Part) -> Result<Self, ConfigError> {
         let name = file.display().to_string();
         let text =
             std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable { file: name.clone(), source })?;
-        Self::parse(&name, &text, file.parent().unwrap_or(Path::new("")))
+        Self::parse_for(&name, &text, file.parent().unwrap_or(Path::new("")), part)
     }
 
     /// Checks a text. Relative paths in it are relative to `base`.
@@ -245,12 +278,25 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Wrong`], with every mistake at once.
     pub fn parse(name: &str, text: &str, base: &Path) -> Result<Self, ConfigError> {
-        compile::compile(text, base).map_err(|mistakes| {
+        Self::parse_for(name, text, base, Part::Runs)
+    }
+
+    fn parse_for(name: &str, text: &str, base: &Path, part: Part) -> Result<Self, ConfigError> {
+        compile::compile(text, base, part).map_err(|mistakes| {
             let files = [SourceFile { name: name.to_owned(), text: text.to_owned() }];
             let rendered: Vec<_> = mistakes.iter().map(|mistake| mistake.render(&files, false)).collect();
             ConfigError::Wrong { rendered: rendered.join("\n\n"), mistakes }
         })
     }
+}
+
+/// What a configuration is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// To be a sidecar.
+    Runs,
+    /// To look at what a sidecar leaves.
+    Looks,
 }
 
 #[cfg(test)]

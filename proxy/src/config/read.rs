@@ -31,6 +31,8 @@ pub(super) mod code {
 pub(super) struct Reader<'a> {
     /// What relative paths are relative to.
     pub base: &'a Path,
+    /// What the configuration is read for.
+    pub part: super::Part,
     /// Every mistake so far.
     pub mistakes: Vec<Diagnostic>,
 }

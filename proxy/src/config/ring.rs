@@ -4,6 +4,7 @@ use privet_dp::fleet::{NotARing, Ring, SHARDS_MAX};
 use privet_policy::diagnostic::Diagnostic;
 use privet_policy::yaml::Node;
 
+use super::Part;
 use super::read::{Members, Reader, code};
 
 /// Where the platform writes a pod's name (the downward API).
@@ -17,6 +18,8 @@ impl Reader<'_> {
         let shards = self.shards(members);
         let own = match members.get("own") {
             Some(written) => self.text(written),
+            // Whoever looks is none of them, and asks for no place.
+            None if self.part == Part::Looks => shards.as_ref().and_then(|shards| shards.first().cloned()),
             None => self.own_by_pod_name(members),
         };
         let at = members.get("own").or(members.get("shards")).unwrap_or(node);

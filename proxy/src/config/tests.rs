@@ -33,7 +33,7 @@ fn every_mistake_is_told_as_it_was_agreed() {
         assert_eq!(said, std::fs::read_to_string(&expected).unwrap(), "{name}");
         compared += 1;
     }
-    assert_eq!(compared, 23);
+    assert_eq!(compared, 26);
 }
 
 #[test]
@@ -45,7 +45,8 @@ fn a_minimal_file_is_complete() {
     assert_eq!(config.limits, Limits::default());
     assert_eq!((config.admin, config.metrics), (ADMIN_DEFAULT, METRICS_DEFAULT));
     assert!(config.admin.ip().is_loopback() && config.metrics.ip().is_loopback());
-    assert_eq!(config.keyring, None);
+    assert_eq!((config.keyring, config.telemetry, config.bypass), (None, None, None));
+    assert_eq!(config.console, Console { enabled: true, token_file: None });
     assert_eq!((config.shadow, config.signatures), (None, None));
     assert!(config.listeners[0].tls.is_none());
 }
@@ -61,6 +62,7 @@ fn everything_that_is_written_arrives() {
     assert_eq!(devices.address.to_string(), "[::1]:8081");
     assert_eq!(config.policies, Path::new("/etc/privet/policies"));
     assert_eq!(config.shadow.as_deref(), Some(Path::new("/etc/privet/next")));
+    assert_eq!(config.console.token_file.as_deref(), Some(Path::new("/etc/privet/console/token")));
     let signatures = config.signatures.unwrap();
     let names: Vec<_> = signatures.signers.iter().map(SignerKey::name).collect();
     assert_eq!(
@@ -80,9 +82,25 @@ fn everything_that_is_written_arrives() {
     assert_eq!(receiver.signing_key_file, Path::new("/etc/privet/exports/signing.key"));
     assert_eq!(receiver.timeout, Duration::from_secs(20));
     assert_eq!(receiver.tls.ca.as_deref(), Some(Path::new("/etc/privet/tls/receipts.crt")));
+    assert_eq!(config.bypass.unwrap().listening, [9100].into());
+    assert_eq!(config.auditors[0].name(), "odalys");
+    let otlp = config.telemetry.unwrap();
+    assert_eq!(otlp.metrics, "https://otel.example.org:4318/v1/metrics");
+    assert_eq!(otlp.traces, "https://otel.example.org:4318/v1/traces");
+    assert_eq!((otlp.interval, otlp.timeout), (Duration::from_secs(15), Duration::from_secs(5)));
+    assert_eq!((otlp.traces_one_in, otlp.service.as_str()), (1000, "shop-privet"));
+    assert_eq!(otlp.token_file.as_deref(), Some(Path::new("/etc/privet/telemetry/token")));
     assert_eq!(config.log.durability, Durability::Lease(5000.try_into().unwrap()));
     assert_eq!(config.log.anchor_dir, Path::new("/var/lib/privet-anchor"));
     assert_eq!(config.upstream.identity.unwrap().key, Path::new("/etc/privet/tls/client.key"));
+    let ship = config.log.ship.unwrap();
+    let StoreAt::S3(bucket) = &ship.to else { panic!("a bucket") };
+    assert_eq!(
+        (bucket.endpoint.host(), bucket.bucket.as_str(), bucket.prefix.as_str()),
+        (Some("s3.example.org"), "privet-logs", "prod")
+    );
+    assert_eq!((bucket.timeout, ship.every, ship.seal_to.len()), (Duration::from_secs(20), Duration::from_secs(5), 1));
+    assert_eq!(ship.channels(), ["shipped_log", "ledger_log"]);
     assert_eq!(config.limits.rate_per_source.unwrap().burst.get(), 100);
     assert_eq!(config.limits.header_timeout, Duration::from_secs(5));
     assert_eq!(config.drain, Drain { delay: Duration::from_secs(3), grace: Duration::from_secs(25) });
@@ -127,6 +145,23 @@ fn a_store_s_address_may_be_short_and_loopback_needs_no_tls() {
     }
 }
 
+/// Whoever looks at a ledger from outside of a pod has no name in it, and needs none.
+#[test]
+fn whoever_only_looks_need_not_say_which_pod_it_is() {
+    let minimal = std::fs::read_to_string(folder().join("minimal.yaml")).unwrap();
+    for exports in [
+        "ledger: {store: postgresql, url: 'postgres://127.0.0.1', user: privet}",
+        "ring: {epoch: 1, shards: [a, b]}",
+        "ring: {epoch: 1, count: 3}",
+    ] {
+        let text = format!("{minimal}\nexports: {{directory: out, {exports}}}\n");
+        let read = |part| Config::parse_for("minimal.yaml", &text, Path::new("/"), part);
+        let refused = read(Part::Runs).unwrap_err().to_string();
+        assert!(refused.contains("is not known") && refused.contains("POD_NAME"), "{refused}");
+        assert!(read(Part::Looks).is_ok(), "{exports}");
+    }
+}
+
 #[test]
 fn receipts_cross_the_network_encrypted_and_carry_no_password() {
     let with = |url: &str| {
@@ -160,4 +195,36 @@ fn the_documented_example_is_the_tested_one() {
     let documented = std::fs::read_to_string(folder().join("../../../docs/configuration.md")).unwrap();
     let example = std::fs::read_to_string(folder().join("full.yaml")).unwrap();
     assert!(documented.contains(&format!("```yaml\n{example}```")), "docs/configuration.md shows full.yaml");
+}
+
+#[test]
+fn a_ledgers_file_is_whole_or_refused_with_every_mistake() {
+    let witness = |n: u8| {
+        privet_audit_log::kept::KeptKey::generate(&format!("w{n}.example"), privet_audit_log::kept::Use::Witness)
+    };
+    let keys: Vec<String> = (0..2).map(|n| witness(n).unwrap().public().unwrap()).collect();
+    let text = format!(
+        "apiVersion: privet.dev/v1alpha1\nkind: Ledger\nstore: {{directory: logs}}\n\
+         log: {{directory: ledger, anchor_dir: anchor, origin: privet.example.org/ledger}}\nkey_file: key\n\
+         witnesses:\n  - {{url: \"https://w0.example/\", vkey: \"{}\"}}\n  - {{url: \"http://127.0.0.1:7070\", vkey: \"{}\"}}\n",
+        keys[0], keys[1]
+    );
+    let ledger = ledger::Ledger::parse("ledger.yaml", &text, Path::new("/etc")).unwrap();
+    assert_eq!((ledger.quorum, ledger.witnesses.len(), ledger.every), (2, 2, Duration::from_secs(10)));
+    assert_eq!(
+        (ledger.store, ledger.key_file.as_path()),
+        (StoreAt::Directory("/etc/logs".into()), Path::new("/etc/key"))
+    );
+    for (right, wrong, why) in [
+        ("kind: Ledger", "kind: Config", "`kind`"),
+        ("anchor_dir: anchor", "anchor_dir: ledger/anchor", "`anchor_dir` lies inside"),
+        ("http://127.0.0.1:7070", "http://w1.example", "on this machine"),
+        (&keys[1], &keys[0], "there already"),
+        (&keys[1], "w1.example+00000000+AAAA", "want a witness's key"),
+        ("store: {directory: logs}", "store: {}", "`directory` or `s3` is missing"),
+        ("key_file: key", "quorum: 3", "outside of what it may be"),
+    ] {
+        let error = ledger::Ledger::parse("ledger.yaml", &text.replace(right, wrong), Path::new("/etc")).unwrap_err();
+        assert!(error.to_string().contains(why), "{wrong}: {error}");
+    }
 }

@@ -65,7 +65,22 @@ impl Hasher for AsItIs {
 #[derive(Clone, Copy)]
 pub(super) struct Begun {
     changes: u64,
+    /// In milliseconds on the monotonic clock.
     at_ms: u64,
+}
+
+/// A record and since when it is known.
+#[derive(Clone)]
+pub(super) struct Reading {
+    pub(super) record: Arc<Record>,
+    pub(super) begun: Begun,
+}
+
+impl Begun {
+    /// Whether a reading that began then is too old to be believed now.
+    pub(super) const fn is_older_than(self, age_ms_max: u64, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.at_ms) >= age_ms_max
+    }
 }
 
 impl Cache {
@@ -105,8 +120,18 @@ impl Cache {
         Begun { changes: self.read(key).map_or(0, |shard| shard.changes), at_ms: now_ms }
     }
 
+    /// The same reading as of now, of which is known that nothing has overtaken it.
+    pub(super) fn confirmed(&self, key: &SubjectKey, begun: Begun) -> Begun {
+        self.begin(key, begun.at_ms)
+    }
+
+    /// Whether nothing changed since, nor with this subject nor with its neighbours.
+    pub(super) fn stands(&self, key: &SubjectKey, begun: Begun) -> bool {
+        self.read(key).is_some_and(|shard| shard.changes == begun.changes)
+    }
+
     /// Keeps what a reading found, unless something changed since it began.
-    pub(super) fn keep(&self, key: SubjectKey, begun: Begun, record: Arc<Record>) {
+    pub(super) fn keep(&self, key: SubjectKey, Reading { record, begun }: Reading) {
         let bytes = ENTRY_BYTES + record.bytes();
         let Some(mut shard) = self.write(&key) else { return };
         if shard.changes != begun.changes || bytes > self.generation_bytes_max {
@@ -127,18 +152,6 @@ impl Cache {
         // What it took stays counted until the generation goes, so the bound only gets stricter.
         shard.young.remove(key);
         shard.old.remove(key);
-    }
-
-    /// Takes into a subject's entry, if there is one, what was just written to the store.
-    pub(super) fn merge(&self, key: &SubjectKey, written: &Record) {
-        let Some(mut guard) = self.write(key) else { return };
-        let shard = &mut *guard;
-        shard.changes += 1;
-        let Some(entry) = shard.young.get_mut(key).or_else(|| shard.old.get_mut(key)) else { return };
-        let mut record = Record::clone(&entry.record);
-        record.merge(written);
-        entry.record = Arc::new(record);
-        shard.young_bytes += written.bytes();
     }
 
     /// Drops everything: nobody told what changed meanwhile.
@@ -172,8 +185,8 @@ mod tests {
     fn an_entry_is_served_until_it_is_too_old() {
         let cache = Cache::of_bytes(1 << 20);
         assert_eq!(known(&cache, "u-1", 5), None);
-        cache.keep(key("u-1"), cache.begin(&key("u-1"), 5), Arc::new(refused()));
-        cache.keep(key("u-2"), cache.begin(&key("u-2"), 5), Arc::default());
+        cache.keep(key("u-1"), Reading { begun: cache.begin(&key("u-1"), 5), record: Arc::new(refused()) });
+        cache.keep(key("u-2"), Reading { begun: cache.begin(&key("u-2"), 5), record: Arc::default() });
         assert_eq!(known(&cache, "u-1", 1_004), Some(refused()));
         assert_eq!(known(&cache, "u-2", 1_004), Some(Record::default()), "that nothing is stored is known too");
         assert_eq!(known(&cache, "u-1", 1_005), None);
@@ -184,26 +197,12 @@ mod tests {
         let cache = Cache::of_bytes(1 << 20);
         let begun = cache.begin(&key("u-1"), 5);
         cache.forget(&key("u-1"));
-        cache.keep(key("u-1"), begun, Arc::default());
+        cache.keep(key("u-1"), Reading { begun, record: Arc::default() });
         assert_eq!(known(&cache, "u-1", 6), None);
         let begun = cache.begin(&key("u-1"), 6);
         cache.clear();
-        cache.keep(key("u-1"), begun, Arc::default());
+        cache.keep(key("u-1"), Reading { begun, record: Arc::default() });
         assert_eq!(known(&cache, "u-1", 7), None);
-        let begun = cache.begin(&key("u-1"), 7);
-        cache.merge(&key("u-1"), &refused());
-        cache.keep(key("u-1"), begun, Arc::default());
-        assert_eq!(known(&cache, "u-1", 8), None);
-    }
-
-    #[test]
-    fn what_was_written_shows_at_once() {
-        let cache = Cache::of_bytes(1 << 20);
-        cache.keep(key("u-1"), cache.begin(&key("u-1"), 5), Arc::default());
-        cache.merge(&key("u-1"), &refused());
-        assert_eq!(known(&cache, "u-1", 6), Some(refused()));
-        cache.forget(&key("u-1"));
-        assert_eq!(known(&cache, "u-1", 6), None);
     }
 
     #[test]
@@ -211,7 +210,7 @@ mod tests {
         let cache = Cache::of_bytes(1 << 20);
         for number in 0..50_000 {
             let key = key(&number.to_string());
-            cache.keep(key, cache.begin(&key, 0), Arc::new(refused()));
+            cache.keep(key, Reading { begun: cache.begin(&key, 0), record: Arc::new(refused()) });
         }
         let (mut entries, mut bytes) = (0, 0);
         for shard in &cache.shards {

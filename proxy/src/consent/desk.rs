@@ -5,13 +5,14 @@
 //! log of requests has it; neither it nor a decision is logged here. What is answered with 200
 //! is in the store, and this process acts by it. Not here: TLS and the address; that is [`crate::admin`].
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use http::{HeaderMap, StatusCode};
-use privet_policy::consent::{StoredDecisions as _, is_null_id};
+use privet_policy::consent::{Stored, StoredDecisions as _, is_null_id};
 use privet_policy::policy::Policy;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -233,15 +234,18 @@ impl Desk {
         }))
     }
 
-    /// What this process alone remembers that the subject refused.
+    /// What this process remembers that the subject refused, and what of it waits to be stored.
     fn remembered(&self, subject: &str) -> Vec<Value> {
         let Some(in_force) = self.line.in_force() else { return Vec::new() };
         let policy: &Policy = &in_force.enforcement.policy;
-        let mut refusals = Vec::new();
-        let found = self.line.refusals().under(policy).recall(subject, &mut |purpose, stored| {
-            refusals.push(json!({"purpose": policy.purpose_name(purpose), "at": time(stored.at_ms)}));
-        });
-        if found.is_err() { Vec::new() } else { refusals }
+        let mut refusals = BTreeSet::new();
+        let mut each = |purpose, stored: Stored| {
+            refusals.insert((policy.purpose_name(purpose), stored.at_ms));
+        };
+        // It is in memory, so it does not fail.
+        self.line.refusals().under(policy).recall(subject, &mut each).ok();
+        self.store.waiting(subject, policy, &mut each);
+        refusals.into_iter().map(|(purpose, at_ms)| json!({"purpose": purpose, "at": time(at_ms)})).collect()
     }
 }
 

@@ -7,7 +7,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,6 +28,8 @@ const CHECK: &str = "key_check";
 const CACHE_BYTES: usize = 16 << 20;
 /// The store's file in its directory.
 const FILE: &str = "consent.redb";
+/// There as long as no refusal was lost for want of room: to take it away needs none.
+const WHOLE_FILE: &str = "whole";
 /// The secret of subjects' keys, where no keyring has one.
 const SECRET_FILE: &str = "subjects.secret";
 
@@ -63,6 +65,7 @@ pub(super) struct Embedded(Arc<Inner>);
 
 struct Inner {
     database: Database,
+    directory: PathBuf,
     subjects_max: u64,
     subjects: AtomicU64,
 }
@@ -80,7 +83,7 @@ impl Embedded {
             |error: redb::Error| OpenError::File { file: file.display().to_string(), source: Box::new(error) };
         let database =
             Builder::new().set_cache_size(CACHE_BYTES).create(&file).map_err(|error| unusable(error.into()))?;
-        let inner = Inner { database, subjects_max, subjects: AtomicU64::new(0) };
+        let inner = Inner { database, directory: directory.into(), subjects_max, subjects: AtomicU64::new(0) };
         inner.make_tables().map_err(unusable)?;
         // Without this a power loss may take the file's name.
         fs::File::open(directory)
@@ -102,12 +105,39 @@ impl Embedded {
             let mut meta = transaction.open_table(META).map_err(failed("open a table"))?;
             let known = meta.get(CHECK).map_err(failed("read"))?.map(|known| known.value().to_owned());
             if known.is_none() {
+                // Before there is anything to lose.
+                self.mark_whole(true)?;
                 meta.insert(CHECK, check).map_err(failed("write"))?;
             }
             known
         };
         transaction.commit().map_err(failed("commit"))?;
         Ok(known.unwrap_or_else(|| check.to_owned()))
+    }
+
+    /// Whether no refusal was lost for want of room.
+    pub(super) fn is_whole(&self) -> bool {
+        self.mark().exists()
+    }
+
+    /// Why a store without its mark may have forgotten, and how it gets one.
+    pub(super) fn not_whole(&self) -> String {
+        let mark = self.mark();
+        format!(
+            "refusals were lost for want of room, or the store is of an earlier version; if you know that none is missing, make the file `{}` and restart",
+            mark.display()
+        )
+    }
+
+    /// Makes the mark, or takes it away.
+    pub(super) fn mark_whole(&self, whole: bool) -> Result<(), StoreError> {
+        let marked = if whole { fs::write(self.mark(), "") } else { remove_if_there(&self.mark()) };
+        let synced = marked.and_then(|()| fs::File::open(&self.0.directory)?.sync_all());
+        synced.map_err(|source| StoreError::Failed { doing: "mark the store", source: Box::new(source) })
+    }
+
+    fn mark(&self) -> PathBuf {
+        self.0.directory.join(WHOLE_FILE)
     }
 
     /// The records of some subjects, in their order.
@@ -121,44 +151,52 @@ impl Embedded {
         keys.iter().map(record).collect()
     }
 
-    /// Merges what was learned into the records of some subjects: all of them, or none.
-    pub(super) fn merge(&self, changes: &[(SubjectKey, Record)]) -> Result<(), StoreError> {
+    /// Merges what was learned into the records of some subjects, and tells for which new ones there was no room.
+    pub(super) fn merge(&self, changes: &[(SubjectKey, Record)]) -> Result<Vec<SubjectKey>, StoreError> {
         self.write(|known, change| known.merge(change), changes)
     }
 
     /// Removes facts that still have the time they have there.
     pub(super) fn remove(&self, key: SubjectKey, gone: &Record) -> Result<(), StoreError> {
-        self.write(|known, gone| *known = known.without(gone), &[(key, gone.clone())])
+        self.write(|known, gone| *known = known.without(gone), &[(key, gone.clone())]).map(drop)
     }
 
-    fn write(&self, apply: impl Fn(&mut Record, &Record), changes: &[(SubjectKey, Record)]) -> Result<(), StoreError> {
+    fn write(
+        &self,
+        apply: impl Fn(&mut Record, &Record),
+        changes: &[(SubjectKey, Record)],
+    ) -> Result<Vec<SubjectKey>, StoreError> {
         let mut transaction = self.0.database.begin_write().map_err(failed("begin a transaction"))?;
         transaction.set_durability(Durability::Immediate).map_err(failed("begin a durable transaction"))?;
-        let count = {
+        let (mut unfit, mut count) = (Vec::new(), 0);
+        {
             let mut subjects = transaction.open_table(SUBJECTS).map_err(failed("open a table"))?;
+            count += subjects.len().map_err(failed("count"))?;
             for (key, change) in changes {
-                let mut record = match subjects.get(key.bytes()).map_err(failed("read"))? {
-                    Some(bytes) => Record::decode(bytes.value())?,
-                    None => Record::default(),
+                let known = match subjects.get(key.bytes()).map_err(failed("read"))? {
+                    Some(bytes) => Some(Record::decode(bytes.value())?),
+                    None => None,
                 };
+                if known.is_none() && count >= self.0.subjects_max {
+                    unfit.push(*key);
+                    continue;
+                }
+                count += u64::from(known.is_none());
+                let mut record = known.unwrap_or_default();
                 apply(&mut record, change);
                 if record.is_empty() {
                     subjects.remove(key.bytes()).map_err(failed("write"))?;
+                    count -= 1;
                 } else {
                     subjects.insert(key.bytes(), record.encode().as_slice()).map_err(failed("write"))?;
                 }
             }
-            subjects.len().map_err(failed("count"))?
-        };
-        let known = self.0.subjects.load(Ordering::Acquire);
-        if count > self.0.subjects_max && count > known {
-            return Err(StoreError::Full);
         }
         // Before the commit: whoever sees it finds no store that says it is empty.
         self.0.subjects.fetch_max(count, Ordering::AcqRel);
         transaction.commit().map_err(failed("commit"))?;
         self.0.subjects.store(count, Ordering::Release);
-        Ok(())
+        Ok(unfit)
     }
 }
 
@@ -172,6 +210,13 @@ impl Inner {
         transaction.commit()?;
         self.subjects.store(count, Ordering::Release);
         Ok(())
+    }
+}
+
+fn remove_if_there(file: &Path) -> std::io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 
@@ -245,9 +290,25 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Embedded::open(directory.path(), 1).unwrap();
         store.merge(&[(key("u-1"), refused(5))]).unwrap();
-        assert!(matches!(store.merge(&[(key("u-2"), refused(5))]), Err(StoreError::Full)));
-        store.merge(&[(key("u-1"), refused(6))]).unwrap();
+        let unfit = store.merge(&[(key("u-2"), refused(5)), (key("u-1"), refused(6))]).unwrap();
+        assert!(unfit == [key("u-2")], "whoever is known stays writable");
         assert_eq!(store.read(&[key("u-1"), key("u-2")]).unwrap(), [refused(6), Record::default()]);
+    }
+
+    #[test]
+    fn the_mark_is_made_with_the_store_and_never_by_opening_it_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Embedded::open(directory.path(), 1).unwrap();
+        store.check_or("first").unwrap();
+        assert!(store.is_whole());
+        store.mark_whole(false).unwrap();
+        store.mark_whole(false).unwrap();
+        drop(store);
+        let store = Embedded::open(directory.path(), 1).unwrap();
+        store.check_or("first").unwrap();
+        assert!(!store.is_whole());
+        store.mark_whole(true).unwrap();
+        assert!(store.is_whole());
     }
 
     #[test]

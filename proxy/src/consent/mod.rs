@@ -12,10 +12,15 @@
 
 mod breaker;
 mod cache;
+mod debt;
 pub mod desk;
 mod embedded;
 mod flights;
+mod known;
+mod listener;
+mod owing;
 mod postgres;
+mod recollection;
 mod record;
 mod redis;
 mod slots;
@@ -29,13 +34,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use privet_policy::consent::{Memory, StoreUnavailable, Stored, StoredDecisions};
+use privet_policy::consent::{Memory, Stored};
 use privet_policy::decide::Refusal;
-use privet_policy::policy::{AgeClass, Policy, PurposeNo};
+use privet_policy::policy::{Policy, PurposeNo};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
 pub use embedded::OpenError;
+pub use recollection::{Answers, Recollection};
 pub use record::{EVERYTHING, Fact, NotARecord, Record};
 pub use subject::{SubjectKey, SubjectKeys};
 
@@ -50,15 +56,16 @@ use crate::metrics::{ConsentFailure, ConsentLookup, Metrics};
 use crate::remember;
 use crate::tasks::TaskSet;
 use breaker::Breaker;
-use cache::Cache;
+use cache::Reading;
+use debt::Debt;
 use embedded::Embedded;
-use flights::Flights;
+use flights::Landing;
+use known::Known;
+use listener::Listener;
 use postgres::Postgres;
 use redis::Redis;
 use writer::Writer;
 
-/// Subjects of one request that are asked about; of any more the answer is "unavailable".
-const SUBJECTS_MAX: usize = 8_192;
 /// How long a record is believed while changes are not heard.
 const UNHEARD: Duration = Duration::from_millis(800);
 /// How often it is made sure that changes are heard.
@@ -69,6 +76,8 @@ const HEARD_FOR: Duration = Duration::from_millis(800);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a start waits for the store.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often one question is put again because the record changed while it was read.
+const LOOK_UPS_MAX: usize = 4;
 /// Before listening is tried again.
 const LISTEN_AGAIN: Duration = Duration::from_millis(250);
 
@@ -196,9 +205,8 @@ pub struct ConsentStore(Arc<Shared>);
 
 struct Shared {
     backend: Backend,
-    cache: Cache,
+    known: Arc<Known>,
     breaker: Breaker,
-    flights: Flights,
     writer: Writer,
     /// Held while a batch is written.
     writing: tokio::sync::Mutex<()>,
@@ -211,7 +219,6 @@ struct Shared {
     /// How long an event waits, all in all.
     timeout: Duration,
     fresh: Duration,
-    origin: String,
     /// Set once, by the first keyring that has the store's secret.
     keys: OnceLock<SubjectKeys>,
     /// The secrets that may be the store's.
@@ -221,13 +228,13 @@ struct Shared {
     /// Whether the store can be asked: its secret is known to be ours.
     attached: AtomicBool,
     /// Whether it was attached before: then it must not be empty of its check.
-    known: AtomicBool,
+    was_attached: AtomicBool,
     /// Whether refusals are still there when this process is not.
     lasts: AtomicBool,
     /// Until when changes are heard, in milliseconds on the monotonic clock.
     heard_until_ms: AtomicU64,
-    /// Whether a refusal got lost because the store takes nobody new.
-    overflowed: AtomicBool,
+    /// Refusals that the store has not.
+    debt: Debt,
 }
 
 impl ConsentStore {
@@ -246,18 +253,15 @@ impl ConsentStore {
                 lasts = embedded.only_pod;
                 Backend::Embedded(store)
             }
-            config::Store::Redis(remote) => {
-                Backend::Redis(Redis::new(Link::new(remote)?, workers.clone(), origin.clone()))
-            }
+            config::Store::Redis(remote) => Backend::Redis(Redis::new(Link::new(remote)?, workers.clone(), origin)),
             config::Store::PostgreSql(remote) => {
-                Backend::Postgres(Postgres::new(Link::new(remote)?, workers.clone(), origin.clone()))
+                Backend::Postgres(Postgres::new(Link::new(remote)?, workers.clone(), origin))
             }
         };
         let shared = Arc::new(Shared {
             backend,
-            cache: Cache::of_bytes(settings.cache_bytes_max),
+            known: Arc::new(Known::of_bytes(settings.cache_bytes_max)),
             breaker: Breaker::default(),
-            flights: Flights::default(),
             writer: Writer::default(),
             writing: tokio::sync::Mutex::default(),
             workers,
@@ -267,15 +271,14 @@ impl ConsentStore {
             clock: ground.clock,
             timeout: settings.timeout,
             fresh: settings.fresh,
-            origin,
             keys: OnceLock::new(),
             candidates: Mutex::default(),
             listening: AtomicBool::new(false),
             attached: AtomicBool::new(false),
-            known: AtomicBool::new(false),
+            was_attached: AtomicBool::new(false),
             lasts: AtomicBool::new(lasts),
             heard_until_ms: AtomicU64::new(0),
-            overflowed: AtomicBool::new(false),
+            debt: Debt::default(),
         });
         let store = Self(shared);
         store.0.workers.spawn(store.clone().write_refusals());
@@ -315,7 +318,8 @@ impl ConsentStore {
     /// Whether silence may permit, as far as the store goes.
     #[must_use]
     pub fn memory(&self) -> Memory {
-        if self.0.lasts.load(Ordering::Relaxed) { Memory::Lasting } else { Memory::Forgetful }
+        let lasting = self.0.lasts.load(Ordering::Acquire) && !self.0.debt.is_open();
+        if lasting { Memory::Lasting } else { Memory::Forgetful }
     }
 
     /// The store as one policy and one pass over a request's events see it. `answers` are those
@@ -330,8 +334,12 @@ impl ConsentStore {
         Recollection { store: &self.0, policy, remembered, answers, missed: RefCell::default() }
     }
 
-    /// Asks the store about subjects, until a time. Each has an answer afterwards.
-    pub async fn ask(&self, missed: Vec<SubjectKey>, answers: &mut Answers, until: Instant) {
+    /// Asks the store about subjects, until a time. Each has an answer afterwards. Of what was answered before,
+    /// it asks again about what may have changed since.
+    pub async fn ask(&self, mut missed: Vec<SubjectKey>, answers: &mut Answers, until: Instant) {
+        missed.extend(answers.doubtful(&self.0));
+        missed.sort_unstable();
+        missed.dedup();
         let found = self.0.look_up(self, missed.clone(), until).await;
         for key in missed {
             let answer = found.get(&key).cloned();
@@ -347,18 +355,25 @@ impl ConsentStore {
         Instant::now() + self.0.timeout
     }
 
-    /// Has a refusal on the wire written under each of its subjects, soon and without waiting.
+    /// Has a refusal on the wire written under each of its subjects, soon and without waiting. It counts from now on.
     pub fn keep(&self, policy: &Policy, refusal: &Refusal, at_ms: i64) {
-        let Some(keys) = self.0.keys.get() else {
-            self.0.lost(refusal.subjects.len());
-            return;
-        };
         let names = refusal.purposes.iter().map(|purpose| Fact::refused_on_the_wire(policy.purpose_name(purpose)));
-        let learned = Arc::new(Record::of(names, at_ms));
+        let learned = Record::of(names, at_ms);
         for subject in &refusal.subjects {
-            if !self.0.writer.take(keys.of(subject), &learned) {
+            let taken = match self.0.keys.get() {
+                Some(keys) => self.0.writer.take(keys.of(subject), &learned),
+                None => self.0.writer.take_nameless(subject, &learned),
+            };
+            if !taken {
                 self.0.lost(1);
             }
+        }
+    }
+
+    /// Calls back for each refusal of a subject that waits to be stored.
+    pub fn waiting(&self, id: &str, policy: &Policy, each: &mut dyn FnMut(PurposeNo, Stored)) {
+        if let Ok(key) = self.0.key_of(id) {
+            self.0.writer.look(&key, |waiting| waiting.recall(policy, each));
         }
     }
 
@@ -380,7 +395,8 @@ impl ConsentStore {
     pub async fn learn(&self, id: &str, learned: Record) -> Result<(), StoreError> {
         let key = self.0.key_of(id)?;
         let store = self.clone();
-        self.0.run(async move { store.0.merge(&[(key, learned)]).await }).await
+        let unfit = self.0.run(async move { store.0.merge(&[(key, learned)]).await }).await?;
+        if unfit.is_empty() { Ok(()) } else { Err(self.0.failed(StoreError::Full)) }
     }
 
     /// Forgets of a subject what can be forgotten without more leaving for it, and tells what stays.
@@ -413,9 +429,15 @@ impl ConsentStore {
         timeout_at(Instant::now() + WRITE_TIMEOUT, self.0.write_waiting()).await.ok();
         let unwritten = self.0.writer.waiting();
         if unwritten > 0 {
-            tracing::error!(unwritten, "the consent store did not take refusals of this many subjects before the end");
+            self.0.lost(unwritten);
+            let told = timeout_at(Instant::now() + WRITE_TIMEOUT, self.0.tell_debt()).await;
+            let store_knows = matches!(told, Ok(Ok(())));
+            tracing::error!(
+                unwritten,
+                store_knows,
+                "the consent store did not take refusals of this many subjects before the end: they are lost"
+            );
         }
-        self.0.lost(unwritten);
         self.0.workers.tasks.finish(Duration::ZERO).await;
     }
 
@@ -429,15 +451,6 @@ impl ConsentStore {
             };
             self.0.detached(&error.unwrap_or(StoreError::Lost));
             tokio::time::sleep(LISTEN_AGAIN).await;
-        }
-    }
-
-    async fn write_refusals(self) {
-        loop {
-            self.0.writer.something().await;
-            if !matches!(contained(self.0.write_waiting()).await, Ok(Ok(()))) {
-                tokio::time::sleep(LISTEN_AGAIN).await;
-            }
         }
     }
 }
@@ -514,28 +527,27 @@ impl Shared {
         self.guarded(self.timeout, question).await
     }
 
-    async fn merge(&self, changes: &[(SubjectKey, Record)]) -> Result<(), StoreError> {
+    /// Merges what was learned. Tells for which subjects there was no room, where there was for others.
+    async fn merge(&self, changes: &[(SubjectKey, Record)]) -> Result<Vec<SubjectKey>, StoreError> {
         let question = async {
             match &self.backend {
                 Backend::Embedded(store) => {
-                    let (store, changes) = (store.clone(), changes.to_vec());
-                    blocking(move || store.merge(&changes)).await
+                    let (store, changes, known) = (store.clone(), changes.to_vec(), Arc::clone(&self.known));
+                    blocking(move || {
+                        let merged = store.merge(&changes);
+                        // Whoever waited for it may have given up, and others may have read meanwhile.
+                        changes.iter().for_each(|(key, _)| known.forget(key));
+                        merged
+                    })
+                    .await
                 }
-                Backend::Redis(store) => store.merge(changes).await,
-                Backend::Postgres(store) => store.merge(changes).await,
+                Backend::Redis(store) => store.merge(changes).await.map(|()| Vec::new()),
+                Backend::Postgres(store) => store.merge(changes).await.map(|()| Vec::new()),
             }
         };
         let merged = self.guarded(WRITE_TIMEOUT.max(self.timeout), question).await;
-        for (key, learned) in changes {
-            match &merged {
-                Ok(()) => self.cache.merge(key, learned),
-                // It may have been written all the same.
-                Err(_) => self.cache.forget(key),
-            }
-        }
-        if merged.is_ok() {
-            self.overflowed.store(false, Ordering::Release);
-        }
+        // Where it failed, it may have been written all the same.
+        changes.iter().for_each(|(key, _)| self.known.forget(key));
         merged
     }
 
@@ -543,83 +555,83 @@ impl Shared {
         let question = async {
             match &self.backend {
                 Backend::Embedded(store) => {
-                    let (store, gone) = (store.clone(), gone.clone());
-                    blocking(move || store.remove(key, &gone)).await
+                    let (store, gone, known) = (store.clone(), gone.clone(), Arc::clone(&self.known));
+                    blocking(move || {
+                        let removed = store.remove(key, &gone);
+                        known.forget(&key);
+                        removed
+                    })
+                    .await
                 }
                 Backend::Redis(store) => store.remove(key, gone).await,
                 Backend::Postgres(store) => store.remove(key, gone).await,
             }
         };
         let removed = self.guarded(WRITE_TIMEOUT.max(self.timeout), question).await;
-        self.cache.forget(&key);
+        self.known.forget(&key);
         removed
     }
 
-    /// Reads records through the look-ups that are under way already.
+    /// Reads records, and again what changed while it was read.
     async fn look_up(
         &self,
         store: &ConsentStore,
-        keys: Vec<SubjectKey>,
+        mut keys: Vec<SubjectKey>,
         until: Instant,
-    ) -> HashMap<SubjectKey, Arc<Record>> {
-        let (new, mut awaited) = self.flights.board(keys);
-        if let Some((mut flight, keys)) = new {
-            awaited.push(flight.passenger());
-            let store = store.clone();
-            self.workers.spawn(async move {
-                let found = contained(store.0.read_and_keep(&keys)).await.ok().flatten();
-                store.0.flights.land(&keys);
-                flight.arrive(found);
-            });
-        }
+    ) -> HashMap<SubjectKey, Reading> {
         let mut found = HashMap::new();
-        for passenger in awaited {
-            if let Ok(Some(records)) = timeout_at(until, passenger.arrival()).await {
-                found.extend(records.iter().map(|(key, record)| (*key, Arc::clone(record))));
+        for _ in 0..LOOK_UPS_MAX {
+            let landings = self.landings(store, &keys, until).await;
+            for landing in &landings {
+                found.extend(landing.records.iter().map(|(key, reading)| (*key, reading.clone())));
+            }
+            let overtaken = |key: &SubjectKey| landings.iter().any(|landing| landing.overtaken.contains(key));
+            keys.retain(|key| !found.contains_key(key) && overtaken(key));
+            if keys.is_empty() {
+                break;
             }
         }
         found
     }
 
-    async fn read_and_keep(&self, keys: &[SubjectKey]) -> Option<HashMap<SubjectKey, Arc<Record>>> {
-        let begun: Vec<_> = keys.iter().map(|key| self.cache.begin(key, self.now_ms())).collect();
+    /// Asks about subjects through the look-ups that are under way already, and waits for their answers.
+    async fn landings(&self, store: &ConsentStore, keys: &[SubjectKey], until: Instant) -> Vec<Arc<Landing>> {
+        let (new, mut awaited) = self.known.board(keys);
+        if let Some((mut flight, keys)) = new {
+            awaited.push(flight.passenger());
+            let store = store.clone();
+            self.workers.spawn(async move {
+                let readings = contained(store.0.readings(&keys)).await.ok().flatten();
+                store.0.known.land(flight, &keys, readings);
+            });
+        }
+        let mut landings = Vec::with_capacity(awaited.len());
+        for passenger in awaited {
+            landings.extend(timeout_at(until, passenger.arrival()).await.ok().flatten());
+        }
+        landings
+    }
+
+    /// Reads records. While changes are not heard, an answer that took long may be none any more.
+    async fn readings(&self, keys: &[SubjectKey]) -> Option<Vec<Reading>> {
+        let begun: Vec<_> = keys.iter().map(|key| self.known.begin(key, self.now_ms())).collect();
         let records = self.read(keys).await.ok()?;
-        let mut found = HashMap::with_capacity(keys.len());
-        for ((key, begun), record) in keys.iter().zip(begun).zip(records) {
-            let record = Arc::new(record);
-            self.cache.keep(*key, begun, Arc::clone(&record));
-            found.insert(*key, record);
+        let now_ms = self.now_ms();
+        let age_ms_max = self.age_ms_max(now_ms);
+        if begun.iter().any(|begun| begun.is_older_than(age_ms_max, now_ms)) {
+            return None;
         }
-        Some(found)
-    }
-
-    /// Writes what waits, batch by batch. What a full store does not take is lost, and said to be.
-    async fn write_waiting(&self) -> Result<(), StoreError> {
-        let _one_at_a_time = self.writing.lock().await;
-        while let Some(batch) = self.writer.batch() {
-            match self.merge(&batch).await {
-                Ok(()) => self.metrics.refusals_stored.increment(batch.len() as u64),
-                Err(StoreError::Full) => {
-                    self.overflowed.store(true, Ordering::Release);
-                    self.lost(batch.len());
-                }
-                Err(error) => {
-                    let given_up = self.writer.put_back(batch);
-                    self.lost(given_up);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn lost(&self, refusals: usize) {
-        self.metrics.refusals_not_stored.increment(refusals as u64);
+        Some(
+            records.into_iter().zip(begun).map(|(record, begun)| Reading { record: Arc::new(record), begun }).collect(),
+        )
     }
 
     fn attach_embedded(&self, store: &Embedded) {
         match self.choose_secret(|check| store.check_or(check)) {
             Ok(()) => {
+                if !store.is_whole() {
+                    self.may_forget(Some(&store.not_whole()));
+                }
                 self.heard_until_ms.store(u64::MAX, Ordering::Release);
                 self.attach();
             }
@@ -653,7 +665,7 @@ impl Shared {
         let fatal = matches!(error, StoreError::OtherSecret | StoreError::Emptied);
         if fatal {
             self.attached.store(false, Ordering::Release);
-            self.cache.clear();
+            self.known.clear();
         }
         let why = crate::run::chain(error);
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -661,6 +673,18 @@ impl Shared {
             tracing::warn!("the consent store is not heard, what needs it is unavailable: {why}");
             self.health.note("consent_store_fault", why.clone());
             *said = Some(why);
+        }
+    }
+
+    /// Whether refusals may get lost in the store, or were, and why.
+    fn may_forget(&self, why: Option<&str>) {
+        self.lasts.store(why.is_none(), Ordering::Release);
+        match why {
+            None => self.health.clear_note("consent_store_forgets"),
+            Some(why) => {
+                tracing::warn!("the consent store may forget refusals, so silence refuses: {why}");
+                self.health.note("consent_store_forgets", why);
+            }
         }
     }
 
@@ -672,163 +696,6 @@ impl Shared {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).take();
         if said.is_some() {
             tracing::info!("the consent store is heard again");
-        }
-    }
-}
-
-/// What hears of changes tells this.
-#[derive(Clone)]
-struct Listener(Arc<Shared>);
-
-impl Listener {
-    /// Milliseconds on the monotonic clock.
-    fn now(&self) -> u64 {
-        self.0.now_ms()
-    }
-
-    /// How long an answer to a heartbeat is waited for.
-    const fn patience(&self) -> Duration {
-        HEARD_FOR
-    }
-
-    /// The check of the secret that a new store would be used with.
-    fn check(&self) -> Result<String, StoreError> {
-        self.0.first_check()
-    }
-
-    /// Takes the secret with this check.
-    fn unlocked_by(&self, check: &str) -> Result<(), StoreError> {
-        self.0.unlocked_by(check)
-    }
-
-    /// Whether the store still is what it was: one that had a check has it still.
-    fn not_emptied(&self, has_check: bool) -> Result<(), StoreError> {
-        if has_check || !self.0.known.load(Ordering::Acquire) { Ok(()) } else { Err(StoreError::Emptied) }
-    }
-
-    /// Whether refusals may get lost in the store, and why.
-    fn may_forget(&self, why: Option<&'static str>) {
-        self.0.lasts.store(why.is_none(), Ordering::Relaxed);
-        match why {
-            None => self.0.health.clear_note("consent_store_forgets"),
-            Some(why) => {
-                tracing::warn!("the consent store may forget refusals, so silence refuses: {why}");
-                self.0.health.note("consent_store_forgets", why);
-            }
-        }
-    }
-
-    /// From now on every change is heard; what was read before may have been changed unheard.
-    fn attached(&self) {
-        self.0.cache.clear();
-        self.0.known.store(true, Ordering::Release);
-        self.0.attach();
-        self.heard(self.now());
-    }
-
-    /// A heartbeat that was sent at a time was answered, and everything before it was heard.
-    fn heard(&self, sent_at_ms: u64) {
-        let until = sent_at_ms + u64::try_from(HEARD_FOR.as_millis()).unwrap_or_default();
-        self.0.heard_until_ms.store(until, Ordering::Release);
-    }
-
-    /// Somebody changed a record: `ORIGIN:KEY`. What is told otherwise may have been anything.
-    fn changed(&self, told: &str) {
-        let parts = told.split_once(':').and_then(|(origin, key)| Some((origin, SubjectKey::from_hex(key)?)));
-        match parts {
-            // What this process wrote it knows.
-            Some((origin, _)) if origin == self.0.origin => {}
-            Some((_, key)) => self.0.cache.forget(&key),
-            None => self.0.cache.clear(),
-        }
-    }
-}
-
-/// What was fetched for one request; `None` where the store did not answer.
-#[derive(Default)]
-pub struct Answers(HashMap<SubjectKey, Option<Arc<Record>>>);
-
-impl Answers {
-    /// Whether one more subject may be asked about.
-    fn has_room(&self, missed: usize) -> bool {
-        self.0.len() + missed < SUBJECTS_MAX
-    }
-}
-
-/// The store for one pass over a request's events: from the cache and what was fetched, without waiting.
-pub struct Recollection<'a> {
-    store: &'a Shared,
-    policy: &'a Policy,
-    remembered: remember::Under<'a>,
-    answers: &'a Answers,
-    missed: RefCell<Vec<SubjectKey>>,
-}
-
-impl Recollection<'_> {
-    /// The subjects that nothing is known of yet: ask, and pass once more.
-    #[must_use]
-    pub fn missed(self) -> Vec<SubjectKey> {
-        let mut missed = self.missed.into_inner();
-        missed.sort_unstable();
-        missed.dedup();
-        missed
-    }
-
-    fn known(
-        &self,
-        record: &Record,
-        each: &mut dyn FnMut(PurposeNo, Stored),
-    ) -> Result<Option<AgeClass>, StoreUnavailable> {
-        record.recall(self.policy, each);
-        // A store that lost a refusal may have lost this subject's.
-        if record.is_empty() && self.store.overflowed.load(Ordering::Acquire) {
-            return Err(StoreUnavailable);
-        }
-        Ok(record.age())
-    }
-}
-
-impl StoredDecisions for Recollection<'_> {
-    fn is_empty(&self) -> bool {
-        let nothing = match &self.store.backend {
-            Backend::Embedded(store) => store.is_empty() && self.store.attached.load(Ordering::Acquire),
-            Backend::Redis(_) | Backend::Postgres(_) => false,
-        };
-        nothing && self.remembered.is_empty() && !self.store.overflowed.load(Ordering::Acquire)
-    }
-
-    fn recall(&self, subject: &str, each: &mut dyn FnMut(PurposeNo, Stored)) -> Result<(), StoreUnavailable> {
-        self.recall_with_age(subject, each).map(|_| ())
-    }
-
-    fn recall_with_age(
-        &self,
-        subject: &str,
-        each: &mut dyn FnMut(PurposeNo, Stored),
-    ) -> Result<Option<AgeClass>, StoreUnavailable> {
-        self.remembered.recall(subject, each)?;
-        let key = self.store.key_of(subject).map_err(|_| StoreUnavailable)?;
-        if let Some(answer) = self.answers.0.get(&key) {
-            let record = answer.as_deref().ok_or(StoreUnavailable)?;
-            return self.known(record, each);
-        }
-        let now_ms = self.store.now_ms();
-        let seen =
-            self.store.cache.look(&key, now_ms, self.store.age_ms_max(now_ms), |record| self.known(record, each));
-        match seen {
-            Some(known) => {
-                self.store.metrics.consent_lookups.of(ConsentLookup::Cached).increment(1);
-                known
-            }
-            None => {
-                let mut missed = self.missed.borrow_mut();
-                if self.answers.has_room(missed.len()) {
-                    missed.push(key);
-                } else {
-                    self.store.metrics.consent_lookups.of(ConsentLookup::TooMany).increment(1);
-                }
-                Err(StoreUnavailable)
-            }
         }
     }
 }

@@ -15,10 +15,11 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::NoTls;
 use tokio_postgres::{AsyncMessage, Client, Connection, Statement};
 
+use super::listener::{Listener, UNMARKED};
 use super::record::Record;
 use super::slots::Slots;
 use super::subject::SubjectKey;
-use super::{HEARTBEAT_EVERY, Listener, StoreError, Workers};
+use super::{HEARTBEAT_EVERY, StoreError, Workers};
 use crate::link::Link;
 use crate::postgres::login;
 
@@ -28,7 +29,16 @@ CREATE TABLE IF NOT EXISTS privet_consent (
 CREATE TABLE IF NOT EXISTS privet_consent_meta (name text PRIMARY KEY, value text NOT NULL);";
 const TABLES_ARE_THERE: &str =
     "SELECT to_regclass('privet_consent') IS NOT NULL AND to_regclass('privet_consent_meta') IS NOT NULL";
-const SET_CHECK: &str = "INSERT INTO privet_consent_meta VALUES ('key_check', $1) ON CONFLICT DO NOTHING";
+/// A new store gets its mark with the check: it is there as long as no refusal was lost for want of room.
+const SET_CHECK: &str = "
+WITH new AS (INSERT INTO privet_consent_meta VALUES ('key_check', $1) ON CONFLICT DO NOTHING RETURNING name)
+INSERT INTO privet_consent_meta SELECT 'whole', '' FROM new ON CONFLICT DO NOTHING";
+const IS_WHOLE: &str = "SELECT EXISTS (SELECT FROM privet_consent_meta WHERE name = 'whole')";
+const UNMARK: &str = "
+WITH gone AS (DELETE FROM privet_consent_meta WHERE name = 'whole' RETURNING name)
+SELECT pg_notify('privet_consent', $1::text) FROM gone";
+/// Why a store without its mark may have forgotten, and how it gets one.
+pub(super) const NOT_WHOLE: &str = "refusals were lost for want of room, or the store is of an earlier version; if you know that none is missing, INSERT INTO privet_consent_meta VALUES ('whole', '') and restart the pods";
 const CHECK: &str = "SELECT value FROM privet_consent_meta WHERE name = 'key_check'";
 const READ: &str = "SELECT subject, fact, at_ms FROM privet_consent WHERE subject = ANY($1)";
 const MERGE: &str = "
@@ -159,6 +169,15 @@ impl Postgres {
         Ok(())
     }
 
+    /// Takes the mark away and tells everybody.
+    pub(super) async fn unmark(&self) -> Result<(), StoreError> {
+        let lease = self.slots.lease(self.session()).await?;
+        let told = format!("{}:{UNMARKED}", self.origin);
+        lease.connection.client.query(UNMARK, &[&told]).await.map_err(failed("write to PostgreSQL"))?;
+        lease.sound();
+        Ok(())
+    }
+
     /// Listens until listening fails, and says why it did.
     pub(super) async fn listen(&self, listener: &Listener) -> StoreError {
         match self.listen_or_fail(listener).await {
@@ -195,8 +214,11 @@ impl Postgres {
         client.execute(SET_CHECK, &[&listener.check()?]).await.map_err(failed("write to PostgreSQL"))?;
         let known = client.query_one(CHECK, &[]).await.map_err(&read)?;
         listener.unlocked_by(known.try_get(0).map_err(&read)?)?;
-        listener.may_forget(None);
         client.batch_execute("LISTEN privet_consent").await.map_err(failed("listen at PostgreSQL"))?;
+        // Once it listens: else the mark could go unheard in between.
+        let is_whole = client.query_one(IS_WHOLE, &[]).await.map_err(&read)?;
+        let is_whole: bool = is_whole.try_get(0).map_err(&read)?;
+        listener.may_forget((!is_whole).then_some(NOT_WHOLE));
         Ok(client)
     }
 }

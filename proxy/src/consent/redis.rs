@@ -10,14 +10,21 @@ use futures_util::StreamExt as _;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value, cmd, pipe};
 
+use super::listener::{Listener, UNMARKED};
 use super::record::Record;
 use super::slots::{Lease, Slots};
 use super::subject::SubjectKey;
-use super::{HEARTBEAT_EVERY, Listener, StoreError, Workers};
+use super::{HEARTBEAT_EVERY, StoreError, Workers};
 use crate::link::Link;
 
 const PREFIX: &str = "privet:consent:subject:";
 const CHECK: &str = "privet:consent:key_check";
+/// There as long as no refusal was lost for want of room: to take it away needs none, even where Redis is full.
+const WHOLE: &str = "privet:consent:whole";
+/// Why a store without its mark may have forgotten, and how it gets one.
+pub(super) const NOT_WHOLE: &str = "refusals were lost for want of room, or the store is of an earlier version; if you know that none is missing, SET privet:consent:whole 1 and restart the pods";
+/// What Redis answers to a write when it is full and may not evict.
+const FULL: &str = "OOM";
 const CHANNEL: &str = "privet:consent:changed";
 
 /// `KEYS[1]` a subject; `ARGV` the channel, what to publish, then names and times: each later time is kept.
@@ -43,6 +50,16 @@ end
 redis.call('PUBLISH', ARGV[1], ARGV[2])
 return 1";
 
+/// `KEYS` the check and the mark, `ARGV[1]` the check of a new store. A full Redis still tells a known one.
+const ATTACH: &str = "
+local known = redis.call('GET', KEYS[1])
+if not known then
+  redis.call('SET', KEYS[2], '1')
+  redis.call('SET', KEYS[1], ARGV[1])
+  known = ARGV[1]
+end
+return {known, redis.call('EXISTS', KEYS[2])}";
+
 /// The store.
 pub(super) struct Redis {
     link: Link,
@@ -54,9 +71,15 @@ pub(super) struct Redis {
 
 /// Says what was being done, and of what Redis answered the code alone.
 fn failed(doing: &'static str) -> impl Fn(RedisError) -> StoreError {
-    move |error| match error.code() {
-        Some("OOM") => StoreError::Full,
-        code => StoreError::Failed { doing, source: code.unwrap_or(error.category()).to_owned().into() },
+    move |error| {
+        let category = error.category().to_owned();
+        // Commands that are sent together have an answer each.
+        let answers = error.into_server_errors();
+        let codes = || answers.iter().flat_map(|answers| answers.iter()).map(|(_, answer)| answer.code());
+        if codes().any(|code| code == FULL) {
+            return StoreError::Full;
+        }
+        StoreError::Failed { doing, source: codes().next().map_or(category, str::to_owned).into() }
     }
 }
 
@@ -150,14 +173,24 @@ impl Redis {
         Ok(())
     }
 
-    /// The check of the secret it was first used with; from now on that of this one, where it is new.
-    async fn check_or(&self, check: &str) -> Result<String, StoreError> {
+    /// The check of the secret it was first used with, and whether it has its mark. A new store gets both.
+    async fn check_or(&self, check: &str) -> Result<(String, bool), StoreError> {
         let mut lease = self.lease().await?;
-        let mut both = pipe();
-        both.cmd("SETNX").arg(CHECK).arg(check).ignore().cmd("GET").arg(CHECK);
-        let (known,): (String,) = both.query_async(&mut lease.connection).await.map_err(failed("read from Redis"))?;
+        let mut attach = cmd("EVAL");
+        attach.arg(ATTACH).arg(2).arg(CHECK).arg(WHOLE).arg(check);
+        let known = attach.query_async(&mut lease.connection).await.map_err(failed("read from Redis"))?;
         lease.sound();
         Ok(known)
+    }
+
+    /// Takes the mark away and tells everybody.
+    pub(super) async fn unmark(&self) -> Result<(), StoreError> {
+        let mut lease = self.lease().await?;
+        let mut both = pipe();
+        both.cmd("DEL").arg(WHOLE).cmd("PUBLISH").arg(CHANNEL).arg(format!("{}:{UNMARKED}", self.origin));
+        let _: Vec<Value> = both.query_async(&mut lease.connection).await.map_err(failed("write to Redis"))?;
+        lease.sound();
+        Ok(())
     }
 
     /// Whether somebody's record is in it, or was.
@@ -190,8 +223,9 @@ impl Redis {
         let subscription = self.link.within(self.subscribe()).await?;
         let attach = async {
             listener.not_emptied(self.is_known().await?)?;
-            listener.unlocked_by(&self.check_or(&listener.check()?).await?)?;
-            listener.may_forget(self.may_forget().await?);
+            let (check, is_whole) = self.check_or(&listener.check()?).await?;
+            listener.unlocked_by(&check)?;
+            listener.may_forget(self.may_forget().await?.or((!is_whole).then_some(NOT_WHOLE)));
             Ok::<(), StoreError>(())
         };
         self.link.within(attach).await?;

@@ -10,7 +10,7 @@ use privet_policy::format::Format;
 use super::media::Media;
 use super::{DecodeLimits, Decoded};
 use crate::formats::{Refusal, cloudevents, ga4, json, otlp, rudderstack, segment, snowplow};
-use crate::request::RawRequest;
+use crate::request::{Asked, RawRequest};
 
 /// The path of a request target, without its query.
 pub(crate) fn path(target: &str) -> &str {
@@ -21,16 +21,23 @@ pub(crate) fn path(target: &str) -> &str {
 /// answer follows when there is nothing decoded to ask.
 #[must_use]
 pub fn format_hint(raw: &RawRequest) -> Option<Format> {
-    by_head(raw).ok().flatten()
+    format_asked(&raw.listener.formats, &raw.asked())
+}
+
+/// The same of a request whose body was not read. Where only the body could tell and a tracker of Snowplow's may have
+/// sent it, it counts as one: of all clients they alone send again for ever what is answered with some statuses.
+#[must_use]
+pub fn format_asked(formats: &[Format], asked: &Asked<'_>) -> Option<Format> {
+    let hint = by_head(formats, asked).ok()?;
+    hint.or_else(|| (formats.contains(&Format::Snowplow) && snowplow::is_possible(asked)).then_some(Format::Snowplow))
 }
 
 /// `None` means that only the body can tell.
-pub(super) fn by_head(raw: &RawRequest) -> Result<Option<Format>, Refusal> {
-    let formats = raw.listener.formats.as_slice();
+pub(super) fn by_head(formats: &[Format], asked: &Asked<'_>) -> Result<Option<Format>, Refusal> {
     if let [format] = formats {
         return Ok(Some(*format));
     }
-    let (path, rudder) = (path(&raw.target), rudderstack::is_announced(&raw.headers));
+    let (path, rudder) = (path(asked.target), rudderstack::is_announced(asked.headers));
     if takes(formats, Format::Otlp) && otlp::is_known(path) {
         return Ok(Some(Format::Otlp));
     }
@@ -44,10 +51,10 @@ pub(super) fn by_head(raw: &RawRequest) -> Result<Option<Format>, Refusal> {
     if takes(formats, Format::Ga4) && ga4::is_known(path) {
         return Ok(Some(Format::Ga4));
     }
-    if takes(formats, Format::CloudEvents) && cloudevents::is_announced(&raw.headers) {
+    if takes(formats, Format::CloudEvents) && cloudevents::is_announced(asked.headers) {
         return Ok(Some(Format::CloudEvents));
     }
-    if takes(formats, Format::Snowplow) && snowplow::is_announced(raw) {
+    if takes(formats, Format::Snowplow) && snowplow::is_announced(asked) {
         return Ok(Some(Format::Snowplow));
     }
     Ok(None)

@@ -25,8 +25,8 @@ use privet_policy::batch::{self, Around, LEVELS_MAX, Levels};
 use privet_policy::event_name;
 use privet_policy::format::Format;
 
-pub use detect::format_hint;
 pub(crate) use detect::path;
+pub use detect::{format_asked, format_hint};
 
 use crate::formats::snowplow::opened::Seals;
 use crate::formats::{Bound, Fault, Refusal, cloudevents, ga4, json, otlp, rudderstack, segment, snowplow};
@@ -247,7 +247,7 @@ pub fn decode(raw: &RawRequest, limits: &DecodeLimits, scratch: &mut Scratch) ->
 }
 
 fn decode_with(raw: &RawRequest, limits: &DecodeLimits, index: &mut Index) -> Result<Decoded, Refusal> {
-    let hint = detect::by_head(raw)?;
+    let hint = detect::by_head(&raw.listener.formats, &raw.asked())?;
     check_method(raw, hint)?;
     let route = match hint {
         Some(Format::Segment) => Some(segment::route(detect::path(&raw.target))?),

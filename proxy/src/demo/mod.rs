@@ -167,7 +167,7 @@ async fn visit(
         let asked = stop_signal().map_err(|error| cannot("cannot wait for signals")(&error))?;
         writeln!(
             out,
-            "\nstill running: health at http://{admin}/readyz, events at http://{address}; stop it with Ctrl-C"
+            "\nstill running: console at http://{admin}/console, health at http://{admin}/readyz, events at http://{address}; stop it with Ctrl-C"
         )
         .ok();
         asked.await;

@@ -77,6 +77,12 @@ impl Place {
     }
 }
 
+/// The answer to a request that brings no table, or one that is not to be read.
+#[must_use]
+pub fn declined(status: StatusCode, why: &str) -> Answer {
+    told(&Declined(status, why.to_owned()))
+}
+
 fn told(Declined(status, why): &Declined) -> Answer {
     (*status, format!("{}\n", json!({"error": why})).into_bytes())
 }
@@ -123,14 +129,14 @@ impl Intake {
         })?;
         let cells = posted::read(kind, &mut body, &plan.query).map_err(|error| wrong(error.to_string()))?;
         let digest = in_force.enforcement.policy.digest().0;
-        exports.post(Arc::clone(&plan.query), digest, window, cells).map_err(|withheld| declined(&withheld))
+        exports.post(Arc::clone(&plan.query), digest, window, cells).map_err(|withheld| why_withheld(&withheld))
     }
 }
 
-fn declined(withheld: &Withheld) -> Declined {
+fn why_withheld(withheld: &Withheld) -> Declined {
     let status = match withheld {
         Withheld::Unpaid(CannotSpend::OverBudget { .. }) => StatusCode::TOO_MANY_REQUESTS,
-        Withheld::Before(_) | Withheld::Unpaid(CannotSpend::AllReleased { .. }) => StatusCode::CONFLICT,
+        _ if withheld.is_askers_mistake() => StatusCode::CONFLICT,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     Declined(status, chain(withheld))

@@ -35,6 +35,7 @@ mod spend;
 pub(crate) mod volume;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -46,7 +47,7 @@ use privet_dp::NoRandomness;
 use privet_dp::digest::Digest;
 use privet_dp::exact::Exact;
 use privet_dp::fleet::Ring;
-use privet_dp::ledger::{CannotSpend, Durability, Entry, Ledger, LedgerError, LossOverflow, NotDurable, shared};
+use privet_dp::ledger::{CannotSpend, Entry, Ledger, LedgerError, LossOverflow, NotDurable, shared};
 use privet_dp::mechanism::{CannotDraw, Cells};
 use privet_dp::query::{Query, RowKey};
 use privet_dp::schedule::Mark;
@@ -67,6 +68,7 @@ use publish::Publisher;
 pub use publish::{CannotOpen, CannotPrepare, CannotPublish};
 pub(crate) use seen::Seen;
 pub use seen::Watched;
+pub use volume::Lifetime;
 
 /// Where the line keeps what it must not lose, and puts what it publishes.
 #[derive(Clone)]
@@ -76,7 +78,7 @@ pub struct Settings {
     /// Where budgets are charged that pods share; nothing where they are charged in that file.
     pub shared: Option<SharedLedger>,
     /// What the charges outlive.
-    pub durability: Durability,
+    pub lifetime: Lifetime,
     /// The directory that receipts are published into, one directory per export.
     pub output: PathBuf,
     /// The shards of this fleet, which the platform knows; exports that share
@@ -86,6 +88,8 @@ pub struct Settings {
     pub publish: Publish,
     /// Where windows that are withheld are counted.
     pub metrics: Option<Arc<Metrics>>,
+    /// Channels that carry the enforcement log on, which counts exactly: receipts name them.
+    pub channels: Vec<&'static str>,
 }
 
 /// How a new policy compares with the one it replaces.
@@ -154,6 +158,9 @@ pub enum Withheld {
     /// The receipt could not be committed, so it was discarded.
     #[error("cannot commit this window's receipt, so it was discarded")]
     Uncommitted(#[source] LedgerError),
+    /// The ledger's answer to the commit was lost, and it could not be undone either.
+    #[error("cannot tell whether this window's receipt was committed: if it was, it is published later")]
+    Uncertain(#[source] LedgerError),
     /// Committed, and not yet out: it will be tried again with the same bytes.
     #[error("cannot publish this window's receipt yet")]
     Unpublished(#[source] CannotPublish),
@@ -173,8 +180,20 @@ impl Withheld {
             Self::Before(_) => WithheldFor::Before,
             Self::Unrecorded(_) => WithheldFor::Unrecorded,
             Self::Undrawn(_) | Self::Uncommitted(_) | Self::Stopping => WithheldFor::Lost,
-            Self::Unpublished(_) => WithheldFor::Unpublished,
+            Self::Unpublished(_) | Self::Uncertain(_) => WithheldFor::Unpublished,
         }
+    }
+
+    /// Whether noise was drawn for it, or may have been, or reports were decoded.
+    const fn is_after_a_draw(&self) -> bool {
+        matches!(self, Self::Undrawn(_) | Self::Uncommitted(_) | Self::Uncertain(_) | Self::Unpublished(_))
+    }
+
+    /// Whether a window was asked for that no table can be brought for any more, whoever
+    /// tries and however often: nothing was charged.
+    const fn is_askers_mistake(&self) -> bool {
+        use CannotSpend::{AllReleased, BeforeHorizon};
+        matches!(self, Self::Before(_) | Self::Unpaid(AllReleased { .. } | BeforeHorizon { .. }))
     }
 }
 
@@ -193,9 +212,15 @@ pub enum CannotStart {
     LedgerWentBack(PathBuf),
     /// A budget would be forgotten, and so spent again.
     #[error(
-        "the budget ledger may go with this pod: if `exports.directory` is on a persistent volume, write `exports.volume: persistent`"
+        "{because}, so the budget ledger may go with this pod: put the directory on a persistent volume and write `exports.volume: persistent`, or keep the ledger in PostgreSQL by `exports.ledger`"
     )]
-    NotDurable(#[source] NotDurable),
+    NotDurable {
+        /// What was seen or said of the ledger's place.
+        because: String,
+        /// The horizon that it does not outlive.
+        #[source]
+        source: NotDurable,
+    },
     /// A file that says how to reach the shared ledger is missing or wrong.
     #[error("cannot use `exports.ledger`")]
     Link(#[source] CannotLink),
@@ -278,7 +303,7 @@ impl Observer {
 pub struct ExportLine {
     shared: Arc<Shared>,
     /// What the charges outlive.
-    durability: Durability,
+    lifetime: Lifetime,
     commands: SyncSender<Command>,
     thread: Option<JoinHandle<()>>,
 }
@@ -293,13 +318,22 @@ struct Shared {
     /// Windows of earlier policies that wait for their end. Locked by `adopt`
     /// and by the noise thread; by a request only where somebody withdraws.
     draining: Mutex<Draining>,
+    /// Whether the process stops: tables that are brought are declined then, for what
+    /// waits at the noise thread would be waited for.
+    stopping: AtomicBool,
+}
+
+impl Shared {
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
 }
 
 impl CannotStart {
-    /// Whether trying again may help: the shared ledger could not be reached.
+    /// Whether trying again may help: the shared ledger could not be reached, or the file is open elsewhere.
     #[must_use]
-    pub const fn may_pass(&self) -> bool {
-        matches!(self, Self::Ledger(LedgerError::Unreachable { .. }))
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Ledger(error) if error.may_pass())
     }
 }
 
@@ -320,7 +354,7 @@ impl ExportLine {
         clock: Arc<dyn Clock>,
         evidence: Arc<dyn DpEvidence>,
     ) -> Result<Self, CannotStart> {
-        durable(plans, settings.durability)?;
+        durable(plans, &settings.lifetime)?;
         publish::make_output(&settings.output).map_err(CannotStart::Output)?;
         if !settings.ledger.exists() && publish::any_receipts(&settings.output).map_err(CannotStart::Output)? {
             return Err(CannotStart::LedgerGone);
@@ -332,7 +366,13 @@ impl ExportLine {
         let around = Surroundings { ring: settings.shards().map(Arc::new), ring_age, last_shed: Arc::default() };
         let generation = Generation::open(plans, policy, &around, now).map_err(CannotStart::Windows)?;
         let generation = ArcSwap::from_pointee(generation);
-        let shared = Arc::new(Shared { clock, generation, around, draining: Mutex::default() });
+        let shared = Arc::new(Shared {
+            clock,
+            generation,
+            around,
+            draining: Mutex::default(),
+            stopping: AtomicBool::new(false),
+        });
         let clock = Arc::clone(&shared.clock);
         let publisher = Publisher::new(Arc::clone(&ledger), Arc::clone(&evidence), settings, clock)
             .map_err(CannotStart::Publish)?;
@@ -343,7 +383,7 @@ impl ExportLine {
             .name("privet-noise".to_owned())
             .spawn(move || releaser.run(&received))
             .map_err(CannotStart::Thread)?;
-        Ok(Self { shared, durability: settings.durability, commands, thread: Some(thread) })
+        Ok(Self { shared, lifetime: settings.lifetime.clone(), commands, thread: Some(thread) })
     }
 
     /// Counts one row in an export's table, within its unit's bounds; see [`Observer::observe`].
@@ -380,6 +420,11 @@ impl ExportLine {
     /// tell its units apart.
     pub fn withdraw(&self, unit: &[u8]) {
         self.shared.generation.load().slots().for_each(|slot| slot.withdraw(unit));
+        self.withdraw_from_earlier(unit);
+    }
+
+    /// Removes a unit from the windows that earlier policies left, which wait to be published.
+    pub fn withdraw_from_earlier(&self, unit: &[u8]) {
         let mut draining = self.shared.draining.lock().unwrap_or_else(PoisonError::into_inner);
         draining.iter_mut().for_each(|waiting| waiting.withdraw(unit));
     }
@@ -396,6 +441,7 @@ impl ExportLine {
     /// published, the rest is given up and told. Nothing is counted after that.
     #[must_use]
     pub fn drain(&self) -> Vec<Outcome> {
+        self.shared.stopping.store(true, Ordering::Relaxed);
         self.end_early(Early::Drain)
     }
 
@@ -412,7 +458,7 @@ impl ExportLine {
         window: Window,
         cells: Exact<Cells>,
     ) -> Result<Vec<u8>, Withheld> {
-        self.durability.carries(query.budget.horizon).map_err(Withheld::Forgetful)?;
+        self.lifetime.durability.carries(query.budget.horizon).map_err(Withheld::Forgetful)?;
         let circumstances = Circumstances::whole(window);
         let closed = Box::new(ClosedWindow { query, window, policy, circumstances, cells });
         let (reply, result) = sync_channel(1);
@@ -435,7 +481,7 @@ impl ExportLine {
         if self.shared.generation.load().policy() == &policy {
             return Ok(());
         }
-        let (durable, none) = (durable(plans, self.durability), Plans::default());
+        let (durable, none) = (durable(plans, &self.lifetime), Plans::default());
         let counted = if durable.is_ok() { plans } else { &none };
         let now = self.shared.clock.now();
         let next = Generation::from_next_boundary(counted, policy, &self.shared.around, now);
@@ -448,9 +494,10 @@ impl ExportLine {
 }
 
 /// That no budget is longer than what its charges outlive.
-fn durable(plans: &Plans, durability: Durability) -> Result<(), CannotStart> {
+fn durable(plans: &Plans, lifetime: &Lifetime) -> Result<(), CannotStart> {
     let mut exports = plans.exports.iter();
-    exports.try_for_each(|plan| durability.carries(plan.query.budget.horizon)).map_err(CannotStart::NotDurable)
+    let carried = exports.try_for_each(|plan| lifetime.durability.carries(plan.query.budget.horizon));
+    carried.map_err(|source| CannotStart::NotDurable { because: lifetime.because.clone(), source })
 }
 
 impl Settings {

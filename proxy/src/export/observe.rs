@@ -297,11 +297,17 @@ impl Slot {
         waiting.iter_mut().for_each(|waiting| waiting.withdraw(unit));
     }
 
-    /// What the release of the open window will ask the ledger for, if it is whole
-    /// and will cost something.
+    /// What the release of the open window will ask the ledger for, if it will cost
+    /// something and nothing is known yet for which it would be withheld.
     pub(super) fn claim_ahead(&self, ledger: &Ledger) -> Option<Claim> {
-        let state = self.lock();
-        let (window, parts) = state.last.filter(|_| state.open.is_some())?;
+        let mut state = self.lock();
+        let SlotState { open, around, counted, .. } = &mut *state;
+        let open = open.as_mut()?;
+        open.mark_if_shed(&around.last_shed);
+        if counted.schedule().withheld_for(open.window.marks()).is_some() {
+            return None;
+        }
+        let (window, parts) = state.last?;
         let Counted::Query(query) = &state.counted else { return None };
         Claim::of(query, &state.policy, window, ledger.shard(parts.checked_sub(1)?)).ok()
     }
@@ -495,12 +501,34 @@ mod tests {
     fn slot(late: &str) -> Slot {
         let window = "window: {length: 1h, time: originalTimestamp, allowed_lateness: 20m, late: LATE, publish_marked: [restart]}";
         let plan = planned("window: {length: 1h}", &window.replace("LATE", late));
-        let around = Surroundings {
+        Slot::new(&plan, [7; 32], &around())
+    }
+
+    /// A window that will be withheld anyway takes nothing from a budget that pods share.
+    #[test]
+    fn only_a_window_that_may_be_published_is_paid_for_ahead() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&directory.path().join("ledger.redb")).unwrap();
+        let begun = Timestamp::from_second(NOON + 60).unwrap();
+        for (publish_marked, ahead) in [("", false), ("restart", true)] {
+            let written = format!("window: {{length: 1h, publish_marked: [{publish_marked}]}}");
+            let plan = planned("window: {length: 1h}", &written);
+            let around = around();
+            let slot = Slot::new(&plan, [7; 32], &around);
+            assert!(slot.claim_ahead(&ledger).is_none(), "nothing is open");
+            slot.lock().tick(begun).unwrap();
+            assert_eq!(slot.claim_ahead(&ledger).is_some(), ahead, "it opened late: {written}");
+            around.last_shed.note(begun);
+            assert!(slot.claim_ahead(&ledger).is_none(), "load was shed in it");
+        }
+    }
+
+    fn around() -> Surroundings {
+        Surroundings {
             ring: None,
             ring_age: RingAge { since: Timestamp::UNIX_EPOCH, before: Timestamp::UNIX_EPOCH },
             last_shed: Arc::default(),
-        };
-        Slot::new(&plan, [7; 32], &around)
+        }
     }
 
     fn starts(state: &SlotState) -> Vec<i64> {

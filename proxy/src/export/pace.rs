@@ -3,11 +3,11 @@
 //! Promise: a draw takes the longer the larger its noise is, so a release leaves
 //! at a slot: a fixed time after its windows were taken, by how many numbers it
 //! draws at most, whatever occurred. One that is not ready leaves at the
-//! next slot, so that what shows of a slow draw is a whole number of slots.
+//! next slot, so that what shows of a slow draw is a whole number of slots. Where
+//! nothing was drawn there is nothing to hide, and nobody waits.
 //!
 //! Not here: when windows are due ([`privet_dp::schedule`]).
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long after windows were taken their release leaves: this, and so much for each cell.
@@ -24,13 +24,24 @@ impl Pace {
 
     /// The slot of a release of at most `cells` numbers whose windows were taken then.
     pub(super) fn slot(self, taken_at: Instant, cells: usize) -> Slot {
-        Slot { taken_at, lasts: self.each + self.per_cell * u32::try_from(cells).unwrap_or(u32::MAX) }
+        Slot { taken_at, lasts: self.lasts(cells) }
+    }
+
+    /// How long after its windows were taken a release of at most `cells` numbers leaves.
+    pub(super) fn lasts(self, cells: usize) -> Duration {
+        self.each + self.per_cell * u32::try_from(cells).unwrap_or(u32::MAX)
     }
 
     /// So many times faster: for tests that release as often as years of windows do.
     #[cfg(test)]
     pub(super) fn faster(self, times: u32) -> Self {
         Self { each: self.each / times, per_cell: self.per_cell / times }
+    }
+
+    /// The same slot for every release.
+    #[cfg(test)]
+    pub(super) const fn of(each: Duration) -> Self {
+        Self { each, per_cell: Duration::ZERO }
     }
 
     /// No slots: what is drawn leaves at once. Tests show with it what slots hide.
@@ -46,9 +57,10 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Returns when the next of its times has come.
-    pub(super) fn wait(self) {
-        thread::sleep(self.left(self.taken_at.elapsed()));
+    /// The next of its times.
+    pub(super) fn next(self) -> Instant {
+        let taken = self.taken_at.elapsed();
+        self.taken_at + taken + self.left(taken)
     }
 
     fn left(self, taken: Duration) -> Duration {

@@ -9,6 +9,7 @@
 
 mod measure;
 mod schedule;
+mod slot;
 mod survey;
 
 use std::collections::HashMap;
@@ -18,7 +19,7 @@ use privet_dp::accountant::Budget;
 use privet_dp::aggregate::steps_of;
 use privet_dp::bound::Admission;
 use privet_dp::ledger::{charge, ids_per_person};
-use privet_dp::loss::{Loss, Measure};
+use privet_dp::loss::{Delta, Loss, Measure};
 use privet_dp::query::Query;
 use privet_dp::schedule::Schedule;
 use privet_dp::window::Span as Duration;
@@ -107,12 +108,17 @@ impl From<Vec<Plan>> for Plans {
 pub fn plan(exports: &[Export], surveys: &[Survey]) -> Result<Plans, Vec<Diagnostic>> {
     let mut problems = twice(exports);
     let units_bytes_max = UNITS_BYTES_MAX / ((exports.len() + surveys.len()).max(1) as u64);
-    let exports: Vec<Plan> = exports
+    let planned: Vec<Plan> = exports
         .iter()
         .filter_map(|export| Planner { export, units_bytes_max, problems: &mut problems }.plan())
         .collect();
-    let surveys = surveys.iter().filter_map(|written| survey::plan(written, units_bytes_max, &mut problems)).collect();
-    if problems.is_empty() { Ok(Plans { exports, surveys }) } else { Err(problems) }
+    let gathered = surveys.iter().filter_map(|written| survey::plan(written, units_bytes_max, &mut problems));
+    let plans = Plans { surveys: gathered.collect(), exports: planned };
+    if problems.is_empty() {
+        let windows = exports.iter().map(|export| &export.window).chain(surveys.iter().map(|survey| &survey.window));
+        problems.extend(slot::longer_than_windows(windows, &plans));
+    }
+    if problems.is_empty() { Ok(plans) } else { Err(problems) }
 }
 
 /// Exports of one name would share a budget and a chain of receipts.
@@ -300,6 +306,8 @@ impl<'a> Planner<'a> {
                     .min()
                     .unwrap_or(0);
             let needed = query.budget.cost_of_horizon(window, &query.schedule);
+            let short_delta = needed.filter(|needed| needed.nano() <= limit.nano()).map(Loss::delta_pico);
+            let at = self.export.budget_delta.as_ref().filter(|_| short_delta.is_some()).map_or(at, |delta| &delta.at);
             let problem = Diagnostic::error(
                 "P115",
                 at,
@@ -313,9 +321,10 @@ impl<'a> Planner<'a> {
             };
             let times = query.guarantee();
             let problem = if times.multiplier.get() > 1 { problem.note(times.text()) } else { problem };
-            self.report(match needed {
-                Some(needed) => problem.help(format!("the windows of one horizon cost {needed} together: raise the limit to that, lengthen the window, or lower the loss of each")),
-                None => problem.help("lengthen the window, or lower the loss of each"),
+            self.report(match (needed, short_delta.and_then(Delta::from_pico)) {
+                (_, Some(delta)) => problem.help(format!("write `delta: \"{delta}\"` in `budget`: the loss itself fits")),
+                (Some(needed), None) => problem.help(format!("the windows of one horizon cost {needed} together: raise the limit to that, lengthen the window, or lower the loss of each")),
+                (None, None) => problem.help("lengthen the window, or lower the loss of each"),
             });
         }
     }

@@ -1,8 +1,10 @@
 //! Exact tables that others in the pod bring: read, and nothing else.
 //!
 //! Promise: a table is read into exact cells or refused with the number of the
-//! row that is wrong; no error quotes a value. What was read is overwritten when
-//! it is noised; the request's bytes are overwritten by [`Posted::read`].
+//! row that is wrong; no error quotes a value. What is no table at all, such as
+//! the output of a command that failed, is never taken for one without rows.
+//! What was read is overwritten when it is noised; the request's bytes are
+//! overwritten by [`read`].
 //! Not promised: copies that the parsers of JSON and CSV make of one row at a time.
 //!
 //! Not here: the budget, noise and HTTP.
@@ -14,7 +16,8 @@ use privet_dp::aggregate::Aggregate;
 use privet_dp::exact::Exact;
 use privet_dp::mechanism::Cells;
 use privet_dp::query::{Keys, Query, RowKey};
-use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use thiserror::Error;
 use zeroize::Zeroize as _;
@@ -31,8 +34,17 @@ pub enum Written {
 }
 
 /// Why bytes are no table of this export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum NotATable {
+    /// Nothing was brought: a command before failed, more likely than that nothing was counted.
+    #[error("the body is empty: a table without rows is `[]` in JSON, or the line of names alone in CSV")]
+    Empty,
+    /// The first line of a CSV is no line of this export's columns.
+    #[error("the first line must name each column of this export once: `{names}`")]
+    Names {
+        /// The columns, as the policy has them.
+        names: String,
+    },
     /// No rows can be told apart.
     #[error("the body is no table of this kind, from row {row} on")]
     Form {
@@ -50,6 +62,20 @@ pub enum NotATable {
     /// The row has other columns than the export.
     #[error("row {row} has a column that this export does not have")]
     Unknown {
+        /// Counted from 1.
+        row: usize,
+    },
+    /// A column is there twice, so that nobody can tell which is meant.
+    #[error("row {row} has a column twice")]
+    Repeated {
+        /// Counted from 1.
+        row: usize,
+    },
+    /// Rows that are counted cannot have come to these numbers.
+    #[error(
+        "row {row} has a number that cannot be: no count is below 0, none is beyond 2^53 (2^41 for quantiles), and a sum is what `count` rows within the clamp add up to"
+    )]
+    Impossible {
         /// Counted from 1.
         row: usize,
     },
@@ -80,6 +106,7 @@ type Row = HashMap<String, String>;
 pub fn read(written: Written, body: &mut Vec<u8>, query: &Query) -> Result<Exact<Cells>, NotATable> {
     let mut table = Table::of(query);
     let read = match written {
+        _ if body.trim_ascii().is_empty() => Err(NotATable::Empty),
         Written::Json => json(body, &mut table),
         Written::Ndjson => ndjson(body, &mut table),
         Written::Csv => csv(body, &mut table),
@@ -91,6 +118,8 @@ pub fn read(written: Written, body: &mut Vec<u8>, query: &Query) -> Result<Exact
 /// The cells that are being read.
 struct Table<'a> {
     query: &'a Query,
+    /// Those that a row has, no more and no less.
+    names: Vec<&'a str>,
     columns: Vec<&'a str>,
     intervals: Vec<String>,
     seen: HashSet<(Vec<String>, usize)>,
@@ -113,9 +142,14 @@ impl<'a> Table<'a> {
             Aggregate::Quantiles(quantiles) => quantiles.candidates().names(),
             _ => Vec::new(),
         };
+        let interval = (!intervals.is_empty()).then_some("interval");
+        let units = matches!(query.keys, Keys::Private(_)).then_some("units");
+        let columns: Vec<&str> = query.keys.columns().collect();
+        let names = columns.iter().copied().chain(interval).chain(measured(query).iter().copied()).chain(units);
         Self {
             query,
-            columns: query.keys.columns().collect(),
+            names: names.collect(),
+            columns,
             intervals,
             seen: HashSet::new(),
             rows: 0,
@@ -125,29 +159,29 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The columns that hold numbers.
-    fn measured(&self) -> &'static [&'static str] {
-        if matches!(self.query.aggregate(), Aggregate::Mean(_)) { &["sum", "count"] } else { &["value"] }
+    /// That a line of names has every column, each once and no other.
+    fn begins_with(&self, written: &csv::StringRecord) -> Result<(), NotATable> {
+        let each_once = self.names.iter().all(|name| written.iter().filter(|written| written == name).count() == 1);
+        if each_once && written.len() == self.names.len() {
+            return Ok(());
+        }
+        Err(NotATable::Names { names: self.names.join(",") })
     }
 
     fn take(&mut self, row: &Row) -> Result<(), NotATable> {
         self.rows += 1;
         let number = self.rows;
-        let is_private = matches!(self.query.keys, Keys::Private(_));
-        let known = |name: &str| {
-            self.columns.contains(&name)
-                || self.measured().contains(&name)
-                || (name == "interval" && !self.intervals.is_empty())
-                || (name == "units" && is_private)
-        };
-        if !row.keys().all(|name| known(name)) {
+        if !row.keys().all(|name| self.names.contains(&name.as_str())) {
             return Err(NotATable::Unknown { row: number });
         }
         let texts: Option<Vec<&str>> = self.columns.iter().map(|column| row.get(*column).map(String::as_str)).collect();
         let texts = texts.ok_or(NotATable::Key { row: number })?;
         let first_cell = self.first_cell(row)?;
         let values: Vec<i64> =
-            self.measured().iter().map(|column| whole(row, column, number)).collect::<Result<_, _>>()?;
+            measured(self.query).iter().map(|column| whole(row, column, number)).collect::<Result<_, _>>()?;
+        if !self.query.aggregate().may_come_to(&values) {
+            return Err(NotATable::Impossible { row: number });
+        }
         let name: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
         if !self.seen.insert((name.clone(), first_cell)) {
             return Err(NotATable::Twice { row: number });
@@ -159,7 +193,7 @@ impl<'a> Table<'a> {
                 cells.zip(values).for_each(|(cell, value)| *cell = value);
                 Ok(())
             }
-            RowKey::Named(_) => self.take_private(name, whole(row, "units", number)?, first_cell, &values),
+            RowKey::Named(_) => self.take_private(name, units(row, number)?, first_cell, &values),
         }
     }
 
@@ -192,9 +226,8 @@ impl<'a> Table<'a> {
         if self.intervals.is_empty() {
             return Ok(0);
         }
-        let missing = NotATable::Column { row: self.rows, column: "interval" };
-        let name = row.get("interval").ok_or(missing)?;
-        self.intervals.iter().position(|interval| interval == name).ok_or(missing)
+        let place = row.get("interval").and_then(|name| self.intervals.iter().position(|interval| interval == name));
+        place.ok_or(NotATable::Column { row: self.rows, column: "interval" })
     }
 
     fn finish(self) -> Exact<Cells> {
@@ -208,27 +241,70 @@ impl<'a> Table<'a> {
     }
 }
 
+/// The columns that hold numbers.
+fn measured(query: &Query) -> &'static [&'static str] {
+    if matches!(query.aggregate(), Aggregate::Mean(_)) { &["sum", "count"] } else { &["value"] }
+}
+
 fn whole(row: &Row, column: &'static str, number: usize) -> Result<i64, NotATable> {
     row.get(column).and_then(|text| text.parse().ok()).ok_or(NotATable::Column { row: number, column })
 }
 
-/// The members of an object as texts; `None` for what is no flat object.
-fn row_of(value: Value) -> Option<Row> {
-    let Value::Object(members) = value else { return None };
-    let text = |(name, value): (String, Value)| match value {
-        Value::String(text) => Some((name, text)),
-        Value::Number(number) => Some((name, number.to_string())),
-        Value::Bool(flag) => Some((name, flag.to_string())),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    };
-    members.into_iter().map(text).collect()
+/// How many units a private key has.
+fn units(row: &Row, number: usize) -> Result<i64, NotATable> {
+    let units = whole(row, "units", number)?;
+    if Aggregate::Units.may_come_to(&[units]) { Ok(units) } else { Err(NotATable::Impossible { row: number }) }
+}
+
+/// The members of an object as they are written: a map would forget that one is there twice.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EveryMember)
+    }
+}
+
+struct EveryMember;
+
+impl<'de> Visitor<'de> for EveryMember {
+    type Value = Members;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Members, A::Error> {
+        let mut written = Vec::new();
+        while let Some(member) = members.next_entry()? {
+            written.push(member);
+        }
+        Ok(Members(written))
+    }
+}
+
+/// The members of a flat object as texts.
+fn row_of(Members(members): Members, number: usize) -> Result<Row, NotATable> {
+    let mut row = Row::with_capacity(members.len());
+    for (name, value) in members {
+        let text = match value {
+            Value::String(text) => text,
+            Value::Number(number) => number.to_string(),
+            Value::Bool(flag) => flag.to_string(),
+            Value::Null | Value::Array(_) | Value::Object(_) => return Err(NotATable::Form { row: number }),
+        };
+        if row.insert(name, text).is_some() {
+            return Err(NotATable::Repeated { row: number });
+        }
+    }
+    Ok(row)
 }
 
 fn ndjson(body: &[u8], table: &mut Table<'_>) -> Result<(), NotATable> {
     for line in body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-        let malformed = NotATable::Form { row: table.rows + 1 };
-        let value = serde_json::from_slice(line).map_err(|_| malformed)?;
-        table.take(&row_of(value).ok_or(malformed)?)?;
+        let number = table.rows + 1;
+        let members = serde_json::from_slice(line).map_err(|_| NotATable::Form { row: number })?;
+        table.take(&row_of(members, number)?)?;
     }
     Ok(())
 }
@@ -236,6 +312,7 @@ fn ndjson(body: &[u8], table: &mut Table<'_>) -> Result<(), NotATable> {
 fn csv(body: &[u8], table: &mut Table<'_>) -> Result<(), NotATable> {
     let mut lines = csv::Reader::from_reader(body);
     let names = lines.headers().map_err(|_| NotATable::Form { row: 0 })?.clone();
+    table.begins_with(&names)?;
     for line in lines.records() {
         let line = line.map_err(|_| NotATable::Form { row: table.rows + 1 })?;
         table.take(&names.iter().map(str::to_owned).zip(line.iter().map(str::to_owned)).collect())?;
@@ -276,8 +353,8 @@ impl<'de> Visitor<'de> for Rows<'_, '_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<(), A::Error> {
-        while let Some(value) = rows.next_element::<Value>()? {
-            let row = row_of(value).ok_or(NotATable::Form { row: self.table.rows + 1 });
+        while let Some(members) = rows.next_element::<Members>()? {
+            let row = row_of(members, self.table.rows + 1);
             if let Err(wrong) = row.and_then(|row| self.table.take(&row)) {
                 *self.wrong = Some(wrong);
                 return Err(serde::de::Error::custom("refused"));

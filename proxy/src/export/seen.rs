@@ -94,6 +94,16 @@ impl Watched {
         self.exports.iter().map(|export| &export.plan).find(|plan| plan.query.name == name)
     }
 
+    /// All exports that are no surveys.
+    pub(crate) fn exports(&self) -> impl Iterator<Item = &Plan> {
+        self.exports.iter().map(|export| &export.plan)
+    }
+
+    /// All surveys.
+    pub(crate) fn surveys(&self) -> impl Iterator<Item = &SurveyPlan> {
+        self.surveys.iter().map(|survey| &survey.plan)
+    }
+
     /// Whether this name is a survey's.
     pub(crate) fn is_survey(&self, name: &str) -> bool {
         self.surveys.iter().any(|survey| survey.plan.survey.name == name)

@@ -33,11 +33,14 @@ pub(super) fn spend(
     Ok(PaidWindow { closed, paid, charged, shard })
 }
 
-/// Marks a reservation as lost: nothing is drawn or decoded for it again. If even that fails, the next start does it.
-pub(super) fn give_up(ledger: &Ledger, release: ReleaseId) {
-    if let Err(error) = ledger.forfeit(release) {
-        tracing::warn!(%release, error = &error as &dyn std::error::Error, "a lost reservation stays open until the next start");
+/// Marks a reservation as lost: nothing is drawn or decoded for it again. Whether it is; if
+/// even that fails, the next start does it, unless its receipt was committed.
+pub(super) fn give_up(ledger: &Ledger, release: ReleaseId) -> bool {
+    let given_up = ledger.forfeit(release);
+    if let Err(error) = &given_up {
+        tracing::warn!(%release, error = error as &dyn std::error::Error, "a lost reservation stays open until the next start");
     }
+    given_up.is_ok()
 }
 
 fn charge_evidence(claim: &Claim, charged: Charged, closed: &ClosedWindow) -> ChargeEvidence {

@@ -4,30 +4,32 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use privet_dp::ledger::Durability;
 use privet_dp::receipt::{Receipt, WindowStatus, verify};
 use privet_policy::export::{Bounds, Export, KeyColumn, KeyValues, Measure, Window as WrittenWindow};
 use privet_policy::span::{Span, Spanned};
 
 use super::*;
 
+mod leaving;
 mod posted;
 mod publish;
 mod schedule;
 mod surveys;
 mod timing;
 
-const NOON: i64 = 1_795_262_400;
-const POLICY: PolicyDigest = [7; 32];
+pub(super) const NOON: i64 = 1_795_262_400;
+pub(super) const POLICY: PolicyDigest = [7; 32];
 const NEXT_POLICY: PolicyDigest = [8; 32];
 
-struct HandClock(AtomicI64);
+pub(super) struct HandClock(AtomicI64);
 
 impl HandClock {
     fn at(secs: i64) -> Arc<Self> {
         Arc::new(Self(AtomicI64::new(secs * 1000)))
     }
 
-    fn set(&self, secs: i64) {
+    pub(super) fn set(&self, secs: i64) {
         self.0.store(secs * 1000, Ordering::SeqCst);
     }
 }
@@ -44,7 +46,7 @@ impl Clock for HandClock {
 
 /// A log that remembers, and fails when told to.
 #[derive(Default)]
-struct Log {
+pub(super) struct Log {
     charges: Mutex<Vec<ChargeEvidence>>,
     releases: Mutex<Vec<ReleaseEvidence>>,
     refuses_charges: AtomicBool,
@@ -108,18 +110,18 @@ fn export(window: &str) -> Export {
     }
 }
 
-struct Bench {
+pub(super) struct Bench {
     directory: tempfile::TempDir,
-    clock: Arc<HandClock>,
-    log: Arc<Log>,
-    plans: Plans,
+    pub(super) clock: Arc<HandClock>,
+    pub(super) log: Arc<Log>,
+    pub(super) plans: Plans,
     ring: Option<Ring>,
     publish: Publish,
     metrics: Arc<Metrics>,
 }
 
 impl Bench {
-    fn at(secs: i64) -> Self {
+    pub(super) fn at(secs: i64) -> Self {
         Self::of(&export("1h"), secs)
     }
 
@@ -138,15 +140,16 @@ impl Bench {
         }
     }
 
-    fn settings(&self) -> Settings {
+    pub(super) fn settings(&self) -> Settings {
         Settings {
             ledger: self.directory.path().join("ledger.redb"),
             shared: None,
-            durability: Durability::Volume,
+            lifetime: Lifetime::lasting(Durability::Volume),
             output: self.directory.path().join("exports"),
             ring: self.ring.clone(),
             publish: self.publish.clone(),
             metrics: Some(Arc::clone(&self.metrics)),
+            channels: vec!["shipped_log"],
         }
     }
 
@@ -155,7 +158,27 @@ impl Bench {
         ExportLine::start(&self.plans, POLICY, &self.settings(), Arc::clone(&self.clock) as _, log).unwrap()
     }
 
-    fn files(&self) -> Vec<PathBuf> {
+    /// The noise thread's work without the thread, over a ledger that the test has, too.
+    pub(super) fn releaser(&self, ledger: &Arc<Ledger>) -> Releaser {
+        let settings = self.settings();
+        let log: Arc<dyn DpEvidence> = Arc::clone(&self.log) as _;
+        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
+        fs::create_dir_all(&settings.output).unwrap();
+        let ring_age = ring::age(&settings.output, None, clock.now()).unwrap();
+        let around = Surroundings { ring: None, ring_age, last_shed: Arc::default() };
+        let generation = Generation::open(&self.plans, POLICY, &around, clock.now()).unwrap();
+        let shared = Arc::new(Shared {
+            clock: Arc::clone(&clock),
+            generation: ArcSwap::from_pointee(generation),
+            around,
+            draining: Mutex::default(),
+            stopping: AtomicBool::new(false),
+        });
+        let publisher = Publisher::new(Arc::clone(ledger), Arc::clone(&log), &settings, clock).unwrap();
+        Releaser::new(shared, Arc::clone(ledger), publisher, &settings, log)
+    }
+
+    pub(super) fn files(&self) -> Vec<PathBuf> {
         let directory = self.settings().output.join("searches-by-section");
         let mut files: Vec<PathBuf> = fs::read_dir(directory)
             .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
@@ -282,6 +305,7 @@ fn a_charge_that_cannot_be_recorded_publishes_nothing_and_stays_spent() {
     let outcomes = line.flush_now();
     let after = receipt(&outcomes[0].result.as_ref().unwrap().path);
     assert_eq!(after.privacy.horizon.spent.loss().unwrap().nano(), 120_000_000_000);
+    assert_eq!(after.privacy.side_information, ["enforcement_log", "shipped_log"]);
 }
 
 #[test]
@@ -438,10 +462,10 @@ fn no_unpublished_key_or_unit_reaches_the_disk() {
 #[test]
 fn a_ledger_that_goes_with_the_pod_starts_no_export() {
     let bench = Bench::of(&export("1h"), NOON);
-    let settings = Settings { durability: Durability::PodLife, ..bench.settings() };
+    let settings = Settings { lifetime: Lifetime::of_pod("it is on overlay".to_owned()), ..bench.settings() };
     let log: Arc<dyn DpEvidence> = Arc::clone(&bench.log) as _;
     let started = ExportLine::start(&bench.plans, POLICY, &settings, Arc::clone(&bench.clock) as _, log);
-    assert!(matches!(started, Err(CannotStart::NotDurable(_))));
+    assert!(matches!(started, Err(CannotStart::NotDurable { .. })));
     assert!(!settings.ledger.exists() && !settings.output.exists(), "nothing is begun that would be forgotten");
 }
 
@@ -449,12 +473,12 @@ fn a_ledger_that_goes_with_the_pod_starts_no_export() {
 #[test]
 fn a_ledger_that_goes_with_the_pod_takes_up_no_export_either() {
     let bench = Bench::of(&export("1h"), NOON);
-    let settings = Settings { durability: Durability::PodLife, ..bench.settings() };
+    let settings = Settings { lifetime: Lifetime::of_pod("it is on overlay".to_owned()), ..bench.settings() };
     let log: Arc<dyn DpEvidence> = Arc::clone(&bench.log) as _;
     let started = ExportLine::start(&Plans::default(), POLICY, &settings, Arc::clone(&bench.clock) as _, log);
     let line = started.unwrap();
     let adopted = line.adopt(&bench.plans, NEXT_POLICY, PolicyChange::Loosens);
-    assert!(matches!(adopted, Err(CannotStart::NotDurable(_))));
+    assert!(matches!(adopted, Err(CannotStart::NotDurable { .. })));
     bench.clock.set(NOON + 3600);
     line.observe(0, row(b"u-1", 0), &NEXT_POLICY);
     bench.clock.set(NOON + 7200);

@@ -19,14 +19,37 @@ const IN_KUBERNETES: &str = "KUBERNETES_SERVICE_HOST";
 /// File systems that end with a container or with the machine's uptime.
 const FLEETING: [&str; 4] = ["tmpfs", "ramfs", "overlay", "fuse.fuse-overlayfs"];
 
+/// What a ledger outlives, and how that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lifetime {
+    /// What it outlives.
+    pub durability: Durability,
+    /// What was seen or said, in words that a sentence begins with; nothing where it lasts.
+    pub because: String,
+}
+
+impl Lifetime {
+    /// A ledger that outlives its pod.
+    #[must_use]
+    pub const fn lasting(durability: Durability) -> Self {
+        Self { durability, because: String::new() }
+    }
+
+    /// A file that goes with its pod.
+    #[must_use]
+    pub const fn of_pod(because: String) -> Self {
+        Self { durability: Durability::PodLife, because }
+    }
+}
+
 /// What the exports' directory outlives.
-pub(crate) fn durability(exports: &Exports) -> Durability {
+pub(crate) fn lifetime(exports: &Exports) -> Lifetime {
     if exports.shared.is_some() {
-        return Durability::Shared;
+        return Lifetime::lasting(Durability::Shared);
     }
     match exports.volume {
-        Volume::Persistent => Durability::Volume,
-        Volume::Pod => Durability::PodLife,
+        Volume::Persistent => Lifetime::lasting(Durability::Volume),
+        Volume::Pod => Lifetime::of_pod("`exports.volume` is `pod`".to_owned()),
         Volume::Unsaid => {
             // What cannot be read vouches for nothing.
             let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -35,9 +58,17 @@ pub(crate) fn durability(exports: &Exports) -> Durability {
     }
 }
 
-fn unsaid(in_kubernetes: bool, mounts: &str, directory: &Path) -> Durability {
-    let lasts = file_system(mounts, directory).is_some_and(|kind| !FLEETING.contains(&kind));
-    if lasts && !in_kubernetes { Durability::Volume } else { Durability::PodLife }
+fn unsaid(in_kubernetes: bool, mounts: &str, directory: &Path) -> Lifetime {
+    match file_system(mounts, directory) {
+        Some(kind) if FLEETING.contains(&kind) => {
+            Lifetime::of_pod(format!("`exports.directory` is on a file system of the kind {kind}"))
+        }
+        _ if in_kubernetes => Lifetime::of_pod(
+            "in Kubernetes a directory is not known to outlive its pod until `exports.volume` says so".to_owned(),
+        ),
+        Some(_) => Lifetime::lasting(Durability::Volume),
+        None => Lifetime::of_pod("the file system of `exports.directory` cannot be told".to_owned()),
+    }
 }
 
 /// The directory, or what is there of the way to it, without links.
@@ -91,16 +122,22 @@ mod tests {
     #[test]
     fn silence_is_believed_outside_of_pods_and_on_disks_alone() {
         let (disk, layers) = (Path::new("/var/lib/privet/exports"), Path::new("/srv/exports"));
-        assert_eq!(unsaid(false, MOUNTS, disk), Durability::Volume);
-        assert_eq!(unsaid(true, MOUNTS, disk), Durability::PodLife);
-        assert_eq!(unsaid(false, MOUNTS, layers), Durability::PodLife);
-        assert_eq!(unsaid(false, "", disk), Durability::PodLife, "nothing is known");
+        assert_eq!(unsaid(false, MOUNTS, disk), Lifetime::lasting(Durability::Volume));
+        for (found, because) in [
+            (unsaid(true, MOUNTS, disk), "in Kubernetes"),
+            (unsaid(false, MOUNTS, layers), "of the kind overlay"),
+            (unsaid(true, MOUNTS, layers), "of the kind overlay"),
+            (unsaid(false, "", disk), "cannot be told"),
+        ] {
+            assert_eq!(found.durability, Durability::PodLife, "{because}");
+            assert!(found.because.contains(because), "{}", found.because);
+        }
     }
 
     #[test]
     fn the_operators_word_counts() {
         let said = |volume| {
-            durability(&Exports {
+            lifetime(&Exports {
                 directory: PathBuf::from("/proc"),
                 volume,
                 shared: None,
@@ -108,6 +145,7 @@ mod tests {
                 publish: Default::default(),
                 token_file: None,
             })
+            .durability
         };
         assert_eq!(said(Volume::Persistent), Durability::Volume);
         assert_eq!(said(Volume::Pod), Durability::PodLife);

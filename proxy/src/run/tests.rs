@@ -18,7 +18,7 @@ use tokio_rustls::client::TlsStream;
 use super::*;
 use crate::accept::{Held, Refusal};
 use crate::clock::SystemClock;
-use crate::request::{ListenerFacts, RawRequest};
+use crate::request::{Asked, ListenerFacts, RawRequest};
 
 /// Answers when the test lets it.
 struct Gated(Semaphore);
@@ -29,7 +29,7 @@ impl Carry for Gated {
         Response::new(Bytes::from_static(b"carried"))
     }
 
-    fn refuse(&self, _: &ListenerFacts, _: &str, _: Refusal) -> Response<Bytes> {
+    fn refuse(&self, _: &ListenerFacts, _: &Asked<'_>, _: Refusal) -> Response<Bytes> {
         let mut answer = Response::new(Bytes::new());
         *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
         answer

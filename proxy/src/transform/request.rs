@@ -36,6 +36,10 @@ impl RequestFacts for RequestView<'_> {
         self.0.headers.get_all(lower_case_name).iter().filter_map(|value| value.to_str().ok()).collect()
     }
 
+    fn has_header(&self, lower_case_name: &str) -> bool {
+        self.0.headers.contains_key(lower_case_name)
+    }
+
     fn query(&self, name: &str) -> Vec<Cow<'_, str>> {
         parameters(&self.0.target).filter(|(known, _)| known == name).map(|(_, value)| value).collect()
     }

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::pod::{PURPOSE, Place, Says, TOKEN, privet};
+use super::pod::{PURPOSE, Place, Pod, Says, TOKEN, privet};
 
 const ONLY_POD: &str = "  store: embedded\n  directory: consent\n  only_pod: true\n";
 
@@ -194,15 +194,83 @@ fn without_a_keyring_the_file_has_a_secret_beside_it_and_another_one_does_not_op
 }
 
 #[test]
-fn a_full_store_makes_silence_unavailable_and_counts() {
-    let place = Place::with(&format!("{ONLY_POD}  subjects_max: 1\n"), true);
+fn a_refusal_that_finds_no_room_is_owed_whatever_is_written_meanwhile_and_after_a_restart() {
+    let place = Place::with(&format!("{ONLY_POD}  subjects_max: 2\n"), true);
     let pod = place.start();
-    assert_eq!(pod.ask("/v1/consent/withdraw", &json!({"subject": "u-1"})).0, 200);
-    assert!(pod.passes_us("u-3", Says::Nothing));
-    assert_eq!(pod.ask("/v1/consent/withdraw", &json!({"subject": "u-2"})).0, 507);
-    assert!(!pod.passes_us("u-2", Says::No));
-    pod.until("it is counted", |pod| pod.metric("privet_refusals_not_stored_total") >= 1.0);
-    assert!(!pod.passes_us("u-3", Says::Nothing), "who refused and found no room is not known any more");
+    assert!(pod.passes_us("somebody-4", Says::Nothing));
+    for subject in ["somebody-1", "somebody-2"] {
+        assert!(!pod.passes_us(subject, Says::No));
+    }
+    pod.until("they are written", |pod| pod.metric("privet_refusals_stored_total") >= 2.0);
+    assert!(!pod.passes_us("somebody-3", Says::No));
+    pod.until("it is said", |pod| pod.readyz().contains("no room for refusals"));
+    assert!(!pod.passes_us("somebody-4", Says::Nothing), "who refused and found no room is not known to all");
+    let known = json!({"subject": "somebody-1", "age": "adult"});
+    assert_eq!(pod.ask("/v1/consent/set", &known).0, 200, "there is room for who is known");
+    assert!(!pod.passes_us("somebody-4", Says::Nothing), "nothing was paid by that");
+    assert_eq!(pod.ask("/v1/consent/withdraw", &json!({"subject": "somebody-5"})).0, 507);
+    let (_, shown) = pod.ask("/v1/subject/show", &json!({"subject": "somebody-3"}));
+    assert_eq!((&shown["store"]["decisions"], shown["memory_of_this_pod"].as_array().unwrap().len()), (&json!([]), 1));
     assert!(pod.metric("privet_consent_failures_total{reason=\"full\"}") >= 1.0);
+    pod.stop();
+    let pod = place.start();
+    assert!(pod.readyz().contains("refusals were lost for want of room"), "{}", pod.readyz());
+    assert!(!pod.passes_us("somebody-3", Says::Nothing) && !pod.passes_us("somebody-4", Says::Nothing));
+    assert!(pod.passes_us("somebody-4", Says::Yes), "a grant is all it takes");
+    pod.stop();
+    fs::write(place.path("consent/whole"), "").unwrap();
+    let pod = place.start();
+    assert!(pod.passes_us("somebody-4", Says::Nothing), "whoever runs it vouches for it");
+    pod.stop();
+}
+
+#[test]
+fn what_waited_for_room_is_written_once_there_is_some() {
+    let place = Place::with(&format!("{ONLY_POD}  subjects_max: 2\n"), true);
+    let pod = place.start();
+    assert_eq!(pod.ask("/v1/consent/set", &json!({"subject": "somebody-1", "age": "adult"})).0, 200);
+    assert!(!pod.passes_us("somebody-2", Says::No));
+    pod.until("it is written", |pod| pod.metric("privet_refusals_stored_total") >= 1.0);
+    assert!(!pod.passes_us("somebody-3", Says::No));
+    pod.until("it is said", |pod| pod.readyz().contains("no room for refusals"));
+    assert!(!place.path("consent/whole").exists(), "a crash would not hide it");
+    assert_eq!(pod.ask("/v1/subject/erase", &json!({"subject": "somebody-1"})).0, 200);
+    pod.until("nothing is owed, though somebody else goes on refusing", |pod| {
+        !pod.passes_us("somebody-2", Says::No) && pod.passes_us("somebody-4", Says::Nothing)
+    });
+    pod.until("the mark is back", |pod| place.path("consent/whole").exists() && !pod.readyz().contains("no room"));
+    pod.stop();
+    let pod = place.start();
+    assert!(!pod.passes_us("somebody-3", Says::Nothing) && pod.passes_us("somebody-4", Says::Nothing));
+    pod.stop();
+}
+
+/// An event that refuses for many people at once, and what its sender is told.
+fn refuse_for(pod: &Pod, people: std::ops::Range<u32>) -> u16 {
+    let ids: Vec<Value> = people.map(|number| json!({"id": format!("person-{number}"), "type": "x"})).collect();
+    let event = json!({
+        "type": "track", "event": "Search Performed", "userId": "u-1", "messageId": "m-1",
+        "context": {"externalIds": ids, "consent": {"categoryPreferences": {"Analytics": false}}},
+    });
+    pod.post_us(&event.to_string()).0
+}
+
+#[test]
+fn a_refusal_that_is_not_remembered_is_not_taken() {
+    let place = Place::with(ONLY_POD, true);
+    let pod = place.start();
+    assert_eq!(refuse_for(&pod, 0..400), 200);
+    assert!(!pod.passes_us("person-399", Says::Nothing), "under each of its ids");
+    let mut last = 200;
+    for sent in 1..200 {
+        last = refuse_for(&pod, sent * 400..(sent + 1) * 400);
+        if last != 200 {
+            break;
+        }
+    }
+    assert_eq!(last, 429, "its sender keeps it and comes again");
+    assert!(pod.metric("privet_refusals_not_remembered_total") >= 1.0);
+    assert_eq!(refuse_for(&pod, 0..400), 200, "who is known takes no room");
+    pod.until("the source may again", |pod| refuse_for(pod, 1_000_000..1_000_010) == 200);
     pod.stop();
 }

@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -166,15 +166,48 @@ impl Server {
                 .args(["-p", &self.port.to_string(), "-n", "1", "--no-auth-warning", "-a", PASSWORD])
                 .args(["EVAL", "local all = {} for _, key in ipairs(redis.call('KEYS', '*')) do all[#all + 1] = key if redis.call('TYPE', key).ok == 'hash' then for _, value in ipairs(redis.call('HGETALL', key)) do all[#all + 1] = value end end end return all", "0"])
                 .output(),
-            Kind::PostgreSql => Command::new(program("psql", "postgresql-client"))
-                .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "privet", "-d", "postgres", "-At"])
-                .args(["-c", "SELECT encode(subject, 'escape'), encode(subject, 'hex'), fact, at_ms FROM privet_consent"])
-                .env("PGPASSWORD", PASSWORD)
-                .output(),
+            Kind::PostgreSql => {
+                self.psql("SELECT encode(subject, 'escape'), encode(subject, 'hex'), fact, at_ms FROM privet_consent")
+            }
         };
         let output = output.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn psql(&self, statements: &str) -> std::io::Result<Output> {
+        Command::new(program("psql", "postgresql-client"))
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "privet", "-d", "postgres", "-At"])
+            .args(["-c", statements])
+            .env("PGPASSWORD", PASSWORD)
+            .output()
+    }
+
+    /// From now on it has no room for anything new, or it has again.
+    pub fn fill(&self, full: bool) {
+        match self.kind {
+            Kind::Redis => self.redis(&["CONFIG", "SET", "maxmemory", if full { "1" } else { "0" }]),
+            // What it answers when the disk is full.
+            Kind::PostgreSql if full => self.sql(
+                "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+                   $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END $$;
+                 CREATE TRIGGER full_disk BEFORE INSERT ON privet_consent EXECUTE FUNCTION full_disk()",
+            ),
+            Kind::PostgreSql => self.sql("DROP FUNCTION full_disk CASCADE"),
+        }
+    }
+
+    /// Says that nothing is missing in it, as its operator would.
+    pub fn vouch(&self) {
+        match self.kind {
+            Kind::Redis => self.redis(&["SET", "privet:consent:whole", "1"]),
+            Kind::PostgreSql => self.sql("INSERT INTO privet_consent_meta VALUES ('whole', '')"),
+        }
+    }
+
+    fn sql(&self, statements: &str) {
+        let output = self.psql(statements).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Runs a command of Redis.
@@ -198,23 +231,88 @@ impl Server {
 pub struct Cable {
     pub port: u16,
     cut: Arc<AtomicBool>,
+    slow: Arc<Slow>,
+}
+
+/// Keeps back what the server answers on the first connection by which somebody asks for a record of Redis, or
+/// the first change of one on its way there.
+#[derive(Default)]
+struct Slow {
+    look_up_wanted: AtomicBool,
+    write_wanted: AtomicBool,
+    held: AtomicBool,
+}
+
+impl Slow {
+    /// Whether bytes on their way to the server are the one that is waited for.
+    fn takes(&self, wanted: &AtomicBool, word: &[u8], bytes: &[u8]) -> bool {
+        let takes = bytes.windows(word.len()).any(|seen| seen == word) && wanted.swap(false, Ordering::SeqCst);
+        if takes {
+            self.held.store(true, Ordering::SeqCst);
+        }
+        takes
+    }
+
+    fn until_let_go(&self) {
+        until(|| !self.held.load(Ordering::SeqCst));
+    }
 }
 
 impl Cable {
     fn to(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, cut) = (listener.local_addr().unwrap().port(), Arc::new(AtomicBool::new(false)));
-        let is_cut = cut.clone();
+        let (is_cut, slow) = (cut.clone(), Arc::<Slow>::default());
+        let is_slow = slow.clone();
         thread::spawn(move || {
             for near in listener.incoming().flatten() {
                 let Ok(far) = TcpStream::connect(("127.0.0.1", server)) else { continue };
                 let (near_too, far_too) = (near.try_clone().unwrap(), far.try_clone().unwrap());
                 let (there, back) = (is_cut.clone(), is_cut.clone());
-                thread::spawn(move || carry(near, far, &there));
-                thread::spawn(move || carry(far_too, near_too, &back));
+                let (slow_there, slow_back, chosen) = (is_slow.clone(), is_slow.clone(), Arc::<AtomicBool>::default());
+                let asked = chosen.clone();
+                thread::spawn(move || {
+                    carry(near, far, |bytes| {
+                        until(|| !there.load(Ordering::SeqCst));
+                        if slow_there.takes(&slow_there.look_up_wanted, b"HGETALL", bytes) {
+                            asked.store(true, Ordering::SeqCst);
+                        }
+                        if slow_there.takes(&slow_there.write_wanted, b"HSET", bytes) {
+                            slow_there.until_let_go();
+                        }
+                    });
+                });
+                thread::spawn(move || {
+                    carry(far_too, near_too, |_| {
+                        until(|| !back.load(Ordering::SeqCst));
+                        if chosen.load(Ordering::SeqCst) {
+                            slow_back.until_let_go();
+                        }
+                    });
+                });
             }
         });
-        Self { port, cut }
+        Self { port, cut, slow }
+    }
+
+    /// The answer to the next look-up is kept back, and all that come after it by the same connection.
+    pub fn hold_next_look_up(&self) {
+        self.slow.look_up_wanted.store(true, Ordering::SeqCst);
+    }
+
+    /// The next change of a record is kept back on its way to the server.
+    pub fn hold_next_write(&self) {
+        self.slow.write_wanted.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until one is.
+    pub fn until_it_holds(&self) {
+        until(|| self.slow.held.load(Ordering::SeqCst));
+    }
+
+    /// Lets go of what was kept back.
+    pub fn let_go(&self) {
+        self.slow.held.store(false, Ordering::SeqCst);
     }
 
     pub fn cut(&self, cut: bool) {
@@ -222,17 +320,23 @@ impl Cable {
     }
 }
 
-fn carry(mut from: TcpStream, mut to: TcpStream, cut: &AtomicBool) {
+/// What is read is shown before it is sent on.
+fn carry(mut from: TcpStream, mut to: TcpStream, show: impl Fn(&[u8])) {
     let mut bytes = [0; 4096];
     while let Ok(read) = from.read(&mut bytes) {
-        while cut.load(Ordering::SeqCst) {
-            thread::sleep(Duration::from_millis(5));
-        }
+        show(&bytes[..read]);
         if read == 0 || to.write_all(&bytes[..read]).is_err() {
             break;
         }
     }
     to.shutdown(Shutdown::Both).ok();
+}
+
+fn until(holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() && begun.elapsed() < Duration::from_secs(60) {
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 impl Drop for Server {

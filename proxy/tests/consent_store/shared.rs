@@ -1,11 +1,12 @@
 //! Two pods and one store between them: what one is told the other knows, and what happens when the store does not answer.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::pod::{PURPOSE, Place, Pod, Says};
-use super::servers::{Kind, Server};
+use super::servers::{Cable, Kind, Server};
 
 /// How long an event may take while the store does not answer: the configured 250 ms, and what a machine with
 /// two cores and six other builds takes to come back to a thread.
@@ -39,6 +40,128 @@ fn a_pod_that_hears_nothing_believes_nothing_redis() {
 #[test]
 fn a_pod_that_hears_nothing_believes_nothing_postgresql() {
     a_partition(&Server::start(Kind::PostgreSql));
+}
+
+/// A pod with four connections to Redis, all of them up, that waits long, and the way there.
+fn behind_a_cable(server: &Server) -> (Cable, Place, Pod) {
+    let cable = server.cable();
+    let section = server.section_through(cable.port).replace("timeout_ms: 250", "timeout_ms: 8000");
+    let place = Place::with(&section.replace("connections: 2", "connections: 4"), true);
+    let pod = place.start();
+    pod.until_heard();
+    for number in 0..4 {
+        assert!(pod.passes_us(&format!("somebody-{number}"), Says::Nothing), "every connection is up");
+    }
+    (cable, place, pod)
+}
+
+#[test]
+fn a_look_up_that_is_slow_hands_out_nothing_that_another_pod_has_overtaken() {
+    let server = Server::start(Kind::Redis);
+    let (cable, _place, pod) = behind_a_cable(&server);
+    let elsewhere = Place::with(&server.section(), true);
+    let other = elsewhere.start();
+    other.until_heard();
+    cable.hold_next_look_up();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| pod.passes_us("somebody-else", Says::Nothing));
+        cable.until_it_holds();
+        assert_eq!(other.ask("/v1/consent/withdraw", &json!({"subject": "somebody-else"})).0, 200);
+        thread::sleep(Duration::from_millis(900));
+        let second = scope.spawn(|| pod.passes_us("somebody-else", Says::Nothing));
+        thread::sleep(Duration::from_millis(200));
+        cable.let_go();
+        assert!(!second.join().unwrap() && !first.join().unwrap(), "it has been heard of");
+    });
+    pod.stop();
+    other.stop();
+}
+
+#[test]
+fn a_change_that_was_given_up_and_comes_late_is_heard_of() {
+    let server = Server::start(Kind::Redis);
+    let (cable, _place, pod) = behind_a_cable(&server);
+    cable.hold_next_write();
+    assert_eq!(pod.ask("/v1/consent/withdraw", &json!({"subject": "somebody-else"})).0, 503);
+    assert!(pod.passes_us("somebody-else", Says::Nothing), "nothing is stored yet, and that is known for a minute");
+    cable.let_go();
+    pod.until("the withdrawal is written", |_| server.contents().contains("refused:api:*"));
+    within_a_second("a withdrawal that came late", &pod, |pod| !pod.passes_us("somebody-else", Says::Nothing));
+    pod.stop();
+}
+
+#[test]
+fn a_look_up_that_is_slow_hands_out_nothing_that_a_withdrawal_has_overtaken() {
+    let server = Server::start(Kind::Redis);
+    let (cable, _place, pod) = behind_a_cable(&server);
+    cable.hold_next_look_up();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| pod.passes_us("somebody-else", Says::Nothing));
+        cable.until_it_holds();
+        assert_eq!(pod.ask("/v1/consent/withdraw", &json!({"subject": "somebody-else"})).0, 200);
+        let second = scope.spawn(|| pod.passes_us("somebody-else", Says::Nothing));
+        thread::sleep(Duration::from_millis(300));
+        cable.let_go();
+        assert!(!second.join().unwrap(), "it came after the withdrawal was answered");
+        assert!(!first.join().unwrap(), "it was still being decided");
+    });
+    pod.stop();
+}
+
+#[test]
+fn what_is_refused_before_a_pod_ever_reached_the_store_is_written_when_it_does() {
+    let mut server = Server::start(Kind::Redis);
+    let place = Place::with(&server.section(), true);
+    server.kill();
+    let pod = place.start();
+    assert!(!pod.passes_us("somebody-1", Says::No));
+    server.restart();
+    pod.until_heard();
+    pod.until("it is written", |pod| pod.metric("privet_refusals_stored_total") >= 1.0);
+    pod.stop();
+    let pod = place.start();
+    pod.until_heard();
+    pod.until("others are not meant", |pod| pod.passes_us("somebody-2", Says::Nothing));
+    assert!(!pod.passes_us("somebody-1", Says::Nothing));
+    pod.stop();
+}
+
+#[test]
+fn a_full_redis_makes_silence_refuse_in_every_pod_until_somebody_vouches_for_it() {
+    a_full_store(&Server::start(Kind::Redis), "privet:consent:whole");
+}
+
+#[test]
+fn a_full_postgresql_makes_silence_refuse_in_every_pod_until_somebody_vouches_for_it() {
+    a_full_store(&Server::start(Kind::PostgreSql), "privet_consent_meta");
+}
+
+/// `mark` is what the note of a pod names when the store's mark is missing.
+fn a_full_store(server: &Server, mark: &str) {
+    let places = [(); 3].map(|()| Place::with(&server.section(), true));
+    let (one, other) = (places[0].start(), places[1].start());
+    for pod in [&one, &other] {
+        pod.until_heard();
+        pod.until("silence permits", |pod| pod.passes_us("somebody-2", Says::Nothing));
+    }
+    server.fill(true);
+    assert!(!one.passes_us("somebody-1", Says::No));
+    one.until("it is said", |pod| pod.readyz().contains("no room for refusals"));
+    other.until("the other hears of it", |pod| pod.readyz().contains(mark));
+    assert!(!other.passes_us("somebody-1", Says::Nothing) && !other.passes_us("somebody-2", Says::Nothing));
+    let late = places[2].start();
+    late.until_heard();
+    assert!(late.readyz().contains(mark), "who comes later is told: {}", late.readyz());
+    server.fill(false);
+    one.until("it is written", |pod| pod.metric("privet_refusals_stored_total") >= 1.0);
+    assert!(!other.passes_us("somebody-2", Says::Nothing), "others may have lost some");
+    [one, other, late].into_iter().for_each(Pod::stop);
+    server.vouch();
+    let pod = places[1].start();
+    pod.until_heard();
+    pod.until("silence permits", |pod| pod.passes_us("somebody-2", Says::Nothing));
+    assert!(!pod.passes_us("somebody-1", Says::Nothing));
+    pod.stop();
 }
 
 /// While one pod is cut off, somebody withdraws at the other.

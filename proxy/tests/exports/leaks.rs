@@ -29,7 +29,7 @@ purpose: analytics.reporting.content_performance
 from: {contract: storefront.search}
 unit: userId
 window: {length: 1s, publish_marked: [restart, drained]}
-keys: {properties.query: {min_units: 20}}
+keys: {properties.query: {min_units: 20, keys_max: 200}}
 bounds: {keys_per_unit: 1, rows_per_key: 1}
 count: {noise: discrete_laplace, epsilon: "2", delta: "0.00001"}
 budget: {horizon: 1m, epsilon: "120", delta: "0.0006"}
@@ -41,7 +41,7 @@ purpose: analytics.reporting.content_performance
 from: {table: posted}
 unit: userId
 window: {length: 1d}
-keys: {properties.query: {min_units: 20}}
+keys: {properties.query: {min_units: 20, keys_max: 200}}
 bounds: {keys_per_unit: 1, rows_per_key: 1}
 count: {noise: discrete_laplace, epsilon: "2", delta: "0.00001"}
 budget: {horizon: 30d, epsilon: "60", delta: "0.0003"}

@@ -13,6 +13,7 @@ fn posted(measure: &str) -> String {
         "from: {{table: posted}}\nkeys: {{section: [apps, games]}}\nbounds: {{keys_per_unit: 1, rows_per_key: 1}}\n\
          {measure}\nbudget: {{horizon: 1d, epsilon: \"60\"}}"
     ))
+    .replace(", publish_marked: [restart, drained]", "")
 }
 
 async fn running() -> Running {
@@ -66,6 +67,15 @@ async fn every_kind_of_table_is_read_and_bad_ones_name_their_row() {
         assert_eq!(status, 400, "{body}: {answer}");
         assert!(answer.contains(why) && !answer.contains("canary-9b"), "{body}: {answer}");
     }
+    for (kind, body) in [("text/csv", ""), ("text/csv", "x"), ("application/x-ndjson", "\n"), ("text/csv", "section\n")]
+    {
+        let (status, answer) = post(privet.admin, WINDOW, &format!("content-type: {kind}"), body).await;
+        assert_eq!(status, 400, "{body}: {answer}");
+    }
+    let (_, latest) = post(privet.admin, WINDOW, json, "[]").await;
+    assert!(Receipt::from_bytes(latest.as_bytes()).is_ok(), "what was refused left the window free: {latest}");
+    let (status, answer) = post(privet.admin, &WINDOW.replace("11-20", "10-20"), json, "[]").await;
+    assert_eq!(status, 409, "more than a horizon before: {answer}");
     for (path, status) in [
         ("/v1/exports/measured", 400),
         ("/v1/exports/measured?window=2026-11-20T01:00:00Z", 400),

@@ -196,6 +196,8 @@ fn a_survey_is_listed_and_planned() {
         assert!(planned.contains(part), "{part} not in {planned}");
     }
     let planned: Value = serde_json::from_str(&run(&["export", "plan", "policies", "--json"])).unwrap();
+    // Four answers at 0.1 ms each beside 0.1 s, once for what leaves at that moment and once for what is in memory.
+    assert_eq!((&planned["release_ms"], &planned["stop_ms"]), (&101.into(), &201.into()));
     let error = &planned["exports"][0]["standard_errors"][1];
     let (told, worked_out) = (error["of_10_percent"].as_f64().unwrap(), randomizer().standard_error(1_000, 10_000));
     assert!((told - worked_out).abs() < 1e-9, "{error}");

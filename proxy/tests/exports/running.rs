@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use privet::clock::SystemClock;
+use privet::clock::{Clock, SystemClock};
 use privet::config::Config;
 use privet::metrics::Metrics;
 use privet::run::{Foundation, open};
@@ -48,6 +48,14 @@ pub struct Stopped {
     pub files: Vec<Vec<u8>>,
 }
 
+/// The design's policies, with so little noise that what was counted shows, and this `window:`.
+pub fn design(window: &str) -> String {
+    DESIGN
+        .replace("window: {length: 1h}", &format!("window: {window}"))
+        .replace("epsilon: \"0.1\"", "epsilon: \"60\"")
+        .replace("epsilon: \"72\"", "epsilon: \"50000\"")
+}
+
 pub struct Running {
     pub directory: tempfile::TempDir,
     pub address: SocketAddr,
@@ -65,15 +73,16 @@ impl Running {
     }
 
     pub async fn configured(window: &str, more: &str) -> Self {
-        let policy = DESIGN
-            .replace("window: {length: 1h}", &format!("window: {window}"))
-            .replace("epsilon: \"0.1\"", "epsilon: \"60\"")
-            .replace("epsilon: \"72\"", "epsilon: \"50000\"");
-        Self::under(&policy, more).await
+        Self::under(&design(window), more).await
     }
 
     /// A sidecar under a policy whose collector is at `http://127.0.0.1:8081`.
     pub async fn under(policy: &str, more: &str) -> Self {
+        Self::by(Arc::new(SystemClock::default()), policy, more).await
+    }
+
+    /// The same by another clock.
+    pub async fn by(clock: Arc<dyn Clock>, policy: &str, more: &str) -> Self {
         let (collector_address, collector) = collector().await;
         let directory = tempfile::tempdir().unwrap();
         let policy = policy.replace("http://127.0.0.1:8081", &format!("http://{collector_address}"));
@@ -95,7 +104,7 @@ impl Running {
             fs::write(file, text).unwrap();
         }
         let config = Config::load(&directory.path().join("privet.yaml")).unwrap();
-        let foundation = Foundation::lay(&config, Arc::new(SystemClock::default())).unwrap();
+        let foundation = Foundation::lay(&config, clock).unwrap();
         let (metrics, admin) = (Arc::clone(&foundation.metrics), foundation.admin_address);
         let sidecar = Sidecar::assemble(&config, &foundation).unwrap();
         let sources = sidecar.load(&config);

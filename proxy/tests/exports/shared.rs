@@ -69,7 +69,11 @@ async fn a_pod_that_starts_while_the_ledger_is_away_forwards_and_exports_when_it
     let server = Server::start(Kind::PostgreSql);
     let cable = server.cable();
     cable.cut(true);
-    let privet = Running::configured(LISTED, &exports(&server, cable.port, "pod-1")).await;
+    let patient =
+        exports(&server, cable.port, "pod-1").replace("lease_secs: 30", "lease_secs: 30, connect_timeout_ms: 60000");
+    let begun = Instant::now();
+    let privet = Running::configured(LISTED, &patient).await;
+    assert!(begun.elapsed() < Duration::from_secs(30), "the doors wait for no budget: {:?}", begun.elapsed());
     until_exports_are(&privet, true).await;
     assert_eq!(privet.search("user-1", true).await, 200, "events do not wait for a budget");
     cable.cut(false);

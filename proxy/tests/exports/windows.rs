@@ -1,11 +1,16 @@
 //! Windows of exports through the whole sidecar: what a stop publishes, what shedding withholds,
 //! and that whoever refuses is counted no more.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use privet::clock::{Clock, SystemClock};
 use privet_dp::schedule::Mark;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::running::{LISTED, Running};
+use crate::running::{LISTED, Running, design};
 
 /// At epsilon 60 the scale is 0.1 and a draw beyond 6 has a probability below 1e-25.
 fn near(value: i64, exact: i64) -> bool {
@@ -46,6 +51,61 @@ async fn whoever_refuses_is_taken_out_of_the_open_window() {
     }
     let (receipts, _) = privet.stop("drained").await;
     assert!(near(receipts[0].values[0].value, 10), "{:?}", receipts[0].values);
+}
+
+/// The machine's clock, put forward by hand.
+struct PutForward(SystemClock, AtomicI64);
+
+impl Clock for PutForward {
+    fn now(&self) -> jiff::Timestamp {
+        self.0.now() + jiff::SignedDuration::from_secs(self.1.load(Ordering::SeqCst))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+}
+
+/// A policy that exports no more leaves the window that waits for its slot behind. The purposes it
+/// counted for are not known any more, so a refusal of anything reaches it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_refuses_is_taken_out_of_a_window_that_an_earlier_policy_left() {
+    let clock = Arc::new(PutForward(SystemClock::default(), AtomicI64::new(0)));
+    let forward = |secs: i64| clock.1.fetch_add(secs, Ordering::SeqCst);
+    // A minute into an hour.
+    forward(3660 - clock.now().as_second().rem_euclid(3600));
+    let policy = design("{length: 1h, publish_after: 30m, publish_marked: [restart]}");
+    let exports = "exports: {directory: exports, volume: persistent}\n";
+    let privet = Running::by(clock.clone(), &policy, exports).await;
+    for user in 0..40 {
+        assert_eq!(privet.search(&format!("user-{user}"), true).await, 200);
+    }
+    forward(3600);
+    assert_eq!(privet.search("of the next hour", true).await, 200);
+    let file = privet.directory.path().join("policies/policy.yaml");
+    let written = std::fs::read_to_string(&file).unwrap();
+    let others: Vec<&str> = written.split("---\n").filter(|document| !document.contains("kind: Export")).collect();
+    assert!(others.len() < written.split("---\n").count());
+    let before = privet.readyz().await;
+    std::fs::write(&file, others.join("---\n")).unwrap();
+    until(async || privet.readyz().await != before).await;
+    for user in 0..30 {
+        assert_eq!(privet.search(&format!("user-{user}"), false).await, 200);
+    }
+    forward(1800);
+    let published = privet.directory.path().join("exports/searches-by-section");
+    until(async || published.exists()).await;
+    let (receipts, _) = privet.stop("drained").await;
+    assert!(near(receipts[0].values[0].value, 10), "{:?}", receipts[0].values);
+}
+
+/// Waits, within bounds, until something is so.
+async fn until(is_so: impl AsyncFn() -> bool) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never was");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

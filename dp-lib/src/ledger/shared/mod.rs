@@ -115,6 +115,11 @@ impl Shared {
         Ok(state.granted.remove(&claim.release))
     }
 
+    /// Whether a release is paid for and not begun: it needs no asking again.
+    pub(super) fn holds(&self, release: ReleaseId) -> bool {
+        self.state().granted.contains_key(&release)
+    }
+
     pub(super) fn lease(&self, claims: &[Claim]) -> Result<usize, CannotSpend> {
         let mut state = self.state();
         let room = LEASED_MAX.saturating_sub(state.granted.len());

@@ -5,11 +5,12 @@
 //! does, the reading is taken that an encoder would write bit for bit, the specified one first.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use super::ids::{Coding, Ids};
 use crate::signals::Unreadable;
 use crate::signals::bits::{Bits, Decoded, Extent};
-use crate::signals::tcf::{Numbers, read_letters, read_moment_ms};
+use crate::signals::tcf::{self, Numbers, Unusable, read_letters, read_moment_ms};
 
 /// What stands in the core segment before the vendors.
 #[derive(Clone, Copy, Debug, Default)]
@@ -191,6 +192,34 @@ impl TcfCanada {
     #[must_use]
     pub const fn last_updated_ms(&self) -> i64 {
         self.core.last_updated_ms
+    }
+
+    /// When it may count as consent, in milliseconds since 1970: as a TC string of Europe.
+    #[must_use]
+    pub fn holds_ms(&self) -> RangeInclusive<i64> {
+        tcf::holds_ms(self.core.created_ms, self.core.last_updated_ms)
+    }
+
+    /// Whether it may count as consent at the time at which it holds.
+    ///
+    /// # Errors
+    /// [`Unusable`], the first reason that applies.
+    pub fn sound(&self) -> Result<(), Unusable> {
+        let flaws = [
+            (self.core.version != 1, Unusable::UnknownVersion),
+            (self.core.cmp_id <= tcf::CMP_ID_NONE, Unusable::UnknownCmp),
+            (!self.sets.canonical, Unusable::Contradictory),
+        ];
+        flaws.into_iter().find(|(flawed, _)| *flawed).map_or(Ok(()), |(_, reason)| Err(reason))
+    }
+
+    /// Whether it may count as consent at this time, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`Unusable`], the first reason that applies.
+    pub fn usable(&self, now_ms: i64) -> Result<(), Unusable> {
+        self.sound()?;
+        tcf::in_time(&self.holds_ms(), now_ms)
     }
 
     /// Whether the person consented expressly to a purpose, and to a vendor if the recipient is one.

@@ -45,7 +45,8 @@ pub struct Section(Decoding);
 enum Decoding {
     Europe(Box<TcString>),
     Canada(Box<TcfCanada>),
-    UsPrivacy([u8; 4]),
+    /// And whether anything follows.
+    UsPrivacy([u8; 4], bool),
     Us(UsSection),
 }
 
@@ -61,7 +62,7 @@ impl Section {
         let decoding = match id {
             EUROPE => TcString::read_leniently(text).map(Box::new).map(Decoding::Europe),
             CANADA => TcfCanada::read(text).map(Box::new).map(Decoding::Canada),
-            US_PRIVACY => four_letters(text).map(Decoding::UsPrivacy),
+            US_PRIVACY => four_letters(text).map(|letters| Decoding::UsPrivacy(letters, text.contains('.'))),
             _ => UsSection::read_numbered(id, text)?.map(Decoding::Us),
         };
         Some(decoding.map(Self))
@@ -73,7 +74,7 @@ impl Section {
         match &self.0 {
             Decoding::Europe(_) => EUROPE,
             Decoding::Canada(_) => CANADA,
-            Decoding::UsPrivacy(_) => US_PRIVACY,
+            Decoding::UsPrivacy(..) => US_PRIVACY,
             Decoding::Us(section) => section.id(),
         }
     }
@@ -84,7 +85,7 @@ impl Section {
         match &self.0 {
             Decoding::Europe(_) => "tcfeuv2",
             Decoding::Canada(_) => "tcfcav1",
-            Decoding::UsPrivacy(_) => "uspv1",
+            Decoding::UsPrivacy(..) => "uspv1",
             Decoding::Us(section) => section.name(),
         }
     }
@@ -110,7 +111,8 @@ impl Section {
     pub fn us(&self) -> Option<Result<UsPrivacyChoices, Unreliable>> {
         match &self.0 {
             Decoding::Us(section) => Some(section.choices()),
-            Decoding::UsPrivacy(letters) => Some(us_privacy_choices(letters)),
+            Decoding::UsPrivacy(_, true) => Some(Err(Unreliable::UnknownSegment)),
+            Decoding::UsPrivacy(letters, false) => Some(us_privacy_choices(letters)),
             Decoding::Europe(_) | Decoding::Canada(_) => None,
         }
     }
@@ -174,6 +176,16 @@ impl GppString {
         let header = Header::read(parts.next().unwrap_or_default())?;
         header.each_id(|id| read.add(id, parts.next().ok_or(Unreadable::SectionsMismatch)?))?;
         if parts.next().is_some() { Err(Unreadable::SectionsMismatch) } else { Ok(read) }
+    }
+
+    /// Decodes one section, as consent platforms store each by itself for apps (`IABGPP_7_String`).
+    ///
+    /// # Errors
+    /// [`Unreadable`], as [`Self::read`].
+    pub fn of_section(id: u16, text: &str) -> Result<Self, Unreadable> {
+        let mut read = Self { sections: Vec::new(), unknown: false };
+        read.add(id, text)?;
+        Ok(read)
     }
 
     fn add(&mut self, id: u16, text: &str) -> Result<(), Unreadable> {

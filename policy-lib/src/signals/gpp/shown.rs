@@ -40,7 +40,7 @@ impl Serialize for ShownSection<'_> {
         match &self.0.0 {
             Decoding::Europe(tcf) => GppFields(tcf).serialize(to),
             Decoding::Canada(canada) => show_canada(canada, to),
-            Decoding::UsPrivacy(letters) => show_us_privacy(*letters, to),
+            Decoding::UsPrivacy(letters, _) => show_us_privacy(*letters, to),
             Decoding::Us(section) => show_us(section, to),
         }
     }

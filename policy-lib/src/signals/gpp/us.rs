@@ -94,6 +94,8 @@ pub(super) struct UsSection {
     second: bool,
     /// Whether it has no fewer fields than its version.
     whole: bool,
+    /// Whether a segment follows that is not of its layout.
+    leftover: bool,
 }
 
 impl UsSection {
@@ -102,13 +104,18 @@ impl UsSection {
         let mut segments = text.split('.');
         let mut decoded = Decoded::for_text(text.len());
         let core = decoded.add(segments.next().filter(|core| !core.is_empty()).ok_or(Unreadable::Empty)?)?;
+        let mut leftover = false;
         let second = match segments.next() {
             Some("") if !layout.second.is_empty() => return Err(Unreadable::Empty),
             Some(second) if !layout.second.is_empty() => Some(decoded.add(second)?),
-            _ => None,
+            unknown => {
+                leftover = unknown.is_some();
+                None
+            }
         };
+        leftover |= segments.next().is_some();
         decoded.close();
-        let mut read = Self { layout, values: [0; VALUES_MAX], second: second.is_some(), whole: true };
+        let mut read = Self { layout, values: [0; VALUES_MAX], second: second.is_some(), whole: true, leftover };
         let mut slots = read.values.iter_mut();
         let mut bits = decoded.read(core);
         let short = layout.id == NATIONAL && matches!(bits.left(), 60 | 66);
@@ -162,6 +169,9 @@ impl UsSection {
     /// # Errors
     /// [`Unreliable`] where anything in it is not of this specification.
     pub(super) fn choices(&self) -> Result<UsPrivacyChoices, Unreliable> {
+        if self.leftover {
+            return Err(Unreliable::UnknownSegment);
+        }
         let mut choices = UsPrivacyChoices::default();
         for (field, values) in self.whole_fields() {
             self.take(field, values, &mut choices)?;

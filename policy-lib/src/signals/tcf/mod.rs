@@ -16,6 +16,7 @@ mod shown;
 mod vendors;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 pub use draft::Draft;
 pub use restrictions::Restriction;
@@ -249,6 +250,12 @@ pub enum Unusable {
     /// Made or changed later than now, with a day of grace for clocks.
     #[error("the TC string is from the future")]
     FromTheFuture,
+    /// Not changed for 13 months: the person has to be asked again.
+    #[error("the TC string is older than 13 months")]
+    Expired,
+    /// A section of Canada of another version than 1.
+    #[error("the version of the section is unknown")]
+    UnknownVersion,
 }
 
 impl Unusable {
@@ -264,6 +271,8 @@ impl Unusable {
             Self::NothingDisclosed => "nothing_disclosed",
             Self::Contradictory => "contradictory",
             Self::FromTheFuture => "from_the_future",
+            Self::Expired => "expired",
+            Self::UnknownVersion => "unknown_version",
         }
     }
 }
@@ -275,11 +284,28 @@ pub const POLICY_VERSION_MIN: u8 = 4;
 /// From this policy on (TCF 2.3) the segment of disclosed vendors is mandatory.
 const POLICY_VERSION_DISCLOSING: u8 = 5;
 /// Identifiers of consent management platforms begin above this.
-const CMP_ID_NONE: u16 = 1;
+pub(super) const CMP_ID_NONE: u16 = 1;
 /// Only consent permits these, since TCF 2.2: "bits 2 to 5 are required to be 0", and purpose 1 never had another basis.
 const PURPOSES_WITHOUT_INTEREST: [u8; 5] = [1, 3, 4, 5, 6];
 /// How far the clock of a person's device may be ahead.
 const CLOCK_GRACE_MS: i64 = 24 * 60 * 60 * 1000;
+/// How long a string holds: the framework has a person asked again after 13 months.
+const HOLDS_MS: i64 = 396 * 24 * 60 * 60 * 1_000;
+
+/// When a string of these times holds, in milliseconds since 1970.
+pub(crate) fn holds_ms(created_ms: i64, last_updated_ms: i64) -> RangeInclusive<i64> {
+    let newest = created_ms.max(last_updated_ms);
+    newest.saturating_sub(CLOCK_GRACE_MS)..=last_updated_ms.saturating_add(HOLDS_MS)
+}
+
+/// Whether a time is one at which a string holds.
+pub(crate) fn in_time(holds_ms: &RangeInclusive<i64>, now_ms: i64) -> Result<(), Unusable> {
+    match now_ms {
+        _ if holds_ms.contains(&now_ms) => Ok(()),
+        _ if now_ms < *holds_ms.start() => Err(Unusable::FromTheFuture),
+        _ => Err(Unusable::Expired),
+    }
+}
 
 impl TcString {
     /// Decodes a TC string.
@@ -353,6 +379,22 @@ impl TcString {
     /// # Errors
     /// [`Unusable`], the first reason that applies.
     pub fn usable(&self, now_ms: i64) -> Result<(), Unusable> {
+        self.sound()?;
+        in_time(&self.holds_ms(), now_ms)
+    }
+
+    /// When it may count as consent, in milliseconds since 1970: from a day before it was made, for clocks that are
+    /// ahead, until 13 months after it was last changed.
+    #[must_use]
+    pub fn holds_ms(&self) -> RangeInclusive<i64> {
+        holds_ms(self.core.created_ms, self.core.last_updated_ms)
+    }
+
+    /// Whether it may count as consent at the time at which it holds.
+    ///
+    /// # Errors
+    /// [`Unusable`], the first reason that applies.
+    pub fn sound(&self) -> Result<(), Unusable> {
         let core = &self.core;
         let disclosing = core.policy_version >= POLICY_VERSION_DISCLOSING;
         let flaws = [
@@ -365,10 +407,6 @@ impl TcString {
             (
                 self.others.repeated || self.flaw().is_some() || !self.vendor_sets().all(|set| set.is_sound()),
                 Unusable::Contradictory,
-            ),
-            (
-                core.created_ms.max(core.last_updated_ms) > now_ms.saturating_add(CLOCK_GRACE_MS),
-                Unusable::FromTheFuture,
             ),
         ];
         flaws.into_iter().find(|(flawed, _)| *flawed).map_or(Ok(()), |(_, reason)| Err(reason))

@@ -7,7 +7,7 @@
 use std::io::{self, BufRead as _, BufWriter, Write};
 
 use privet_policy::signals::google::{Gcd, Gcs};
-use privet_policy::signals::gpp::{self, GppString, Section, ShownSection};
+use privet_policy::signals::gpp::{self, GppString, Section, ShownSection, TcfCanada};
 use privet_policy::signals::onetrust::Groups;
 use privet_policy::signals::tcf::{self, TcString, Unusable};
 use privet_policy::signals::us_privacy::UsPrivacy;
@@ -242,7 +242,10 @@ impl Signal {
         let reasons: Vec<String> = match self {
             Self::Tcf(read) => of_tcf(read).into_iter().collect(),
             Self::Gpp(read) => {
-                read.tcf().and_then(of_tcf).into_iter().chain(read.sections().iter().filter_map(of_section)).collect()
+                let of_canada = |read: &TcfCanada| read.usable(now_ms).err().map(|why| format!("tcfcav1: {why}"));
+                let of_tcf = read.tcf().and_then(of_tcf).map(|why| format!("tcfeuv2: {why}"));
+                let of_frameworks = of_tcf.into_iter().chain(read.canada().and_then(of_canada));
+                of_frameworks.chain(read.sections().iter().filter_map(of_section)).collect()
             }
             Self::GppSection(read) => of_section(read).into_iter().collect(),
             Self::Simple(_) => Vec::new(),

@@ -15,7 +15,7 @@ use crate::run::chain;
 
 /// Reads the ledger that this configuration names; changes nothing in it.
 pub(super) fn run(config: &Path, machine: bool) -> Outcome {
-    let config = match Config::load(config) {
+    let config = match Config::load_to_look(config) {
         Ok(config) => config,
         Err(error) => return cannot(&error.to_string()),
     };

@@ -7,12 +7,12 @@ fn at(start: usize) -> Span {
     Span { file: 0, bytes: start..start + 1 }
 }
 
-fn text(value: &str, start: usize) -> Spanned<String> {
+pub(in crate::export) fn text(value: &str, start: usize) -> Spanned<String> {
     Spanned::new(value.to_owned(), at(start))
 }
 
 /// The example of the design.
-fn searches() -> Export {
+pub(in crate::export) fn searches() -> Export {
     Export {
         name: text("searches-by-section", 1),
         purpose: "analytics.reporting.content_performance".to_owned(),
@@ -162,4 +162,21 @@ fn a_budget_that_is_too_small_is_shown_at_its_line() {
         assert!(shown.contains(part), "{part}\n{shown}");
     }
     println!("{shown}");
+}
+
+#[test]
+fn a_delta_that_is_too_small_is_shown_at_its_place() {
+    let design = DESIGN
+        .replace("{properties.section: [apps, games, books]}", "{properties.query: {min_units: 20, keys_max: 500}}")
+        .replace("epsilon: \"0.1\"}", "epsilon: \"0.1\", delta: \"1e-9\"}")
+        .replace("epsilon: \"72\"}", "epsilon: \"72\", delta: \"700e-9\"}");
+    let files = [SourceFile { name: "design.yaml".to_owned(), text: design }];
+    let policy = privet_policy::compile(&files).policy.unwrap();
+    let shown = plan(policy.exports(), policy.surveys()).unwrap_err()[0].render(&files, false);
+    let caret = shown.lines().find(|line| line.contains("^^^")).unwrap();
+    let line = shown.lines().find(|line| line.contains("700e-9")).unwrap();
+    assert_eq!(caret.find('^'), line.find("\"700e-9"), "{shown}");
+    for part in ["room for 700 windows in 30d", "write `delta: \"0.00000072\"` in `budget`: the loss itself fits"] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
 }

@@ -10,18 +10,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http::{Method, Request, StatusCode, Uri};
 use http_body_util::Full;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::signature;
+use crate::bearer::header_in;
 use crate::clock::Clock;
 use crate::config::Receiver;
+use crate::outbound::Outbound;
 use crate::signing::{BadSigningKey, SigningKey};
 use crate::tls::{self, TlsError};
 
@@ -49,9 +47,6 @@ pub enum CannotOpen {
         #[source]
         source: BadSigningKey,
     },
-    /// The token cannot stand in a header.
-    #[error("`{}` holds no token: one line of visible characters", .0.display())]
-    Token(PathBuf),
     /// The files of TLS do not work.
     #[error("cannot use `tls`")]
     Tls(#[source] TlsError),
@@ -74,7 +69,7 @@ pub(super) enum Attempt {
 
 /// A receiver, and what a request to it needs.
 pub(super) struct Post {
-    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: Outbound,
     url: Uri,
     key: SigningKey,
     token_file: Option<PathBuf>,
@@ -88,14 +83,9 @@ impl Post {
         let (tls, _) = tls::client(&receiver.tls).map_err(CannotOpen::Tls)?;
         let key = signing_key(&receiver.signing_key_file)?;
         if let Some(file) = &receiver.token_file {
-            bearer(file)?;
+            header_in(file).map_err(|source| CannotOpen::Unreadable { file: file.clone(), source })?;
         }
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
-        // A connection that is kept would be dead by the next window.
-        let http = legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+        let http = Outbound::new(tls);
         let (url, token_file) = (receiver.url.clone(), receiver.token_file.clone());
         Ok(Self { http, url, key, token_file, timeout: receiver.timeout, clock })
     }
@@ -103,17 +93,14 @@ impl Post {
     /// Posts a receipt's bytes once, within the receiver's time and this one.
     pub(super) async fn attempt(&self, release: &str, receipt: Vec<u8>, within: Duration) -> Attempt {
         let Some(request) = self.request(release, receipt) else { return Attempt::Unprepared };
-        match tokio::time::timeout(self.timeout.min(within), self.http.request(request)).await {
-            Ok(Ok(answer)) => judged(answer.status()),
-            Ok(Err(_)) | Err(_) => Attempt::Unanswered,
-        }
+        self.http.status(request, self.timeout.min(within)).await.map_or(Attempt::Unanswered, judged)
     }
 
     fn request(&self, release: &str, receipt: Vec<u8>) -> Option<Request<Full<Bytes>>> {
         let created = self.clock.now().as_second();
         let mut headers = signature::headers(&self.key, &self.url, release, &receipt, created)?;
         if let Some(file) = &self.token_file {
-            headers.insert(AUTHORIZATION, bearer(file).ok()?);
+            headers.insert(AUTHORIZATION, header_in(file).ok()?);
         }
         let mut request = Request::new(Full::new(Bytes::from(receipt)));
         *request.method_mut() = Method::POST;
@@ -151,14 +138,4 @@ fn signing_key(file: &Path) -> Result<SigningKey, CannotOpen> {
         key => key,
     };
     key.map_err(|source| CannotOpen::Key { file: file.to_owned(), source })
-}
-
-fn bearer(file: &Path) -> Result<HeaderValue, CannotOpen> {
-    let text = read(file)?;
-    let token = text.trim_ascii();
-    let visible = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-    let header = Zeroizing::new(format!("Bearer {token}"));
-    let mut value = HeaderValue::from_str(&header).map_err(|_| CannotOpen::Token(file.to_owned()))?;
-    value.set_sensitive(true);
-    if visible { Ok(value) } else { Err(CannotOpen::Token(file.to_owned())) }
 }

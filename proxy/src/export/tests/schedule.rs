@@ -157,6 +157,20 @@ fn a_withdrawal_reaches_both_open_windows() {
     assert!(near(&values(&files[0]), [10, 0, 0]) && near(&values(&files[1]), [0, 10, 0]));
 }
 
+/// A policy that exports no more leaves windows behind, which a refusal of whatever purpose reaches.
+#[test]
+fn a_withdrawal_reaches_the_windows_that_an_earlier_policy_left() {
+    let bench = Bench::of(&whole_only(|window| window.publish_after = Some(text("30m"))), NOON);
+    let line = bench.start();
+    units(&line, 0..20, 0, None);
+    bench.clock.set(NOON + 3600);
+    line.observe(0, row(b"next window", 0), &POLICY);
+    line.adopt(&Plans::default(), NEXT_POLICY, PolicyChange::Tightens).unwrap();
+    (0_u32..10).for_each(|unit| line.withdraw_from_earlier(&unit.to_le_bytes()));
+    bench.clock.set(NOON + 5400);
+    assert!(near(&values(&bench.wait_for(1)[0]), [10, 0, 0]));
+}
+
 #[test]
 fn a_pod_that_is_drained_publishes_what_it_may_and_counts_no_more() {
     let drained = whole_only(|window| window.publish_marked = vec![text("drained")]);

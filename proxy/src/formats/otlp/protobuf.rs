@@ -18,12 +18,9 @@ use privet_json::{Index, Kind, Limits, Node, write_string};
 use super::message::{Holds, Member, Message, REQUEST, Scalar, from_hex};
 use crate::decode::DecodeLimits;
 use crate::formats::{Bound, Fault, Refusal};
-
-/// The wire types that fields are told apart by.
-const VARINT: u64 = 0;
-const FIXED64: u64 = 1;
-const LENGTH: u64 = 2;
-const FIXED32: u64 = 5;
+use crate::protobuf::{
+    FIXED32, FIXED64, LENGTH, VARINT, write_bytes, write_fixed, write_message, write_tag, write_varint,
+};
 
 /// The JSON document of an export request.
 ///
@@ -256,12 +253,7 @@ fn write(message: &Message, object: Node<'_>, out: &mut Vec<u8>) {
 }
 
 fn write_within(number: u32, message: &Message, object: Node<'_>, out: &mut Vec<u8>) {
-    write_tag(number, LENGTH, out);
-    let begun = out.len();
-    write(message, object, out);
-    let mut length = Vec::new();
-    write_varint((out.len() - begun) as u64, &mut length);
-    out.splice(begun..begun, length);
+    write_message(number, out, |out| write(message, object, out));
 }
 
 fn write_scalar(number: u32, scalar: Scalar, value: Node<'_>, out: &mut Vec<u8>) -> Option<()> {
@@ -290,29 +282,6 @@ fn write_scalar(number: u32, scalar: Scalar, value: Node<'_>, out: &mut Vec<u8>)
         _ => return None,
     }
     Some(())
-}
-
-fn write_fixed(number: u32, wire: u64, bytes: &[u8], out: &mut Vec<u8>) {
-    write_tag(number, wire, out);
-    out.extend_from_slice(bytes);
-}
-
-fn write_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
-    write_tag(number, LENGTH, out);
-    write_varint(bytes.len() as u64, out);
-    out.extend_from_slice(bytes);
-}
-
-fn write_tag(number: u32, wire: u64, out: &mut Vec<u8>) {
-    write_varint(u64::from(number) << 3 | wire, out);
-}
-
-fn write_varint(mut value: u64, out: &mut Vec<u8>) {
-    while value > 0x7f {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 /// `google.rpc.Status`: a code and a message.

@@ -87,15 +87,20 @@ fn is_custom(path: &str) -> bool {
 }
 
 /// Whether method and target alone say that this is a tracker's request.
-pub(crate) fn is_announced(raw: &RawRequest) -> bool {
-    match route(&raw.method, &raw.target) {
-        Ok(Route::Payload) => crate::decode::path(&raw.target) == PAYLOAD_PATH,
+pub(crate) fn is_announced(asked: &Asked<'_>) -> bool {
+    match route(asked.method, asked.target) {
+        Ok(Route::Payload) => crate::decode::path(asked.target) == PAYLOAD_PATH,
         Ok(Route::Pixel) => {
-            let names = || query::of(&raw.target).split('&').filter_map(|pair| pair.split('=').next());
+            let names = || query::of(asked.target).split('&').filter_map(|pair| pair.split('=').next());
             REQUIRED.into_iter().all(|wanted| names().any(|name| name == wanted))
         }
         Err(_) => false,
     }
+}
+
+/// Whether method and target do not exclude that this is a tracker's request.
+pub(crate) fn is_possible(asked: &Asked<'_>) -> bool {
+    route(asked.method, asked.target).is_ok()
 }
 
 /// Whether a document is a payload.
@@ -216,6 +221,7 @@ pub(super) const fn status(refusal: &Refusal) -> Option<StatusCode> {
         | Refusal::UnsupportedCharset
         | Refusal::UnsupportedMedia
         | Refusal::UnknownFormat => Some(StatusCode::BAD_REQUEST),
+        Refusal::NotAnEventPath | Refusal::MethodNotAllowed => Some(StatusCode::UNPROCESSABLE_ENTITY),
         _ => None,
     }
 }

@@ -1,0 +1,73 @@
+//! `privet ledger`: rolls up the shipped logs of many pods into one witnessed log.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::witness::told;
+use super::{Outcome, cannot};
+use crate::clock::SystemClock;
+use crate::config::ledger::Ledger as Config;
+use crate::ledger::{CannotRun, Ledger, init};
+use crate::run::{chain, stop_signal};
+
+/// The arguments of `privet ledger`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done with a ledger.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Makes a ledger's signing key, and prints its public half for witnesses and auditors.
+    Init {
+        /// Where the key goes, readable by you alone. It is kept for as long as the ledger lives.
+        file: PathBuf,
+        /// The ledger's name, `log.origin` in its configuration.
+        #[arg(long)]
+        origin: String,
+    },
+    /// Rolls until it is told to stop.
+    Run {
+        /// The configuration, `kind: Ledger`; docs/ledger.md describes it.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+/// Makes a key, or is a ledger until it is told to stop.
+#[must_use]
+pub fn run(args: &Args) -> Outcome {
+    match &args.command {
+        Command::Init { file, origin } => made(file, origin),
+        Command::Run { config } => ledger(config).map_or_else(|why| cannot(&why), |()| Outcome::Fine),
+    }
+}
+
+fn made(file: &Path, origin: &str) -> Outcome {
+    match init(file, origin) {
+        Ok(public) => told(&public),
+        Err(error) => {
+            let refused = matches!(error, CannotRun::IsThere(_));
+            let outcome = cannot(&chain(&error));
+            if refused { Outcome::Findings } else { outcome }
+        }
+    }
+}
+
+fn ledger(file: &Path) -> Result<(), String> {
+    let config = Config::load(file).map_err(|error| chain(&error))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let stop = stop_signal().map_err(|error| error.to_string())?;
+        let ledger = Ledger::open(&config, Arc::new(SystemClock::default())).map_err(|error| chain(&error))?;
+        tracing::info!(listen = %config.listen, "rolling");
+        ledger.run(config.listen, stop).await.map_err(|error| chain(&error))
+    })
+}

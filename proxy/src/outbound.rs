@@ -1,0 +1,38 @@
+//! Requests on privet's own account: receipts, and telemetry of itself.
+//!
+//! Promise: an attempt ends by its deadline, whatever the other side does; of
+//! its answer the status alone is looked at.
+//!
+//! Not here: events, which go through [`crate::forward`].
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::ClientConfig;
+
+/// Connects anew for each request: one that is kept would be dead by the next.
+#[derive(Clone)]
+pub(crate) struct Outbound(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+impl Outbound {
+    /// Speaks TLS as told where the address asks for it.
+    pub(crate) fn new(tls: ClientConfig) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+        Self(legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
+    }
+
+    /// The status of the answer; nothing where there was none in time.
+    pub(crate) async fn status(&self, request: Request<Full<Bytes>>, within: Duration) -> Option<StatusCode> {
+        let answer = tokio::time::timeout(within, self.0.request(request)).await.ok()?;
+        Some(answer.ok()?.status())
+    }
+}

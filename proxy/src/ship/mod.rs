@@ -1,0 +1,202 @@
+//! Shipping: copies the enforcement log to a store while it is written, so that a lost node loses ten seconds of it.
+//!
+//! Promise: what a checkpoint covers is in the store before the checkpoint is, and was hashed again on its way; so the
+//! shipped tree verifies as a mirror does. Nothing there is written over but the checkpoint, and that only where it is the
+//! one that this log put there. A store that is away holds nothing up: the log goes on, `/readyz` says so, and the next
+//! attempt, or the next start, ships what is missing. One object is in memory at a time.
+//!
+//! Objects, below the log's origin: `<n>/checkpoint`, `<n>/vkey`, `<n>/tile/...`, `<n>/class/...`, `policies/...`; and
+//! `heads/<sha256 of the incarnation's origin>`, a second copy of its newest checkpoint, so that one listing tells which
+//! logs moved. Sealed objects end in `.age`: entry bundles, class documents and policies. Hash tiles and checkpoints stay
+//! open, for a ledger checks by them what it cannot read.
+//!
+//! Not here: the log itself, and who may read the store; that is the store's to enforce.
+
+mod incarnation;
+mod pass;
+pub(crate) mod seal;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use privet_audit_log::tree::Hash;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::Health;
+use crate::clock::Clock;
+use crate::config::Ship;
+use crate::metrics::{Metrics, NotShipped};
+use crate::store::{Fault, Key, Store};
+use crate::tls::TlsError;
+
+pub use seal::Recipient;
+
+/// The folder of copied checkpoints.
+pub(crate) const HEADS: &str = "heads";
+
+/// The first wait after a failure; it doubles up to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// For the last of the log, once it is closed.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// Where the copy of an incarnation's checkpoint is, by its origin.
+pub(crate) fn head_key(origin: &str) -> Option<Key> {
+    Key::new(format!("{HEADS}/{}", Hash::of(origin.as_bytes()).to_hex()))
+}
+
+/// Why the log cannot be shipped at all.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotShip {
+    /// The files of TLS do not work.
+    #[error("cannot use `log.ship.s3.tls`")]
+    Tls(#[source] TlsError),
+    /// An origin whose parts cannot name folders.
+    #[error("the origin `{0}` cannot name a folder of a store: its parts between `/` must be plain names")]
+    Origin(String),
+    /// No thread.
+    #[error("cannot start the thread that ships the log")]
+    Thread(#[source] io::Error),
+}
+
+/// Why something was not shipped now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unshipped {
+    /// The store did not do it.
+    #[error(transparent)]
+    Store(#[from] Fault),
+    /// The log's own disk.
+    #[error("cannot read the log: {0}")]
+    Log(io::ErrorKind),
+    /// The writer went on meanwhile; the newer checkpoint is shipped next.
+    #[error("the log moved on while it was read")]
+    Moved,
+    /// A tile or bundle on the disk is not that of the checkpoint.
+    #[error("a file of the log is not as its checkpoint says: incarnation {0}; run `privet-audit verify`")]
+    Damaged(u64),
+    /// The store holds something else under this name.
+    #[error("the store holds another log under the name of incarnation {0}: give each log an origin of its own")]
+    Conflict(u64),
+    /// No key for sealing.
+    #[error(transparent)]
+    Seal(#[from] seal::CannotSeal),
+}
+
+impl From<io::Error> for Unshipped {
+    fn from(error: io::Error) -> Self {
+        Self::Log(error.kind())
+    }
+}
+
+impl Unshipped {
+    fn reason(&self) -> NotShipped {
+        match self {
+            Self::Store(Fault::Unanswered) => NotShipped::Unanswered,
+            Self::Store(Fault::Later(_)) => NotShipped::Later,
+            Self::Store(_) => NotShipped::Refused,
+            Self::Log(_) | Self::Moved | Self::Damaged(_) | Self::Seal(_) => NotShipped::Log,
+            Self::Conflict(_) => NotShipped::Conflict,
+        }
+    }
+}
+
+/// What a shipper works on.
+pub(crate) struct Parts {
+    pub(crate) ship: Ship,
+    /// The log's directory.
+    pub(crate) log: PathBuf,
+    /// Its configured origin, without an incarnation.
+    pub(crate) origin: String,
+    pub(crate) health: Arc<Health>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Copies one log; see [`Shipper::pass`].
+pub(crate) struct Shipper {
+    parts: Parts,
+    store: Store,
+    /// What the store holds of each incarnation.
+    shipped: BTreeMap<u64, incarnation::Shipped>,
+    /// Policy bundles and class documents that are there, by their folder and name.
+    documents: BTreeSet<String>,
+}
+
+impl Shipper {
+    pub(crate) fn new(parts: Parts) -> Result<Self, CannotShip> {
+        if Key::new(format!("{}/{}", parts.origin, u64::MAX)).is_none() {
+            return Err(CannotShip::Origin(parts.origin));
+        }
+        let store = Store::open(&parts.ship.to, Arc::clone(&parts.clock)).map_err(CannotShip::Tls)?;
+        Ok(Self { parts, store, shipped: BTreeMap::new(), documents: BTreeSet::new() })
+    }
+
+    /// Ships until it is told to stop, and then once more.
+    async fn run(mut self, stop: CancellationToken) {
+        let mut pause = PAUSE;
+        while !stop.is_cancelled() {
+            // What a pass leaves undone the last one does: whatever is there already is found there.
+            let Some(done) = stop.run_until_cancelled(self.pass_told()).await else { break };
+            let wait = if done { self.parts.ship.every } else { pause };
+            pause = if done { PAUSE } else { (pause * 2).min(PAUSE_MAX) };
+            tokio::time::timeout(wait, stop.cancelled()).await.ok();
+        }
+        if tokio::time::timeout(FLUSH, self.pass_told()).await != Ok(true) {
+            tracing::warn!("the end of the enforcement log is not shipped yet: the next start ships it");
+        }
+    }
+
+    /// One pass, told to whoever looks; whether it shipped everything.
+    async fn pass_told(&mut self) -> bool {
+        let done = self.pass().await;
+        let (health, metrics) = (&self.parts.health, &self.parts.metrics);
+        match done {
+            Ok(()) => health.clear_note("ship"),
+            Err(why) => {
+                metrics.ship_failures.of(why.reason()).increment(1);
+                health.note("ship", format!("the enforcement log is not shipped: {why}"));
+                tracing::warn!("the enforcement log is not shipped: {why}");
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// The thread that ships; it belongs to whoever closes the log.
+pub(crate) struct Shipping {
+    stop: CancellationToken,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Shipping {
+    /// Starts it.
+    pub(crate) fn start(parts: Parts) -> Result<Self, CannotShip> {
+        let shipper = Shipper::new(parts)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CannotShip::Thread)?;
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let thread = std::thread::Builder::new()
+            .name("privet-ship".to_owned())
+            .spawn(move || runtime.block_on(shipper.run(stopped)))
+            .map_err(CannotShip::Thread)?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Shipping {
+    /// Ships what is left, within [`FLUSH`]: after the log is closed that is its end.
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to give back; a panic there was told by the panic hook.
+            thread.join().ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

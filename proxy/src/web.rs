@@ -1,0 +1,59 @@
+//! One request to a server that the configuration names, and its bounded answer.
+//!
+//! Promise: an answer ends by its deadline and is no longer than asked for; redirects are not followed, for what is signed
+//! names its address. Not here: events; collectors are spoken to by [`crate::forward`].
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use crate::config::Upstream;
+use crate::tls::{self, TlsError};
+
+/// No answer that could be used: none at all, none in time, or a longer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no answer in time, or one that is too long")]
+pub(crate) struct NoAnswer;
+
+/// A client with pooled connections.
+pub(crate) struct Web {
+    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    timeout: Duration,
+}
+
+impl Web {
+    /// Reads the files of TLS.
+    pub(crate) fn open(files: &Upstream, timeout: Duration) -> Result<Self, TlsError> {
+        let (config, _) = tls::client(files)?;
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(tcp);
+        let http = legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(2).build(connector);
+        Ok(Self { http, timeout })
+    }
+
+    /// Asks, and reads an answer of at most `most` bytes.
+    pub(crate) async fn ask(&self, request: Request<Full<Bytes>>, most: usize) -> Result<Response<Bytes>, NoAnswer> {
+        let asking = async {
+            let answer = self.http.request(request).await.map_err(|_| NoAnswer)?;
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, most).collect().await.map_err(|_| NoAnswer)?;
+            Ok(Response::from_parts(head, body.to_bytes()))
+        };
+        tokio::time::timeout(self.timeout, asking).await.map_err(|_| NoAnswer)?
+    }
+}
+
+impl fmt::Debug for Web {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Web").finish_non_exhaustive()
+    }
+}
