@@ -22,6 +22,7 @@ mod show;
 mod tail;
 mod verify;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -71,7 +72,8 @@ fn main() -> ExitCode {
     };
     match run(&arguments.command) {
         Ok((text, clean)) => {
-            print!("{text}");
+            // Whoever stopped reading knows enough.
+            let _ = io::stdout().lock().write_all(text.as_bytes());
             if clean { ExitCode::SUCCESS } else { ExitCode::from(1) }
         }
         Err(error) => {
