@@ -214,8 +214,16 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("`{program}` of the Debian package `age` opens what we seal: {error}"));
-        child.stdin.take().unwrap().write_all(input).unwrap();
-        let done = child.wait_with_output().unwrap();
+        // Both pipes at once: either may be full before the other is read.
+        let mut stdin = child.stdin.take().unwrap();
+        let done = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                // Who needs no input may leave before it is written.
+                stdin.write_all(input).ok();
+                drop(stdin);
+            });
+            child.wait_with_output().unwrap()
+        });
         assert!(done.status.success(), "{program} {args:?}");
         done.stdout
     }
