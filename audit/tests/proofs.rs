@@ -136,7 +136,7 @@ fn tail_shows_records_as_they_come_and_waits_for_half_a_frame() {
     let (mut log, _) = Log::open(support::settings(root.path(), ConsentKept::Redis), support::at(0)).unwrap();
     let log_dir = path(root.path(), "log");
     let mut child = Command::new(env!("CARGO_BIN_EXE_privet-audit"))
-        .args(["tail", &log_dir, "--follow", "600", "--type", "heartbeat", "--json"])
+        .args(["tail", &log_dir, "--follow", "60", "--type", "heartbeat", "--json"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
