@@ -325,7 +325,7 @@ impl Log {
         if !draft.has_records() && now.mono_ms.saturating_sub(self.last_record.mono_ms) >= HEARTBEAT_MS {
             draft.record(exactly(now), Record::Heartbeat)?;
         }
-        let note = self.wants_checkpoint(&draft, work, now).then(|| draft.tree_head(&self.volume.origin, &self.signer));
+        let wants_checkpoint = self.wants_checkpoint(&draft, work, now);
         let has_records = draft.has_records();
         self.volume.commit(draft)?;
         self.degraded = None;
@@ -338,8 +338,19 @@ impl Log {
         if has_records {
             self.last_record = now;
         }
+        // The work is durable; a head that is not is signed at the next chance.
+        let note = if wants_checkpoint { self.sign_durable().ok() } else { None };
         self.after_commit(note, now);
         Ok(())
+    }
+
+    /// Signs what is durable. A head in one group with its records could be left behind by a failed write,
+    /// beside another of its size that is signed once they are written again, differently.
+    fn sign_durable(&mut self) -> Result<String, WriteError> {
+        let mut head = self.volume.draft();
+        let note = head.tree_head(&self.volume.origin, &self.signer);
+        self.volume.commit(head)?;
+        Ok(note)
     }
 
     /// Says that the wall clock was set, if it was.
@@ -427,12 +438,10 @@ impl Log {
         let mut draft = self.volume.draft();
         let record = Record::Degraded(Degraded { cause: cause.to_owned() });
         let drafted = self.draft_clock(&mut draft, now).and_then(|()| draft.record(exactly(now), record));
-        if drafted.is_ok() {
-            let note = draft.tree_head(&self.volume.origin, &self.signer);
-            if self.volume.commit(draft).is_ok() {
-                self.last_record = now;
-                self.after_commit(Some(note), now);
-            }
+        if drafted.is_ok() && self.volume.commit(draft).is_ok() {
+            self.last_record = now;
+            let note = self.sign_durable().ok();
+            self.after_commit(note, now);
         }
     }
 
@@ -468,8 +477,8 @@ impl Log {
             unknown,
         };
         draft.record(exactly(now), Record::Close(close))?;
-        self.note = draft.tree_head(&self.volume.origin, &self.signer);
         self.volume.commit(draft)?;
+        self.note = self.sign_durable()?;
         self.signed = (self.volume.tree.size(), now.mono_ms);
         let at_end = WriteError::disk("publish the last checkpoint");
         self.volume.publish(&self.note).and_then(|()| self.volume.tiles.sync()).map_err(at_end)?;

@@ -4,11 +4,14 @@
 
 mod support;
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::{fs, io};
 
 use privet_audit_log::counts::{Delta, Fate};
-use privet_audit_log::{Log, Settings};
+use privet_audit_log::{DiskOp, Gate, Log, Settings};
 use proptest::prelude::*;
 use support::{Hand, acknowledged, assert_clean, check, copy_tree, declarations, settings, traffic, work};
 
@@ -229,4 +232,68 @@ proptest! {
             prop_assert_eq!(one.released, one.acknowledged + one.refused + one.unknown);
         }
     }
+}
+
+/// The heads that stand in a log's segments, whole or not, by whoever looks at the bytes at this moment.
+fn heads(log: &Path, origin: &str) -> Vec<(String, String)> {
+    let segments = fs::read_dir(log.join("1/wal")).into_iter().flatten().flatten();
+    let mut found = Vec::new();
+    for segment in segments {
+        let text = String::from_utf8_lossy(&fs::read(segment.path()).unwrap_or_default()).into_owned();
+        for note in text.split(&format!("{origin}\n")).skip(1) {
+            let mut lines = note.lines();
+            if let (Some(size), Some(root)) = (lines.next(), lines.next())
+                && size.parse::<u64>().is_ok()
+            {
+                found.push((size.to_owned(), root.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn whatever_write_fails_no_two_heads_of_one_size_are_signed() {
+    let mut failed = 0;
+    for at in 0..48 {
+        let root = support::scratch();
+        let log_dir = root.path().join("log");
+        let mut clock = Hand(0);
+        let mut settings = settings(root.path());
+        let origin = format!("{}/1", settings.origin);
+        let seen: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+        let (count, keep, dir, name) = (AtomicU64::new(0), seen.clone(), log_dir.clone(), origin.clone());
+        let armed = Arc::new(AtomicBool::new(false));
+        let trap = armed.clone();
+        settings.gate = Gate::new(move |op| {
+            if !trap.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            keep.lock().unwrap().extend(heads(&dir, &name));
+            let now = count.fetch_add(1, Ordering::Relaxed);
+            let dies = now == at && matches!(op, DiskOp::Append | DiskOp::Sync);
+            if dies { Err(io::Error::other("the disk is tired")) } else { Ok(()) }
+        });
+        let (mut log, _) = Log::open(settings, clock.now()).unwrap();
+        let mut delta = traffic(20, 5);
+        delta.declared = support::declarations(&log_dir);
+        log.commit(&work(delta, true), clock.later(200)).unwrap();
+        armed.store(true, Ordering::Relaxed);
+        for _ in 0..6 {
+            let mut owed = work(traffic(10, 10), true);
+            owed.checkpoint = true;
+            while log.commit(&owed, clock.later(200)).is_err() {
+                failed += 1;
+            }
+        }
+        seen.lock().unwrap().extend(heads(&log_dir, &origin));
+        let mut roots = BTreeMap::new();
+        for (size, root) in seen.lock().unwrap().drain(..) {
+            let known = roots.entry(size.clone()).or_insert_with(|| root.clone());
+            assert_eq!(*known, root, "two heads of size {size}, where write {at} failed");
+        }
+        assert!(roots.len() >= 6, "there were heads to look at");
+        log.close(&Delta::default(), clock.later(10)).unwrap();
+    }
+    assert!(failed >= 6, "{failed} commits failed");
 }
