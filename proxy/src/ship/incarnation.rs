@@ -45,7 +45,7 @@ impl Shipper {
         };
         self.classes(number).await?;
         if is_new {
-            self.place(&format!("{number}/vkey"), format!("{key}\n").into_bytes(), Content::Proving, number).await?;
+            self.place(&format!("{number}/vkey"), format!("{key}\n").into_bytes(), Content::Proving).await?;
         }
         self.agrees(number, &claimed)?;
         for name in tiled::grown(known.size, claimed.size) {
@@ -79,7 +79,7 @@ impl Shipper {
         let Some(there) = there else { return Ok(Shipped { size: 0, tag: None, whole: false }) };
         let opened = String::from_utf8(there.bytes).ok().and_then(|note| Checkpoint::open(&note, key).ok());
         let ours = opened.filter(|opened| opened.size < here.size || opened == here);
-        let ours = ours.ok_or(Unshipped::Conflict(number))?;
+        let ours = ours.ok_or_else(|| Unshipped::Conflict(format!("{number}/checkpoint")))?;
         Ok(Shipped { size: ours.size, tag: Some(there.tag), whole: false })
     }
 
@@ -98,7 +98,7 @@ impl Shipper {
             self.shipped.remove(&number);
             return match self.store.read(&key).await? {
                 Some(there) if there.bytes == note.as_bytes() => Err(Unshipped::Moved),
-                _ => Err(Unshipped::Conflict(number)),
+                _ => Err(Unshipped::Conflict(format!("{number}/checkpoint"))),
             };
         }
         self.parts.metrics.ship_objects.increment(1);
@@ -122,7 +122,7 @@ impl Shipper {
             }
             Some(_) => Content::Proving,
         };
-        self.place(&format!("{number}/{}", name.path()), bytes, content, number).await
+        self.place(&format!("{number}/{}", name.path()), bytes, content).await
     }
 
     /// A bundle's entries have the hashes of the tile beside it.

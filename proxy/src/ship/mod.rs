@@ -77,9 +77,9 @@ pub(crate) enum Unshipped {
     /// A tile or bundle on the disk is not that of the checkpoint.
     #[error("a file of the log is not as its checkpoint says: incarnation {0}; run `privet-audit verify`")]
     Damaged(u64),
-    /// The store holds something else under this name.
-    #[error("the store holds another log under the name of incarnation {0}: give each log an origin of its own")]
-    Conflict(u64),
+    /// The store holds something else under this name, which is below the log's origin.
+    #[error("the store holds another log: `{0}` is there and is not ours; give each log an origin of its own")]
+    Conflict(String),
     /// No key for sealing.
     #[error(transparent)]
     Seal(#[from] seal::CannotSeal),

@@ -53,7 +53,7 @@ impl Shipper {
                 _ => Unshipped::Log(std::io::ErrorKind::InvalidData),
             })?;
             for (file, bytes) in files {
-                self.place(&format!("{folder}/{file}"), bytes, Content::Telling, 0).await?;
+                self.place(&format!("{folder}/{file}"), bytes, Content::Telling).await?;
             }
             self.documents.insert(folder);
         }
@@ -66,7 +66,7 @@ impl Shipper {
             let file = format!("{number}/class/{name}");
             if name.ends_with(".json") && !self.documents.contains(&file) {
                 let bytes = fs::read(self.parts.log.join(&file))?;
-                self.place(&file, bytes, Content::Telling, number).await?;
+                self.place(&file, bytes, Content::Telling).await?;
                 self.documents.insert(file);
             }
         }
@@ -80,13 +80,7 @@ impl Shipper {
     }
 
     /// Places an object that never changes; one that is there already has to be the same.
-    pub(super) async fn place(
-        &self,
-        name: &str,
-        bytes: Vec<u8>,
-        content: Content,
-        number: u64,
-    ) -> Result<(), Unshipped> {
+    pub(super) async fn place(&self, name: &str, bytes: Vec<u8>, content: Content) -> Result<(), Unshipped> {
         let sealed = content == Content::Telling && !self.parts.ship.seal_to.is_empty();
         let (key, object) = if sealed {
             (self.key(&format!("{name}.age"))?, seal::seal(&self.parts.ship.seal_to, &bytes)?)
@@ -102,7 +96,7 @@ impl Shipper {
         }
         // Sealed twice, the same bytes differ; the hash tile beside a bundle tells other logs apart.
         let same = sealed || self.store.read(&key).await?.is_some_and(|there| there.bytes == bytes);
-        if same { Ok(()) } else { Err(Unshipped::Conflict(number)) }
+        if same { Ok(()) } else { Err(Unshipped::Conflict(name.to_owned())) }
     }
 }
 
