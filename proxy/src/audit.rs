@@ -111,6 +111,8 @@ struct State {
     commands: Vec<Command>,
     numbers: Numbers,
     kicked: bool,
+    /// The writer sleeps until something is counted.
+    idle: bool,
     healthy: bool,
     closed: bool,
 }
@@ -149,7 +151,12 @@ impl Shared {
 
     /// Adds to the counts; the writer takes them at its next turn.
     fn count(&self, change: impl FnOnce(&mut Delta)) {
-        change(&mut self.lock().delta);
+        let mut state = self.lock();
+        change(&mut state.delta);
+        if std::mem::take(&mut state.idle) {
+            drop(state);
+            self.wake.notify_one();
+        }
     }
 
     fn command(&self, command: Command) {
@@ -196,6 +203,7 @@ impl Recorder {
             commands: Vec::new(),
             numbers: Numbers::default(),
             kicked: false,
+            idle: false,
             healthy: true,
             closed: false,
         };

@@ -257,3 +257,24 @@ async fn cost_of_evidence_in_lease_mode() {
         assert_eq!(report.totals.events, requests * each);
     }
 }
+
+#[tokio::test]
+async fn a_leaf_is_cut_soon_after_the_first_count_however_long_nothing_came_before() {
+    let root = tempfile::tempdir().unwrap();
+    let recorder = open(settings(root.path(), Durability::Lease { events: 1 << 20 }));
+    let named = name(&recorder);
+    for _ in 0..4 {
+        // Long enough for the writer to be asleep.
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let before = std::time::Instant::now();
+        while before.elapsed() < Duration::from_millis(350) {
+            for _ in 0..10 {
+                carry(&recorder, &named).await;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    recorder.close().await.unwrap();
+    let batches = check(root.path()).totals.batches;
+    assert!(batches >= 5, "{batches} batches in four bursts of 350 ms");
+}

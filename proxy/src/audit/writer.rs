@@ -2,7 +2,7 @@
 //! group, waits for the disk once, and wakes everybody whose numbers were in it.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -72,13 +72,8 @@ impl Writer {
 
     /// Waits until there is something to do, and takes it.
     fn take_turn(&mut self) -> Turn {
-        let mut state = self.shared.lock();
-        if !is_urgent(&state) {
-            let pause = if state.delta.is_empty() { IDLE_MS } else { LEAF_MS };
-            let pause = Duration::from_millis(pause);
-            let waited = self.shared.wake.wait_timeout_while(state, pause, |state| !is_urgent(state));
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let shared = Arc::clone(&self.shared);
+        let mut state = wait(&shared);
         let now = moment(self.clock.as_ref());
         let cut = self.log.is_batch_due(&state.delta, now);
         if cut {
@@ -177,6 +172,24 @@ impl Writer {
             CannotRecord::Disk
         })
     }
+}
+
+/// Sleeps while nothing is counted; from the first count on lets a leaf wait for company.
+fn wait(shared: &Shared) -> MutexGuard<'_, State> {
+    let wake = &shared.wake;
+    let mut state = shared.lock();
+    if !is_urgent(&state) && state.delta.is_empty() {
+        state.idle = true;
+        let idle = |state: &mut State| state.idle && !is_urgent(state);
+        let waited = wake.wait_timeout_while(state, Duration::from_millis(IDLE_MS), idle);
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.idle = false;
+    }
+    if !is_urgent(&state) && !state.delta.is_empty() {
+        let waited = wake.wait_timeout_while(state, Duration::from_millis(LEAF_MS), |state| !is_urgent(state));
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+    }
+    state
 }
 
 fn is_urgent(state: &State) -> bool {
