@@ -55,7 +55,12 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary: PathBuf = parent.join(name);
-    let mut file = File::create(&temporary)?;
+    // What was left there, or a link that somebody put there, is not written through.
+    fs::remove_file(&temporary).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })?;
+    let mut file = File::create_new(&temporary)?;
     file.write_all(bytes)?;
     if durable {
         file.sync_all()?;

@@ -160,11 +160,12 @@ fn take_refusal(members: &serde_json::Value, seq: u64, base: &str, report: &mut 
 fn hold_against(log: &Path, rolls: Rolls, report: &mut Report, said: &mut LedgerReport) -> Result<(), CannotVerify> {
     let here = incarnations(log).map_err(|source| CannotVerify::Disk { at: log.to_owned(), source })?;
     let oldest = here.first().copied().unwrap_or(0);
+    let retired = report.gaps.iter().any(|gap| gap.code == "retired" && gap.incarnation == oldest);
     for (number, rolled) in rolls {
         if !here.contains(&number) {
             let message = format!("the ledger has rolled incarnation {number}, which is not here");
-            match number < oldest {
-                // Retention takes the oldest first; whether it was that, the log itself has to say.
+            match number < oldest && retired {
+                // Retention takes the oldest first, and the log itself says that it did.
                 true => report.gaps.push(StatedGap { code: "ledger_earlier", incarnation: number, message }),
                 false => report.finding("ledger_missing", (Some(number), None), message),
             }
@@ -188,6 +189,11 @@ fn hold_against(log: &Path, rolls: Rolls, report: &mut Report, said: &mut Ledger
             report.finding("ledger_truncated", (Some(number), None), message);
         }
         said.rolled.insert(number, (most, size));
+    }
+    let silent = !report.findings.iter().any(|finding| finding.code.starts_with("ledger_"));
+    if said.agreed == 0 && silent {
+        let message = "the ledger has seen no state of what is here".to_owned();
+        report.finding("ledger_unknown", (None, None), message);
     }
     Ok(())
 }

@@ -84,6 +84,10 @@ pub fn verify(log: &Path, options: &Options) -> Result<Report, CannotVerify> {
         verified.push((*number, one));
     }
     let gone = Gone { retired: check_oldest(verified.first(), &mut carried), unborn: carried.unborn };
+    if !gone.unborn.is_empty() {
+        let word = "that some starts came to nothing is the word of the start after them: whoever could write the log and the anchor could have removed what they wrote; a ledger knows";
+        carried.report.assumptions.push(word.to_owned());
+    }
     let mut report = carried.report;
     report.budgets = carried.budgets.into_accounts();
     check_keys(&verified, &gone, options, &mut report);
@@ -139,7 +143,10 @@ fn check_link(before: Option<&(u64, Verified)>, (number, one): (u64, &Verified),
 /// by retention. Gives the number up to which incarnations were.
 fn check_oldest(oldest: Option<&(u64, Verified)>, carried: &mut Carried) -> u64 {
     let Some((number, one)) = oldest else { return 0 };
-    let Some(linked) = one.open.as_ref().and_then(|open| open.prev.as_ref()) else { return 0 };
+    let Some(linked) = one.open.as_ref().and_then(|open| open.prev.as_ref()) else {
+        check_unlinked(*number, carried);
+        return 0;
+    };
     let is_it = |retired: &&Retired| {
         (&retired.origin, retired.size, &retired.root) == (&linked.origin, linked.size, &linked.root)
     };
@@ -148,12 +155,26 @@ fn check_oldest(oldest: Option<&(u64, Verified)>, carried: &mut Carried) -> u64 
         carried.report.finding("missing_incarnation", (Some(*number), Some(0)), message);
         return 0;
     };
+    let from_ms = carried.report.incarnations.first().map_or(0, |oldest| oldest.from_ms);
+    if retired.before != from_ms {
+        let message = format!("`{}` was removed for having ended at another time than the next began", linked.origin);
+        carried.report.finding("retired", (Some(*number), Some(0)), message);
+    }
     let message = format!(
         "`{}` with {} records, and what came before it, were removed {} days after they ended",
         linked.origin, linked.size, retired.days
     );
     carried.report.gap("retired", *number, message);
     number_of(&linked.origin).unwrap_or(0)
+}
+
+/// An incarnation before which nothing came is the first, unless a record says of each before it that it never came to be.
+fn check_unlinked(number: u64, carried: &mut Carried) {
+    let unborn = |before: &u64| carried.unborn.iter().any(|name| number_of(name) == Some(*before));
+    if let Some(missing) = (1..number).find(|before| !unborn(before)) {
+        let message = format!("it says that nothing came before it, and incarnation {missing} is not here");
+        carried.report.finding("missing_incarnation", (Some(number), Some(0)), message);
+    }
 }
 
 fn describe(end: &Previous) -> String {

@@ -93,6 +93,25 @@ fn an_incarnation_taken_away_is_found() {
 }
 
 #[test]
+fn a_later_incarnation_that_says_that_nothing_came_before_it_is_found() {
+    let root = support::scratch();
+    sample(root.path());
+    let log = root.path().join("log");
+    let whole = image(&log);
+    let mut alone = tiles_only(&whole);
+    alone.retain(|path, _| !path.starts_with("1"));
+    let mut kept = records(&alone, "2");
+    let mut open: serde_json::Value = serde_json::from_slice(&kept[0]).unwrap();
+    open["prev"] = serde_json::Value::Null;
+    kept[0] = open.to_string().into_bytes();
+    rebuild(&mut alone, "2", &kept, None);
+    apply(&log, &whole, &alone);
+    let report = verify(&log, &Options::default()).unwrap();
+    let missing = report.findings.iter().find(|finding| finding.code == "missing_incarnation");
+    assert!(missing.is_some_and(|finding| finding.message.contains("incarnation 1")), "{:?}", report.findings);
+}
+
+#[test]
 fn a_log_rolled_back_to_an_earlier_checkpoint_is_found_with_the_anchor() {
     let root = support::scratch();
     let mut clock = support::Hand(0);

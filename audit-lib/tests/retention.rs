@@ -118,6 +118,23 @@ fn an_incarnation_that_is_gone_and_was_not_retired_is_found_beside_those_that_we
 }
 
 #[test]
+fn a_removal_for_another_age_than_the_log_shows_is_found() {
+    let root = support::scratch();
+    let mut clock = five_days(root.path());
+    let (mut log, _) = open(root.path(), clock);
+    let log_dir = root.path().join("log");
+    // As if the first record of incarnation 3 had said an earlier time while the sidecar looked.
+    let mut retired = due(&log_dir, None, 3, clock.now().wall_ms).unwrap();
+    retired.last_mut().unwrap().before -= DAY_MS as i64;
+    let records: Vec<Record> = retired.iter().cloned().map(Record::Retired).collect();
+    log.commit(&Work { records, checkpoint: true, ..Work::default() }, clock.later(10)).unwrap();
+    remove(&log_dir, &retired, log.incarnation(), &BTreeSet::new()).unwrap();
+    log.close(&Delta::default(), clock.later(10)).unwrap();
+    let codes: Vec<&str> = check(root.path()).findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, ["retired"]);
+}
+
+#[test]
 fn a_removal_that_was_interrupted_is_finished_by_the_next() {
     let root = support::scratch();
     let mut clock = five_days(root.path());

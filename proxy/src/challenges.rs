@@ -17,17 +17,23 @@ use privet_audit_log::tree::Hash;
 /// Challenges recorded a minute at most.
 const A_MINUTE: NonZeroU32 = NonZeroU32::new(60).expect("it is not zero");
 
+/// Signatures looked at a minute at most.
+const TRIES_A_MINUTE: NonZeroU32 = NonZeroU32::new(1200).expect("it is not zero");
+
 /// Whose canaries are known.
 pub struct Challenges {
     auditors: Vec<AuditorKey>,
     room: DefaultDirectRateLimiter,
+    /// Bounds the work that headers of nobody's can cause.
+    tries: DefaultDirectRateLimiter,
 }
 
 impl Challenges {
     /// Those of these auditors.
     #[must_use]
     pub fn of(auditors: Vec<AuditorKey>) -> Self {
-        Self { auditors, room: RateLimiter::direct(Quota::per_minute(A_MINUTE)) }
+        let [room, tries] = [A_MINUTE, TRIES_A_MINUTE].map(|most| RateLimiter::direct(Quota::per_minute(most)));
+        Self { auditors, room, tries }
     }
 
     /// Takes the header out of a request, and gives the hash of the token where it makes it a canary.
@@ -36,6 +42,7 @@ impl Challenges {
             return None;
         }
         let value = headers.remove(challenge::HEADER)?;
+        self.tries.check().ok()?;
         let token = challenge::open(value.as_bytes(), &self.auditors)?;
         self.room.check().ok().map(|()| Hash::of(token.as_str().as_bytes()))
     }

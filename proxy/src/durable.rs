@@ -77,7 +77,12 @@ fn written_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
     make_dir(parent)?;
     let number = FRESH.fetch_add(1, Ordering::Relaxed);
     let fresh = parent.join(format!(".fresh.{}.{number}.tmp", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&fresh)?;
+    // What an earlier process of this number left, or somebody put there, a link for one, is not written through.
+    fs::remove_file(&fresh).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     written.inspect_err(|_| drop(fs::remove_file(&fresh))).map(|()| fresh)
 }

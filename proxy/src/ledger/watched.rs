@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use privet_audit_log::canonical::INTEGER_MAX;
 use privet_audit_log::note::{Checkpoint, VerifierKey};
 use privet_audit_log::proof::verify_consistency;
 use privet_audit_log::tile::TileName;
@@ -155,6 +156,8 @@ impl Watched {
         let note = String::from_utf8(object.bytes).unwrap_or_default();
         let claimed =
             Checkpoint::claimed(&note).ok().filter(|claimed| head_key(&claimed.origin).as_ref() == Some(&head));
+        // No record could hold such a size, and no log reaches it.
+        let claimed = claimed.filter(|claimed| claimed.size <= INTEGER_MAX);
         let Some(claimed) = claimed else {
             let origin = head.as_str().to_owned();
             return Ok(Judged::Contradicts(Contradiction { origin, reason: Reason::Misplaced, seen: None }));
