@@ -2,8 +2,10 @@
 //! what a key and an anchored checkpoint add.
 //!
 //! Promise: with keys and an anchor, an edited, deleted, reordered or
-//! truncated record, and a count that does not add up, is a finding. Without
-//! them, what had to be assumed is listed.
+//! truncated record, and a count that does not add up, is a finding, but for
+//! records that a process wrote after its last checkpoint and then crashed: the
+//! next start vouches for them as it found them, and the report says which.
+//! Without keys and anchor, what had to be assumed is listed.
 
 mod budget;
 mod incarnation;
@@ -89,6 +91,7 @@ pub fn verify(log: &Path, options: &Options) -> Result<Report, CannotVerify> {
         carried.report.assumptions.push(word.to_owned());
     }
     let mut report = carried.report;
+    assume_unsigned(&mut report);
     report.budgets = carried.budgets.into_accounts();
     check_keys(&verified, &gone, options, &mut report);
     check_anchor(&verified, anchor.as_ref(), options, &mut report);
@@ -193,6 +196,22 @@ impl Gone {
     fn explains(&self, origin: &str) -> bool {
         number_of(origin).is_some_and(|number| number <= self.retired) || self.unborn.iter().any(|name| name == origin)
     }
+}
+
+/// What a crashed process had not signed yet is what the next start found on the disk.
+fn assume_unsigned(report: &mut Report) {
+    let crashed = report.incarnations.iter().filter(|one| one.end == "recovered" && one.signed < one.records);
+    let words: Vec<String> = crashed
+        .map(|one| {
+            format!(
+                "`{}` crashed after its checkpoint at {} records: the {} after it are as the next start found them, and who could write the disk before that could have changed them",
+                one.origin,
+                one.signed,
+                one.records - one.signed
+            )
+        })
+        .collect();
+    report.assumptions.extend(words);
 }
 
 /// Whose word the log is.
