@@ -134,7 +134,8 @@ fn the_time_of_a_release_tells_nothing_of_its_noise() {
 }
 
 /// What slots have to hide, and that such correlations show it: the times of
-/// draws alone. They have been seen at 0.66; 0.2 is nine standard errors.
+/// draws alone. They have been seen at 0.66, and at 0.16 on a machine with much else to do. None at all would pass five standard
+/// errors once in three million times.
 #[test]
 fn the_time_of_a_draw_tells_how_large_its_noise_is() {
     const DRAWS: i64 = 2_000;
@@ -154,7 +155,7 @@ fn the_time_of_a_draw_tells_how_large_its_noise_is() {
     let seen: Vec<Seen> = (0..DRAWS).map(draw).collect();
     let (told, sign) = (rank_correlation(&seen, |seen| seen.magnitude), rank_correlation(&seen, |seen| seen.noise));
     println!("{DRAWS} draws alone: {told:.4} of their magnitude, {sign:.4} of their sign");
-    assert!(told >= 0.2, "{told}");
+    assert!(told >= 5.0 / (DRAWS as f64).sqrt(), "{told}");
 }
 
 /// A release every 2.5 ms, where the real ones take a slot of 100 ms. By the
