@@ -161,8 +161,10 @@ impl Sentinel {
             self.health.note(NOTE, format!("{total} sockets may be a way around privet; the enforcement log says why"));
         }
         if let Some(most) = told.due(seen, self.clock.monotonic()) {
-            // A log that cannot be written says itself from when to when it could not.
-            self.recorder.bypass_check(most.record()).await.ok();
+            // A log that cannot be written says itself from when to when it could not; what was seen meanwhile waits.
+            if self.recorder.bypass_check(most.record()).await.is_err() {
+                told.unrecorded(&most);
+            }
         }
     }
 
@@ -182,6 +184,12 @@ struct Told {
 }
 
 impl Told {
+    /// What was due could not be recorded: it is due again, with what is seen until then.
+    fn unrecorded(&mut self, most: &Seen) {
+        self.since.merge(most);
+        self.last = Seen::default();
+    }
+
     /// What is to be recorded now, if anything.
     fn due(&mut self, seen: &Seen, now: Duration) -> Option<Seen> {
         self.since.merge(seen);
@@ -249,9 +257,13 @@ mod tests {
         assert_eq!(told.due(&worse, at(50)), None, "nothing new");
         assert_eq!(told.due(&calm, at(92)), Some(worse.clone()), "the most of what was seen since");
         assert_eq!(told.due(&worse, at(94)), None, "it was recorded two seconds ago");
-        assert_eq!(told.due(&calm, at(152)), Some(worse));
+        assert_eq!(told.due(&calm, at(152)), Some(worse.clone()));
         assert_eq!(told.due(&calm, at(211)), None);
-        assert_eq!(told.due(&calm, at(212)), Some(calm));
+        assert_eq!(told.due(&calm, at(212)), Some(calm.clone()));
+        assert_eq!(told.due(&worse, at(222)), Some(worse.clone()));
+        told.unrecorded(&worse);
+        assert_eq!(told.due(&calm, at(230)), None);
+        assert_eq!(told.due(&calm, at(232)), Some(worse), "what could not be recorded is recorded later");
     }
 
     #[test]
