@@ -8,11 +8,10 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use ring::signature::Ed25519KeyPair;
 use thiserror::Error;
 
-use crate::note::{NoteError, check_origin, split_note, split_signature};
-use crate::tree::Hash;
+use crate::note::{NamedKey, NoteError, check_origin, split_note, split_signature};
 
 /// The signature type byte of timestamped Ed25519 witness cosignatures in C2SP signed notes.
 pub const COSIGNATURE_TYPE: u8 = 4;
@@ -39,21 +38,9 @@ fn message(time_secs: u64, text: &str) -> String {
     format!("cosignature/v1\ntime {time_secs}\n{text}")
 }
 
-fn key_id(name: &str, public: &[u8]) -> [u8; 4] {
-    let mut text = Vec::with_capacity(name.len() + 34);
-    text.extend_from_slice(name.as_bytes());
-    text.extend_from_slice(&[b'\n', COSIGNATURE_TYPE]);
-    text.extend_from_slice(public);
-    let [a, b, c, d, ..] = Hash::of(&text).0;
-    [a, b, c, d]
-}
-
 /// The public half of a witness: its name and its Ed25519 key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WitnessKey {
-    name: String,
-    public: Vec<u8>,
-}
+pub struct WitnessKey(NamedKey<COSIGNATURE_TYPE>);
 
 impl WitnessKey {
     /// Reads `NAME+KEYID+KEY` with a key of the cosignature type.
@@ -61,38 +48,19 @@ impl WitnessKey {
     /// # Errors
     /// [`NoteError::Key`]; a log's own key, which has another type, is none.
     pub fn parse(text: &str) -> Result<Self, NoteError> {
-        let mut parts = text.trim().splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(NoteError::Key);
-        };
-        check_origin(name).map_err(|_| NoteError::Key)?;
-        let key = STANDARD.decode(key).map_err(|_| NoteError::Key)?;
-        let public = match key.split_first() {
-            Some((&COSIGNATURE_TYPE, public)) if public.len() == 32 => public.to_vec(),
-            _ => return Err(NoteError::Key),
-        };
-        let key = Self { name: name.to_owned(), public };
-        if key.id_hex() == id { Ok(key) } else { Err(NoteError::Key) }
+        NamedKey::parse(text).map(Self)
     }
 
     /// The name it cosigns under.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// Whether two names stand for one key: the specification counts such witnesses once.
     #[must_use]
     pub fn is_same_key(&self, other: &Self) -> bool {
-        self.public == other.public
-    }
-
-    fn id(&self) -> [u8; 4] {
-        key_id(&self.name, &self.public)
-    }
-
-    fn id_hex(&self) -> String {
-        self.id().iter().map(|byte| format!("{byte:02x}")).collect()
+        self.0.is_same_key(&other.0)
     }
 
     /// The seconds of Unix time at which this witness says that it saw the note's checkpoint.
@@ -103,28 +71,25 @@ impl WitnessKey {
         let (text, lines) = split_note(note)?;
         for line in lines {
             let (name, signature) = split_signature(line)?;
-            if name == self.name && signature.starts_with(&self.id()) {
-                return self.time_of(text, &signature).ok_or_else(|| CosignatureError::Forged(self.name.clone()));
+            if name == self.0.name && signature.starts_with(&self.0.id()) {
+                return self.time_of(text, &signature).ok_or_else(|| CosignatureError::Forged(self.0.name.clone()));
             }
         }
-        Err(CosignatureError::Absent(self.name.clone()))
+        Err(CosignatureError::Absent(self.0.name.clone()))
     }
 
     /// The time in a right signature over `text`.
     fn time_of(&self, text: &str, signature: &[u8]) -> Option<u64> {
         let (time, signature) = signature.get(4..)?.split_first_chunk::<8>()?;
         let time = u64::from_be_bytes(*time);
-        let key = UnparsedPublicKey::new(&ED25519, &self.public);
-        let signed = key.verify(message(time, text).as_bytes(), signature).is_ok();
+        let signed = self.0.signed(message(time, text).as_bytes(), signature);
         (signed && time <= TIME_MAX).then_some(time)
     }
 }
 
 impl fmt::Display for WitnessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut key = vec![COSIGNATURE_TYPE];
-        key.extend_from_slice(&self.public);
-        write!(f, "{}+{}+{}", self.name, self.id_hex(), STANDARD.encode(key))
+        self.0.fmt(f)
     }
 }
 
@@ -142,7 +107,7 @@ impl Cosigner {
     pub fn from_seed(name: &str, seed: &[u8; 32]) -> Result<Self, NoteError> {
         check_origin(name)?;
         let key = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| NoteError::Randomness)?;
-        let public = WitnessKey { name: name.to_owned(), public: key.public_key().as_ref().to_vec() };
+        let public = WitnessKey(NamedKey::of(name, &key));
         Ok(Self { key, public })
     }
 
@@ -155,16 +120,16 @@ impl Cosigner {
     /// The signature line, with its new line, over a checkpoint's text at `time_secs` of Unix time.
     #[must_use]
     pub fn cosign(&self, text: &str, time_secs: u64) -> String {
-        let mut signature = self.public.id().to_vec();
+        let mut signature = self.public.0.id().to_vec();
         signature.extend_from_slice(&time_secs.to_be_bytes());
         signature.extend_from_slice(self.key.sign(message(time_secs, text).as_bytes()).as_ref());
-        format!("\u{2014} {} {}\n", self.public.name, STANDARD.encode(signature))
+        format!("\u{2014} {} {}\n", self.public.0.name, STANDARD.encode(signature))
     }
 }
 
 impl fmt::Debug for Cosigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cosigner({})", self.public.name)
+        write!(f, "Cosigner({})", self.public.0.name)
     }
 }
 
@@ -192,6 +157,7 @@ pub fn adopt(note: &str, answer: &str, keys: &[WitnessKey]) -> Result<String, No
 mod tests {
     use super::*;
     use crate::note::{Checkpoint, Signer, VerifierKey};
+    use crate::tree::Hash;
 
     fn note() -> (Signer, String) {
         let signer = Signer::from_seed("privet.example/ledger/1", &[3; 32]).unwrap();

@@ -54,29 +54,17 @@ pub fn check_origin(name: &str) -> Result<(), NoteError> {
     if clean && name.chars().all(allowed) { Ok(()) } else { Err(NoteError::Origin) }
 }
 
-fn key_id(name: &str, public: &[u8]) -> [u8; 4] {
-    let mut text = Vec::with_capacity(name.len() + 34);
-    text.extend_from_slice(name.as_bytes());
-    text.push(b'\n');
-    text.push(ED25519_TYPE);
-    text.extend_from_slice(public);
-    let [a, b, c, d, ..] = Hash::of(&text).0;
-    [a, b, c, d]
-}
-
-/// The public half: what an auditor keeps.
+/// A key as notes name it: `NAME+KEYID+KEY`, the key after one byte for the kind of its signatures.
+///
+/// Source: c2sp.org/signed-note.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifierKey {
-    name: String,
+pub(crate) struct NamedKey<const KIND: u8> {
+    pub(crate) name: String,
     public: Vec<u8>,
 }
 
-impl VerifierKey {
-    /// Reads `NAME+KEYID+KEY`.
-    ///
-    /// # Errors
-    /// [`NoteError::Key`].
-    pub fn parse(text: &str) -> Result<Self, NoteError> {
+impl<const KIND: u8> NamedKey<KIND> {
+    pub(crate) fn parse(text: &str) -> Result<Self, NoteError> {
         let mut parts = text.trim().splitn(3, '+');
         let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(NoteError::Key);
@@ -84,11 +72,61 @@ impl VerifierKey {
         check_origin(name).map_err(|_| NoteError::Key)?;
         let key = STANDARD.decode(key).map_err(|_| NoteError::Key)?;
         let public = match key.split_first() {
-            Some((&ED25519_TYPE, public)) if public.len() == 32 => public.to_vec(),
+            Some((kind, public)) if *kind == KIND && public.len() == 32 => public.to_vec(),
             _ => return Err(NoteError::Key),
         };
         let key = Self { name: name.to_owned(), public };
         if key.id_hex() == id { Ok(key) } else { Err(NoteError::Key) }
+    }
+
+    /// The public half of `pair`.
+    pub(crate) fn of(name: &str, pair: &Ed25519KeyPair) -> Self {
+        Self { name: name.to_owned(), public: pair.public_key().as_ref().to_vec() }
+    }
+
+    /// Whether two names stand for one key.
+    pub(crate) fn is_same_key(&self, other: &Self) -> bool {
+        self.public == other.public
+    }
+
+    /// What its signatures begin with.
+    pub(crate) fn id(&self) -> [u8; 4] {
+        let mut text = Vec::with_capacity(self.name.len() + 34);
+        text.extend_from_slice(self.name.as_bytes());
+        text.extend_from_slice(&[b'\n', KIND]);
+        text.extend_from_slice(&self.public);
+        let [a, b, c, d, ..] = Hash::of(&text).0;
+        [a, b, c, d]
+    }
+
+    fn id_hex(&self) -> String {
+        self.id().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    pub(crate) fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, &self.public).verify(message, signature).is_ok()
+    }
+}
+
+impl<const KIND: u8> fmt::Display for NamedKey<KIND> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut key = vec![KIND];
+        key.extend_from_slice(&self.public);
+        write!(f, "{}+{}+{}", self.name, self.id_hex(), STANDARD.encode(key))
+    }
+}
+
+/// The public half: what an auditor keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifierKey(NamedKey<ED25519_TYPE>);
+
+impl VerifierKey {
+    /// Reads `NAME+KEYID+KEY`.
+    ///
+    /// # Errors
+    /// [`NoteError::Key`].
+    pub fn parse(text: &str) -> Result<Self, NoteError> {
+        NamedKey::parse(text).map(Self)
     }
 
     /// Reads a file of keys, one a line; empty lines and lines that begin with `#` are skipped.
@@ -104,20 +142,12 @@ impl VerifierKey {
     /// The name it signs under: the origin of its log.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// Whether two names stand for one key.
     pub(crate) fn is_same_key(&self, other: &Self) -> bool {
-        self.public == other.public
-    }
-
-    fn id(&self) -> [u8; 4] {
-        key_id(&self.name, &self.public)
-    }
-
-    fn id_hex(&self) -> String {
-        self.id().iter().map(|byte| format!("{byte:02x}")).collect()
+        self.0.is_same_key(&other.0)
     }
 
     /// Checks the note's signature by this key and gives the signed text.
@@ -129,24 +159,18 @@ impl VerifierKey {
         for line in signatures {
             let (name, signature) = split_signature(line)?;
             let Some((id, signature)) = signature.split_at_checked(4) else { return Err(NoteError::Note) };
-            if name == self.name && id == self.id() {
-                let forged = || NoteError::Forged(self.name.clone());
-                return self.signed(text.as_bytes(), signature).then_some(text).ok_or_else(forged);
+            if name == self.0.name && id == self.0.id() {
+                let forged = || NoteError::Forged(self.0.name.clone());
+                return self.0.signed(text.as_bytes(), signature).then_some(text).ok_or_else(forged);
             }
         }
-        Err(NoteError::Unsigned(self.name.clone()))
-    }
-
-    fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ED25519, &self.public).verify(message, signature).is_ok()
+        Err(NoteError::Unsigned(self.0.name.clone()))
     }
 }
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut key = vec![ED25519_TYPE];
-        key.extend_from_slice(&self.public);
-        write!(f, "{}+{}+{}", self.name, self.id_hex(), STANDARD.encode(key))
+        self.0.fmt(f)
     }
 }
 
@@ -196,7 +220,7 @@ impl Signer {
     pub fn from_seed(name: &str, seed: &[u8; 32]) -> Result<Self, NoteError> {
         check_origin(name)?;
         let key = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| NoteError::Randomness)?;
-        let verifier = VerifierKey { name: name.to_owned(), public: key.public_key().as_ref().to_vec() };
+        let verifier = VerifierKey(NamedKey::of(name, &key));
         Ok(Self { key, verifier })
     }
 
@@ -209,15 +233,15 @@ impl Signer {
     /// Signs a text that ends in a new line.
     #[must_use]
     pub fn sign(&self, text: &str) -> String {
-        let mut signature = self.verifier.id().to_vec();
+        let mut signature = self.verifier.0.id().to_vec();
         signature.extend_from_slice(self.key.sign(text.as_bytes()).as_ref());
-        format!("{text}\n\u{2014} {} {}\n", self.verifier.name, STANDARD.encode(signature))
+        format!("{text}\n\u{2014} {} {}\n", self.verifier.0.name, STANDARD.encode(signature))
     }
 }
 
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Signer({})", self.verifier.name)
+        write!(f, "Signer({})", self.verifier.0.name)
     }
 }
 
@@ -272,7 +296,7 @@ impl Checkpoint {
     /// The note or the checkpoint is malformed, or not signed by this key.
     pub fn open(note: &str, key: &VerifierKey) -> Result<Self, NoteError> {
         let checkpoint = Self::parse(key.open(note)?)?;
-        if checkpoint.origin == key.name { Ok(checkpoint) } else { Err(NoteError::Checkpoint) }
+        if checkpoint.origin == key.name() { Ok(checkpoint) } else { Err(NoteError::Checkpoint) }
     }
 }
 
@@ -303,7 +327,7 @@ mod tests {
         let (mut valid, mut invalid) = (0, 0);
         for line in include_str!("../tests/data/wycheproof-ed25519.ndjson").lines() {
             let case: serde_json::Value = serde_json::from_str(line).unwrap();
-            let key = VerifierKey { name: "log".into(), public: bytes(&case["group"]["publicKey"]["pk"]) };
+            let key = NamedKey::<ED25519_TYPE> { name: "log".into(), public: bytes(&case["group"]["publicKey"]["pk"]) };
             let expected = case["result"] == "valid";
             assert_eq!(key.signed(&bytes(&case["msg"]), &bytes(&case["sig"])), expected, "test {}", case["tcId"]);
             *(if expected { &mut valid } else { &mut invalid }) += 1;
