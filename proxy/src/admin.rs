@@ -8,7 +8,6 @@
 //! Not here: what is counted; that is [`crate::metrics`].
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,10 +17,6 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -30,6 +25,7 @@ use crate::console::{self, Answer};
 use crate::export::intake;
 use crate::metrics::Metrics;
 use crate::shadow::Board;
+use crate::side_door::{self, Bounds};
 use crate::tasks::TaskSet;
 
 /// How far the sidecar is in its life.
@@ -188,8 +184,12 @@ const CONNECTIONS_MAX: usize = 32;
 /// With fewer connections left than this, each is closed after its answer: a browser that keeps several
 /// open must not stand in the way of whoever asks whether the sidecar lives.
 const CONNECTIONS_SPARE: usize = 8;
-/// How long one connection may stay, whatever it does.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+const BOUNDS: Bounds = Bounds {
+    connections_max: CONNECTIONS_MAX,
+    connections_spare: CONNECTIONS_SPARE,
+    header_timeout: Duration::from_secs(10),
+    connection_timeout: Duration::from_secs(60),
+};
 /// How often histogram samples are folded into buckets.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -282,31 +282,11 @@ async fn upkeep(pages: &Pages) {
 
 async fn serve(socket: TcpListener, side: Side, pages: Pages, tasks: TaskSet) {
     let Ok(socket) = tokio::net::TcpListener::from_std(socket) else { return };
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let permit = Arc::clone(&room).acquire_owned().await.expect("the semaphore is never closed");
-        let Ok((stream, _)) = socket.accept().await else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let (pages, room) = (pages.clone(), Arc::clone(&room));
-        tasks.spawn(async move {
-            let service = service_fn(async |request: Request<Incoming>| {
-                let mut answer = pages.answer(side, request).await;
-                if room.available_permits() < CONNECTIONS_SPARE {
-                    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                }
-                Ok::<_, Infallible>(answer)
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(10))
-                .serve_connection(TokioIo::new(stream), service);
-            // Whoever reads may leave at any time; there is nobody to tell.
-            tokio::time::timeout(CONNECTION_TIMEOUT, connection).await.ok();
-            drop(permit);
-        });
-    }
+    let answer = move |request| {
+        let pages = pages.clone();
+        async move { pages.answer(side, request).await }
+    };
+    side_door::serve(socket, BOUNDS, tasks, answer).await;
 }
 
 impl Pages {

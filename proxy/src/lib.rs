@@ -39,6 +39,7 @@ pub mod run;
 pub mod sentinel;
 pub mod shadow;
 pub mod ship;
+mod side_door;
 pub mod sidecar;
 pub mod signing;
 mod store;

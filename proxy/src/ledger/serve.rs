@@ -1,27 +1,25 @@
 //! A ledger's health and metrics over HTTP. Nothing served here is by origin: those are in the ledger's log.
 
-use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
+use crate::side_door::{self, Bounds, typed};
 use crate::tasks::TaskSet;
 
-const CONNECTIONS_MAX: usize = 16;
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(50);
+const BOUNDS: Bounds = Bounds {
+    connections_max: 16,
+    connections_spare: 0,
+    header_timeout: Duration::from_secs(5),
+    connection_timeout: Duration::from_secs(30),
+};
 
 /// What there is to see of a ledger.
 #[derive(Debug, Default)]
@@ -130,44 +128,20 @@ impl Board {
 
 /// Serves `/livez`, `/readyz` and `/metrics`; connections belong to `tasks`.
 pub(super) async fn serve(socket: TcpListener, board: Arc<Board>, tasks: TaskSet) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let permit = Arc::clone(&room).acquire_owned().await.expect("the semaphore is never closed");
-        let Ok((stream, _)) = socket.accept().await else {
-            tokio::time::sleep(PAUSE).await;
-            continue;
-        };
-        let board = Arc::clone(&board);
-        tasks.spawn(async move {
-            let service = service_fn(async |request: Request<Incoming>| Ok::<_, Infallible>(answer(&board, &request)));
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service);
-            tokio::time::timeout(CONNECTION_TIMEOUT, connection).await.ok();
-            drop(permit);
-        });
-    }
+    side_door::serve(socket, BOUNDS, tasks, move |request| std::future::ready(answer(&board, &request))).await;
 }
 
 fn answer(board: &Board, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        return page(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET only\n".to_owned());
+        return typed(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET only\n".to_owned());
     }
     match request.uri().path() {
-        "/livez" => page(StatusCode::OK, "text/plain", "alive\n".to_owned()),
+        "/livez" => typed(StatusCode::OK, "text/plain", "alive\n".to_owned()),
         "/readyz" => {
             let (status, body) = board.readiness();
-            page(status, "application/json", body)
+            typed(status, "application/json", body)
         }
-        "/metrics" => page(StatusCode::OK, "text/plain; version=0.0.4", board.metrics()),
-        _ => page(StatusCode::NOT_FOUND, "text/plain", "not here\n".to_owned()),
+        "/metrics" => typed(StatusCode::OK, "text/plain; version=0.0.4", board.metrics()),
+        _ => typed(StatusCode::NOT_FOUND, "text/plain", "not here\n".to_owned()),
     }
-}
-
-fn page(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
 }
