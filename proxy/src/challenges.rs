@@ -44,7 +44,7 @@ impl Challenges {
         let value = headers.remove(challenge::HEADER)?;
         self.tries.check().ok()?;
         let token = challenge::open(value.as_bytes(), &self.auditors)?;
-        self.room.check().ok().map(|()| Hash::of(token.as_str().as_bytes()))
+        self.room.check().ok().map(|()| token.hash())
     }
 }
 

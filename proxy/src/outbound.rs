@@ -16,18 +16,26 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 
+/// Sends requests whose bodies are in memory.
+pub(crate) type Sender = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// Speaks TLS as told where the address asks for it, and keeps so many connections to a host for the next request.
+pub(crate) fn sender(tls: ClientConfig, kept: usize) -> Sender {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    let connector =
+        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+    legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(kept).build(connector)
+}
+
 /// Connects anew for each request: one that is kept would be dead by the next.
 #[derive(Clone)]
-pub(crate) struct Outbound(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(crate) struct Outbound(Sender);
 
 impl Outbound {
     /// Speaks TLS as told where the address asks for it.
     pub(crate) fn new(tls: ClientConfig) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
-        Self(legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
+        Self(sender(tls, 0))
     }
 
     /// The status of the answer; nothing where there was none in time.

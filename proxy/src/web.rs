@@ -9,12 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 
 use crate::config::Upstream;
+use crate::outbound::{Sender, sender};
 use crate::tls::{self, TlsError};
 
 /// No answer that could be used: none at all, none in time, or a longer one.
@@ -24,20 +21,15 @@ pub(crate) struct NoAnswer;
 
 /// A client with pooled connections.
 pub(crate) struct Web {
-    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: Sender,
     timeout: Duration,
 }
 
 impl Web {
     /// Reads the files of TLS.
     pub(crate) fn open(files: &Upstream, timeout: Duration) -> Result<Self, TlsError> {
-        let (config, _) = tls::client(files)?;
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(tcp);
-        let http = legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(2).build(connector);
-        Ok(Self { http, timeout })
+        let (tls, _) = tls::client(files)?;
+        Ok(Self { http: sender(tls, 2), timeout })
     }
 
     /// Asks, and reads an answer of at most `most` bytes.

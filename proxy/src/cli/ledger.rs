@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::witness::told;
+use super::witness::made;
 use super::{Outcome, cannot};
 use crate::clock::SystemClock;
 use crate::config::ledger::Ledger as Config;
@@ -41,19 +41,8 @@ pub enum Command {
 #[must_use]
 pub fn run(args: &Args) -> Outcome {
     match &args.command {
-        Command::Init { file, origin } => made(file, origin),
+        Command::Init { file, origin } => made(init(file, origin), |error| matches!(error, CannotRun::IsThere(_))),
         Command::Run { config } => ledger(config).map_or_else(|why| cannot(&why), |()| Outcome::Fine),
-    }
-}
-
-fn made(file: &Path, origin: &str) -> Outcome {
-    match init(file, origin) {
-        Ok(public) => told(&public),
-        Err(error) => {
-            let refused = matches!(error, CannotRun::IsThere(_));
-            let outcome = cannot(&chain(&error));
-            if refused { Outcome::Findings } else { outcome }
-        }
     }
 }
 

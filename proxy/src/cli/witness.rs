@@ -1,5 +1,6 @@
 //! `privet witness`: cosigns other logs' checkpoints, on premises or in tests.
 
+use std::error::Error;
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -53,7 +54,7 @@ pub enum Command {
 #[must_use]
 pub fn run(args: &Args) -> Outcome {
     match &args.command {
-        Command::Init { dir, name } => made(dir, name),
+        Command::Init { dir, name } => made(init(dir, name), |error| matches!(error, CannotWitness::IsThere(_))),
         Command::Run { dir, listen, log } => {
             let done = keys(log).and_then(|logs| witness(dir, *listen, logs));
             done.map_or_else(|why| cannot(&why), |()| Outcome::Fine)
@@ -61,19 +62,18 @@ pub fn run(args: &Args) -> Outcome {
     }
 }
 
-fn made(dir: &Path, name: &str) -> Outcome {
-    match init(dir, name) {
+/// A public key on stdout; that there is a key already is a refusal, and anything else that stood in the way is not.
+pub(super) fn made<E: Error>(key: Result<String, E>, is_there: impl FnOnce(&E) -> bool) -> Outcome {
+    match key {
         Ok(public) => told(&public),
-        Err(error) => {
-            let refused = matches!(error, CannotWitness::IsThere(_));
-            let outcome = cannot(&chain(&error));
-            if refused { Outcome::Findings } else { outcome }
-        }
+        Err(error) => match cannot(&chain(&error)) {
+            Outcome::CannotRun if is_there(&error) => Outcome::Findings,
+            outcome => outcome,
+        },
     }
 }
 
-/// A public key on stdout.
-pub(super) fn told(public: &str) -> Outcome {
+fn told(public: &str) -> Outcome {
     writeln!(io::stdout().lock(), "{public}").map_or_else(|error| cannot(&error.to_string()), |()| Outcome::Fine)
 }
 

@@ -14,7 +14,7 @@ use privet_policy::span::Span;
 use privet_policy::yaml::{self, Node};
 
 use super::read::{Members, Reader, code};
-use super::ring::POD_NAME;
+use super::ring::{POD_NAME, pod_name};
 use super::{
     ADMIN_DEFAULT, Config, Drain, Durability, Identity, Limits, Listener, Log, METRICS_DEFAULT, Part, Rate, Tls,
     Upstream,
@@ -344,7 +344,7 @@ impl Reader<'_> {
 
     /// The pod's name, for a log that is named after it.
     fn named_pod(&mut self, node: &Node) -> Option<String> {
-        let named = std::env::var(POD_NAME).ok().filter(|name| !name.is_empty());
+        let named = pod_name();
         if named.is_none() && self.part == Part::Looks {
             return Some(String::new());
         }

@@ -11,7 +11,7 @@ use privet_policy::yaml::Node;
 
 use super::consent::{Remote, SERVER, is_loopback};
 use super::read::{Members, Reader, code};
-use super::ring::POD_NAME;
+use super::ring::{POD_NAME, pod_name};
 use super::{Part, Upstream};
 
 /// What the sidecar was told about exports.
@@ -164,7 +164,7 @@ impl Reader<'_> {
 
     /// The pod's name by the platform's word.
     fn this_pod(&mut self, node: &Node) -> Option<String> {
-        let named = std::env::var(POD_NAME).ok().filter(|name| !name.is_empty());
+        let named = pod_name();
         if self.part == Part::Looks {
             return Some(named.unwrap_or_default());
         }

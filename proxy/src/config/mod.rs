@@ -31,6 +31,7 @@ use privet_policy::diagnostic::{Diagnostic, SourceFile};
 use crate::request::ListenerFacts;
 use crate::sentinel::Expected;
 
+pub(crate) use consent::is_loopback;
 pub use consent::{Consent, Embedded, Remote, Store};
 pub use console::Console;
 pub use exports::{Exports, Publish, Receiver, SharedLedger, Volume};

@@ -10,6 +10,11 @@ use super::read::{Members, Reader, code};
 /// Where the platform writes a pod's name (the downward API).
 pub(super) const POD_NAME: &str = "POD_NAME";
 
+/// The pod's name by the platform's word, where it says one.
+pub(super) fn pod_name() -> Option<String> {
+    std::env::var(POD_NAME).ok().filter(|name| !name.is_empty())
+}
+
 impl Reader<'_> {
     /// The ring, and this pod's place in it; `None` after a mistake.
     pub(super) fn ring(&mut self, node: &Node) -> Option<Ring> {

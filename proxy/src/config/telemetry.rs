@@ -11,7 +11,7 @@ use privet_policy::yaml::Node;
 use super::Upstream;
 use super::consent::is_loopback;
 use super::read::{Reader, code};
-use super::ring::POD_NAME;
+use super::ring::pod_name;
 
 const INTERVAL_DEFAULT: Duration = Duration::from_secs(30);
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
@@ -74,7 +74,7 @@ impl Reader<'_> {
             timeout: timeout?,
             traces_one_in: one_in.map_or(Some(0), |one_in| one_in.map(NonZeroU32::get))?,
             service: service?,
-            instance: std::env::var(POD_NAME).ok().filter(|name| !name.is_empty()),
+            instance: pod_name(),
             tls,
         })
     }

@@ -18,6 +18,7 @@ use privet_audit_log::record::BypassCheck;
 use crate::admin::Health;
 use crate::audit::Recorder;
 use crate::clock::Clock;
+use crate::config::is_loopback;
 use crate::line::Line;
 use crate::metrics::{Label as _, Metrics, Suspicion};
 
@@ -208,10 +209,8 @@ impl Told {
 /// The port of an address on this machine, as a destination's URL names it.
 fn loopback_port(url: &str) -> Option<u16> {
     let uri: http::Uri = url.parse().ok()?;
-    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
-    let here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
-    here.then(|| uri.port_u16().unwrap_or(default))
+    is_loopback(uri.host()?).then(|| uri.port_u16().unwrap_or(default))
 }
 
 #[cfg(test)]
