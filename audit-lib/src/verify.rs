@@ -7,28 +7,31 @@
 //! next start vouches for them as it found them, and the report says which.
 //! Without keys and anchor, what had to be assumed is listed.
 
+mod absent;
 mod budget;
 mod incarnation;
 mod pulse;
 mod report;
 mod tiles;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use crate::note::{Checkpoint, NoteError, VerifierKey};
-use crate::record::{Previous, Retired};
+use crate::record::Previous;
 use crate::signing::SignerKey;
 use crate::stored::{Stored, incarnations};
 use crate::tree::Hash;
 
+use absent::Gone;
 use incarnation::{Carried, Incarnation, Met, Verified};
 
 pub use report::{
-    AccountReport, ClassReport, DestinationReport, Finding, IncarnationReport, PolicyReport, RefusedPolicyReport,
-    Report, StatedGap, Totals,
+    AbsentReason, AbsentReport, AccountReport, ClassReport, DestinationReport, Finding, IncarnationReport,
+    PolicyReport, RefusedPolicyReport, Report, StatedGap, Totals,
 };
 
 /// What the auditor brings.
@@ -83,13 +86,11 @@ pub fn verify(log: &Path, options: &Options) -> Result<Report, CannotVerify> {
         let is_last = numbers.last() == Some(number);
         let one = Incarnation::new(log, &stored, met, &mut carried).verify(is_last).map_err(disk)?;
         check_link(verified.last(), (*number, &one), &mut carried);
+        absent::check_unborn(*number, &one, &mut carried.report);
         verified.push((*number, one));
     }
-    let gone = Gone { retired: check_oldest(verified.first(), &mut carried), unborn: carried.unborn };
-    if !gone.unborn.is_empty() {
-        let word = "that some starts came to nothing is the word of the start after them: whoever could write the log and the anchor could have removed what they wrote; a ledger knows";
-        carried.report.assumptions.push(word.to_owned());
-    }
+    absent::check_retired(&verified, &mut carried);
+    let gone = absent::check(&verified, &mut carried);
     let mut report = carried.report;
     assume_unsigned(&mut report);
     report.budgets = carried.budgets.into_accounts();
@@ -142,60 +143,8 @@ fn check_link(before: Option<&(u64, Verified)>, (number, one): (u64, &Verified),
     }
 }
 
-/// What stands before the oldest incarnation that is here: nothing, or what a later record says was removed
-/// by retention. Gives the number up to which incarnations were.
-fn check_oldest(oldest: Option<&(u64, Verified)>, carried: &mut Carried) -> u64 {
-    let Some((number, one)) = oldest else { return 0 };
-    let Some(linked) = one.open.as_ref().and_then(|open| open.prev.as_ref()) else {
-        check_unlinked(*number, carried);
-        return 0;
-    };
-    let is_it = |retired: &&Retired| {
-        (&retired.origin, retired.size, &retired.root) == (&linked.origin, linked.size, &linked.root)
-    };
-    let Some(retired) = carried.retired.iter().find(is_it) else {
-        let message = format!("`{}` with {} records came before and is not here", linked.origin, linked.size);
-        carried.report.finding("missing_incarnation", (Some(*number), Some(0)), message);
-        return 0;
-    };
-    let from_ms = carried.report.incarnations.first().map_or(0, |oldest| oldest.from_ms);
-    if retired.before != from_ms {
-        let message = format!("`{}` was removed for having ended at another time than the next began", linked.origin);
-        carried.report.finding("retired", (Some(*number), Some(0)), message);
-    }
-    let message = format!(
-        "`{}` with {} records, and what came before it, were removed {} days after they ended",
-        linked.origin, linked.size, retired.days
-    );
-    carried.report.gap("retired", *number, message);
-    number_of(&linked.origin).unwrap_or(0)
-}
-
-/// An incarnation before which nothing came is the first, unless a record says of each before it that it never came to be.
-fn check_unlinked(number: u64, carried: &mut Carried) {
-    let unborn = |before: &u64| carried.unborn.iter().any(|name| number_of(name) == Some(*before));
-    if let Some(missing) = (1..number).find(|before| !unborn(before)) {
-        let message = format!("it says that nothing came before it, and incarnation {missing} is not here");
-        carried.report.finding("missing_incarnation", (Some(number), Some(0)), message);
-    }
-}
-
 fn describe(end: &Previous) -> String {
     format!("`{}` of {} records with root {}", end.origin, end.size, end.root)
-}
-
-/// Incarnations that are not here, and need not be.
-struct Gone {
-    /// Up to this number they were removed by retention.
-    retired: u64,
-    /// These never came to be.
-    unborn: Vec<String>,
-}
-
-impl Gone {
-    fn explains(&self, origin: &str) -> bool {
-        number_of(origin).is_some_and(|number| number <= self.retired) || self.unborn.iter().any(|name| name == origin)
-    }
 }
 
 /// What a crashed process had not signed yet is what the next start found on the disk.
@@ -234,14 +183,25 @@ fn check_keys(verified: &[(u64, Verified)], gone: &Gone, options: &Options, repo
         successor_vouches = trusted || vouched;
     }
     let base = verified.iter().find_map(|(_, one)| one.open.as_ref()).map(|open| base_of(&open.origin).to_owned());
+    let mut excused = BTreeSet::new();
     for key in keys.iter().filter(|key| Some(base_of(key.name())) == base.as_deref()) {
         let text = key.to_string();
-        let present = verified.iter().any(|(_, one)| one.open.as_ref().is_some_and(|open| open.vkey == text));
-        if !present && !gone.explains(key.name()) {
+        let number = number_of(key.name());
+        let opens = || verified.iter().filter_map(|(_, one)| one.open.as_ref());
+        if opens().any(|open| open.vkey == text) {
+            continue;
+        }
+        if gone.explains(key.name()) {
+            excused.extend(number);
+        } else if opens().any(|open| open.origin == key.name()) {
+            let message = format!("the log's `{}` has another key than the one that was given for it", key.name());
+            report.finding("key", (number, None), message);
+        } else {
             let message = format!("a key of `{}` was given, and the log holds no such incarnation", key.name());
-            report.finding("missing_incarnation", (number_of(key.name()), None), message);
+            report.finding("missing_incarnation", (number, None), message);
         }
     }
+    report.assumptions.extend(gone.excuses(&excused));
 }
 
 fn check_anchor(verified: &[(u64, Verified)], anchor: Option<&Checkpoint>, options: &Options, report: &mut Report) {

@@ -84,7 +84,7 @@ fn a_start_knows_the_policy_in_force_before_it_unless_that_log_is_lost() {
     }
     fs::remove_dir_all(root.path().join("log/5")).unwrap();
     let (_, recovered) = open(root.path(), clock);
-    assert!(recovered.lost.is_some());
+    assert!(!recovered.lost.is_empty());
     assert_eq!(recovered.policy, None);
 }
 
@@ -303,7 +303,7 @@ fn a_log_that_vanished_is_said_to_be_lost() {
     fs::remove_dir_all(root.path().join("log")).unwrap();
     let (log, recovered) = open(root.path(), clock);
     assert_eq!(recovered.incarnation, 3);
-    assert!(recovered.lost.unwrap().origin.ends_with("/2"));
+    assert!(recovered.lost[0].origin.ends_with("/2"));
     log.close(&Delta::default(), clock.later(1)).unwrap();
     let codes: Vec<&str> = check(root.path()).findings.iter().map(|finding| finding.code).collect();
     assert!(codes.contains(&"lost"), "{codes:?}");
@@ -384,7 +384,7 @@ fn a_start_that_ended_before_its_incarnation_was_there_is_stated_by_the_next() {
     let keys = fs::read_to_string(&vkey).unwrap();
     fs::write(&vkey, format!("{keys}{}\n", unborn.verifier())).unwrap();
     let (log, recovered) = open(root.path(), clock);
-    assert_eq!((recovered.incarnation, recovered.lost, recovered.unborn.len()), (4, None, 1));
+    assert_eq!((recovered.incarnation, recovered.lost, recovered.unborn.len()), (4, vec![], 1));
     log.close(&Delta::default(), clock.now()).unwrap();
     let report = check(root.path());
     assert_clean(&report);

@@ -11,8 +11,8 @@ use crate::counts::Delta;
 use crate::note::{Checkpoint, VerifierKey};
 use crate::policies;
 use crate::record::{
-    Batch, BypassCheck, Class, Config, Entry, NameKind, Open, Outcome, PolicyLoad, PolicyRefused, Previous, Record,
-    Retired,
+    Batch, BypassCheck, Class, Config, Entry, Gap, NameKind, Open, Outcome, PolicyLoad, PolicyRefused, Previous,
+    Record, Retired,
 };
 use crate::signing::{self, SignerKey};
 use crate::stored::{Extent, Item, Stored};
@@ -21,7 +21,7 @@ use crate::volume::class_path;
 
 use super::budget::Budgets;
 use super::pulse::Pulse;
-use super::report::{ClassReport, DestinationReport, IncarnationReport, Report};
+use super::report::{AbsentReason, AbsentReport, ClassReport, DestinationReport, IncarnationReport, Report};
 use super::tiles::TileCheck;
 
 /// What is carried from one incarnation to the next.
@@ -30,9 +30,7 @@ pub(super) struct Carried {
     pub(super) report: Report,
     pub(super) budgets: Budgets,
     /// Incarnations that are said to be removed by retention.
-    pub(super) retired: Vec<Retired>,
-    /// Incarnations that have a key and never came to be.
-    pub(super) unborn: Vec<String>,
+    pub(super) retired: Vec<SaidRetired>,
     /// The keys of those who sign policies, where the auditor brought them.
     signers: Option<Vec<SignerKey>>,
     class_places: HashMap<(String, String), usize>,
@@ -42,6 +40,16 @@ impl Carried {
     pub(super) fn new(signers: Option<Vec<SignerKey>>) -> Self {
         Self { signers, ..Self::default() }
     }
+}
+
+/// That an incarnation is removed by retention, and who said so when.
+#[derive(Clone, Debug)]
+pub(super) struct SaidRetired {
+    pub(super) by: u64,
+    pub(super) record: u64,
+    /// Milliseconds of Unix time: by the record's own clock, or by the start's and what passed since.
+    pub(super) now_ms: i64,
+    pub(super) retired: Retired,
 }
 
 /// A checkpoint from outside the records, to be met on the way.
@@ -74,7 +82,7 @@ pub(super) struct Incarnation<'a> {
     left_over: Delta,
     heads: u64,
     signed: u64,
-    first_ts: i64,
+    first: (i64, u64),
     pulse: Pulse,
     config: Option<Config>,
     last_alive_ms: i64,
@@ -100,7 +108,7 @@ impl<'a> Incarnation<'a> {
             left_over: Delta::default(),
             heads: 0,
             signed: 0,
-            first_ts: 0,
+            first: (0, 0),
             pulse: Pulse::default(),
             config: None,
             last_alive_ms: 0,
@@ -233,7 +241,7 @@ impl<'a> Incarnation<'a> {
         }
         let at = (self.stored.number, entry.seq);
         match &entry.record {
-            Record::Open(open) => self.opened(open, entry.ts),
+            Record::Open(open) => self.opened(open, (entry.ts, entry.mono)),
             Record::Config(config) => self.config = Some(config.clone()),
             Record::Name(name) if name.kind == NameKind::Destination => {
                 self.destinations.push((name.name.clone(), DestinationReport::default()))
@@ -259,24 +267,7 @@ impl<'a> Incarnation<'a> {
             Record::Degraded(degraded) => {
                 self.gap("degraded", format!("the log could not be written ({}); nothing was released", degraded.cause))
             }
-            Record::Gap(gap) => match &gap.lost {
-                // Its key was anchored, and its start ended before it was there: it took no event.
-                Some(unborn) if unborn.size == 0 => {
-                    self.carried.unborn.push(unborn.origin.clone());
-                    self.gap("unborn", format!("a start before this one came to nothing: `{}`", unborn.origin));
-                }
-                Some(lost) => self.finding(
-                    "lost",
-                    format!("`{}`, anchored at {} records, was missing at the start", lost.origin, lost.size),
-                ),
-                None => {
-                    let seconds = (entry.ts - gap.since).max(0) / 1000;
-                    self.gap(
-                        "unwritable",
-                        format!("the log could not be written for {seconds} s; nothing was released"),
-                    );
-                }
-            },
+            Record::Gap(gap) => self.gap_ended(gap, entry.ts),
             Record::Clock(clock) => {
                 self.gap(
                     "clock",
@@ -284,7 +275,7 @@ impl<'a> Incarnation<'a> {
                 );
             }
             Record::BypassCheck(check) => self.sockets(check),
-            Record::Retired(retired) => self.carried.retired.push(retired.clone()),
+            Record::Retired(retired) => self.retired(retired, entry),
             Record::Challenge(challenge) => {
                 let totals = &mut self.carried.report.totals;
                 totals.challenges += 1;
@@ -304,8 +295,8 @@ impl<'a> Incarnation<'a> {
         }
     }
 
-    fn opened(&mut self, open: &Open, ts: i64) {
-        self.first_ts = ts;
+    fn opened(&mut self, open: &Open, first: (i64, u64)) {
+        self.first = first;
         self.key = VerifierKey::parse(&open.vkey).ok().filter(|key| key.name() == open.origin);
         if self.key.is_none() {
             self.finding("key", "the first record does not hold the key of its origin");
@@ -318,6 +309,50 @@ impl<'a> Incarnation<'a> {
             );
         }
         self.open = Some(open.clone());
+    }
+
+    fn gap_ended(&mut self, gap: &Gap, ts: i64) {
+        let Some(absent) = &gap.lost else {
+            let seconds = ts.saturating_sub(gap.since).max(0) / 1000;
+            return self
+                .gap("unwritable", format!("the log could not be written for {seconds} s; nothing was released"));
+        };
+        let reason = if gap.cause == "unborn" && absent.size == 0 { AbsentReason::Unborn } else { AbsentReason::Lost };
+        self.carried.report.absent(AbsentReport {
+            origin: absent.origin.clone(),
+            reason,
+            said_by: self.stored.number,
+            records: absent.size,
+        });
+        match (reason, absent.size) {
+            (AbsentReason::Unborn, _) => {
+                self.gap("unborn", format!("a start before this one came to nothing: `{}`", absent.origin));
+            }
+            (AbsentReason::Lost, 0) => self.finding(
+                "lost",
+                format!(
+                    "`{}`, whose key was anchored, was missing at the start: what it held nobody knows",
+                    absent.origin
+                ),
+            ),
+            (AbsentReason::Lost, size) => {
+                self.finding(
+                    "lost",
+                    format!("`{}`, anchored at {size} records, was missing at the start", absent.origin),
+                );
+            }
+        }
+    }
+
+    fn retired(&mut self, retired: &Retired, entry: &Entry) {
+        let (ts, mono) = self.first;
+        let since = ts.saturating_add_unsigned(entry.mono.saturating_sub(mono));
+        self.carried.retired.push(SaidRetired {
+            by: self.stored.number,
+            record: entry.seq,
+            now_ms: entry.ts.max(since),
+            retired: retired.clone(),
+        });
     }
 
     fn policy(&mut self, load: &PolicyLoad) {
@@ -517,7 +552,7 @@ impl<'a> Incarnation<'a> {
             checkpoints: self.heads,
             end: self.end,
             config: self.config.take(),
-            from_ms: self.first_ts,
+            from_ms: self.first.0,
             to_ms: self.last_alive_ms,
         });
     }

@@ -9,6 +9,9 @@ use crate::record::{Config, PolicyLoad, PolicyRefused, RefusalReason};
 /// More findings than this are counted and not listed.
 const LISTED_MAX: usize = 1000;
 
+/// Of more absent incarnations than this nobody's word is taken.
+const ABSENT_MAX: usize = 100_000;
+
 /// Something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
@@ -58,6 +61,29 @@ pub struct IncarnationReport {
     pub from_ms: i64,
     /// Time of the last record, Unix milliseconds.
     pub to_ms: i64,
+}
+
+/// Why an incarnation is not here, as a later one says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AbsentReason {
+    /// It has a key and never came to be.
+    Unborn,
+    /// The anchor knew it, and it was missing.
+    Lost,
+}
+
+/// An incarnation that a later one says it did not find.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AbsentReport {
+    /// Its name.
+    pub origin: String,
+    /// Why.
+    pub reason: AbsentReason,
+    /// The number of the incarnation that says so.
+    pub said_by: u64,
+    /// How many records of it were anchored.
+    pub records: u64,
 }
 
 /// Sums over the whole log.
@@ -198,6 +224,8 @@ pub struct AccountReport {
 pub struct Report {
     /// The incarnations, oldest first.
     pub incarnations: Vec<IncarnationReport>,
+    /// Incarnations that are not here, and of which another one says why.
+    pub absent: Vec<AbsentReport>,
     /// Sums.
     pub totals: Totals,
     /// Sums by destination name.
@@ -235,6 +263,12 @@ impl Report {
         }
         let (incarnation, record) = at;
         self.findings.push(Finding { code, incarnation, record, message: message.into() });
+    }
+
+    pub(super) fn absent(&mut self, absent: AbsentReport) {
+        if self.absent.len() < ABSENT_MAX {
+            self.absent.push(absent);
+        }
     }
 
     pub(super) fn gap(&mut self, code: &'static str, incarnation: u64, message: impl Into<String>) {
