@@ -33,6 +33,9 @@ pub struct LedgerReport {
     pub rolled: BTreeMap<u64, (u64, u64)>,
 }
 
+/// The longest list of a roll, in bytes: a hundred thousand logs of 600 bytes.
+const LIST_BYTES_MAX: u64 = 64 << 20;
+
 /// What was rolled of one incarnation: size to root and the ledger's record that says so.
 type Rolls = BTreeMap<u64, BTreeMap<u64, (Hash, u64)>>;
 
@@ -130,7 +133,8 @@ fn take_roll(
     let hex = members.get("list").and_then(|list| list.as_str()?.strip_prefix("sha256:")).unwrap_or_default();
     let plain = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
     let at = stored.dir.join("list").join(format!("{hex}.json"));
-    let bytes = if plain { read_if_there(&at)?.filter(|bytes| Hash::of(bytes).to_hex() == hex) } else { None };
+    let bytes =
+        if plain { read_if_there(&at, LIST_BYTES_MAX)?.filter(|bytes| Hash::of(bytes).to_hex() == hex) } else { None };
     let list: Option<Vec<(String, u64, String, String)>> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let Some(list) = list else {
         report.finding(

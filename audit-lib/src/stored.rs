@@ -7,8 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::counts::Delta;
-use crate::disk::read_if_there;
-use crate::record::Entry;
+use crate::disk::{NOTE_BYTES_MAX, read_if_there};
 use crate::tile::{BundleReader, TileName};
 use crate::wal::{FrameKind, Segment, cut, segment_numbers, segment_path};
 
@@ -75,21 +74,8 @@ impl Stored {
 
     /// The note in the file `checkpoint`.
     pub(crate) fn checkpoint(&self) -> io::Result<Option<String>> {
-        let bytes = read_if_there(&self.dir.join("checkpoint"))?;
+        let bytes = read_if_there(&self.dir.join("checkpoint"), NOTE_BYTES_MAX)?;
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
-    }
-
-    /// The first record, unverified; `None` where it cannot be read.
-    pub(crate) fn first(&self) -> io::Result<Option<Entry>> {
-        let mut bundles = BundleReader::new(&self.dir);
-        if let Some(bytes) = bundles.record(0)? {
-            return Ok(Entry::parse(bytes).ok());
-        }
-        let wal = self.wal_dir();
-        let Some(number) = segment_numbers(&wal)?.first().copied() else { return Ok(None) };
-        let Some(segment) = Segment::read(&wal, self.number, number)? else { return Ok(None) };
-        let first = segment.frames().find(|frame| frame.kind == FrameKind::Record);
-        Ok(first.and_then(|frame| Entry::parse(frame.payload).ok()))
     }
 
     /// Removes what failed writes left in segments that another one follows.
