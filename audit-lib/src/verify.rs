@@ -64,12 +64,24 @@ pub enum CannotVerify {
     Anchor(NoteError),
 }
 
+/// What is assumed where no anchor was given.
+pub(crate) const NO_ANCHOR: &str = "no anchor was given: records cut off after an earlier checkpoint, and whole incarnations cut off at the end, are not excluded";
+
 /// Verifies the log at `log`.
 ///
 /// # Errors
 /// [`CannotVerify`] where there is no log to speak of; anything wrong in a log
 /// is a finding in the [`Report`].
 pub fn verify(log: &Path, options: &Options) -> Result<Report, CannotVerify> {
+    verify_knowing(log, options, &[])
+}
+
+/// The same, where the caller checks the meaning of records of the types `known`.
+pub(crate) fn verify_knowing(
+    log: &Path,
+    options: &Options,
+    known: &'static [&'static str],
+) -> Result<Report, CannotVerify> {
     let disk = |source| CannotVerify::Disk { at: log.to_owned(), source };
     let numbers = match incarnations(log) {
         Ok(numbers) if !numbers.is_empty() => numbers,
@@ -78,7 +90,7 @@ pub fn verify(log: &Path, options: &Options) -> Result<Report, CannotVerify> {
         Err(error) => return Err(disk(error)),
     };
     let anchor = options.anchor.as_deref().map(Checkpoint::claimed).transpose().map_err(CannotVerify::Anchor)?;
-    let mut carried = Carried::new(options.signers.clone());
+    let mut carried = Carried::new(options.signers.clone(), known);
     let mut verified: Vec<(u64, Verified)> = Vec::new();
     for number in &numbers {
         let stored = Stored::new(log, *number);
@@ -103,7 +115,7 @@ pub fn verify(log: &Path, options: &Options) -> Result<Report, CannotVerify> {
     Ok(report)
 }
 
-fn number_of(origin: &str) -> Option<u64> {
+pub(crate) fn number_of(origin: &str) -> Option<u64> {
     origin.rsplit_once('/').and_then(|(_, number)| number.parse().ok())
 }
 
@@ -206,9 +218,7 @@ fn check_keys(verified: &[(u64, Verified)], gone: &Gone, options: &Options, repo
 
 fn check_anchor(verified: &[(u64, Verified)], anchor: Option<&Checkpoint>, options: &Options, report: &mut Report) {
     let (Some(anchor), Some(note)) = (anchor, &options.anchor) else {
-        report.assumptions.push(
-            "no anchor was given: records cut off after an earlier checkpoint, and whole incarnations cut off at the end, are not excluded".to_owned(),
-        );
+        report.assumptions.push(NO_ANCHOR.to_owned());
         return;
     };
     let number = number_of(&anchor.origin);

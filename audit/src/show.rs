@@ -41,8 +41,7 @@ pub fn show(report: &Report, judged: &Judged, out: &mut String) -> fmt::Result {
 /// # Errors
 /// Only what `out` itself refuses.
 pub fn gaps(report: &Report, out: &mut String) -> fmt::Result {
-    let gaps: Vec<String> =
-        report.gaps.iter().map(|gap| format!("incarnation {}: {}", gap.incarnation, gap.message)).collect();
+    let gaps: Vec<String> = report.gaps.iter().map(ToString::to_string).collect();
     list("Gaps", gaps.iter().map(String::as_str), out)
 }
 

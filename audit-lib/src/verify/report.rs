@@ -1,6 +1,7 @@
 //! What a verification found, for people and for machines.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::Serialize;
 
@@ -30,10 +31,19 @@ pub struct Finding {
 pub struct StatedGap {
     /// A stable short name.
     pub code: &'static str,
-    /// In which incarnation.
-    pub incarnation: u64,
+    /// In which incarnation; null where it is of a ledger.
+    pub incarnation: Option<u64>,
     /// What is missing.
     pub message: String,
+}
+
+impl fmt::Display for StatedGap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.incarnation {
+            Some(incarnation) => write!(f, "incarnation {incarnation}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
 }
 
 /// One incarnation as it was found.
@@ -272,8 +282,13 @@ impl Report {
     }
 
     pub(super) fn gap(&mut self, code: &'static str, incarnation: u64, message: impl Into<String>) {
+        self.stated(StatedGap { code, incarnation: Some(incarnation), message: message.into() });
+    }
+
+    /// Adds a gap; those past the first thousand are not listed.
+    pub(crate) fn stated(&mut self, gap: StatedGap) {
         if self.gaps.len() < LISTED_MAX {
-            self.gaps.push(StatedGap { code, incarnation, message: message.into() });
+            self.gaps.push(gap);
         }
     }
 
