@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::note::{Checkpoint, NoteError, VerifierKey};
-use crate::record::Previous;
+use crate::record::{CLOCK_SKEW_MS_MAX, Previous};
 use crate::signing::SignerKey;
 use crate::stored::{Stored, incarnations};
 use crate::tree::Hash;
@@ -104,6 +104,7 @@ pub(crate) fn verify_knowing(
     absent::check_retired(&verified, &mut carried);
     let gone = absent::check(&verified, &mut carried);
     let mut report = carried.report;
+    report.count_by_policy();
     assume_unsigned(&mut report);
     report.budgets = carried.budgets.into_accounts();
     check_keys(&verified, &gone, options, &mut report);
@@ -139,10 +140,9 @@ fn check_link(before: Option<&(u64, Verified)>, (number, one): (u64, &Verified),
     match (&open.prev, before) {
         (None, None) => {}
         (Some(linked), Some((_, before))) if *linked == before.end => {
-            let from = before.last_alive_ms;
-            let to = report.incarnations.last().map_or(from, |this| this.from_ms);
-            let seconds = (to - from).max(0) / 1000;
-            report.gap("not_running", number, format!("nothing ran for about {seconds} s before this incarnation"));
+            let to = report.incarnations.last().map_or(before.last_alive_ms, |this| this.from_ms);
+            let (code, message) = between(before, to);
+            report.gap(code, number, message);
         }
         // The oldest: whether it may be so is known when all are read.
         (Some(_), None) => {}
@@ -153,6 +153,20 @@ fn check_link(before: Option<&(u64, Verified)>, (number, one): (u64, &Verified),
             report.finding("link", place, message);
         }
     }
+}
+
+/// What there is to say of the time between an incarnation and the next, which began at `to` by its own clock.
+fn between(before: &Verified, to: i64) -> (&'static str, String) {
+    let back = before.latest_ms.saturating_sub(to);
+    if back > 0 && back.unsigned_abs() > CLOCK_SKEW_MS_MAX {
+        let message = format!(
+            "it began {} s before the last record of the incarnation before it, by their clocks: one of them was wrong, and for how long nothing ran nobody knows",
+            back / 1000
+        );
+        return ("clock_back", message);
+    }
+    let seconds = to.saturating_sub(before.last_alive_ms).max(0) / 1000;
+    ("not_running", format!("nothing ran for about {seconds} s before this incarnation"))
 }
 
 fn describe(end: &Previous) -> String {

@@ -174,3 +174,32 @@ fn every_statement_of_retention_is_held_against_what_is_here() {
         }
     }
 }
+
+#[test]
+fn a_start_before_the_end_of_the_one_before_it_is_stated_as_a_gap() {
+    for (back_ms, crashed, code) in [
+        (1_900, false, "not_running"),
+        (2_100, false, "clock_back"),
+        (86_400_000, false, "clock_back"),
+        (86_400_000, true, "clock_back"),
+    ] {
+        let root = support::scratch();
+        let clock = Hand(100_000_000);
+        let (mut log, _) = open(root.path(), clock);
+        log.commit(&Work { records: vec![Record::Heartbeat], ..Work::default() }, clock.now()).unwrap();
+        if crashed {
+            drop(log);
+        } else {
+            log.close(&Delta::default(), clock.now()).unwrap();
+        }
+        let (log, _) = open(root.path(), Hand(clock.0 - back_ms));
+        log.close(&Delta::default(), Hand(clock.0 - back_ms).now()).unwrap();
+        let report = check(root.path());
+        assert_clean(&report);
+        let said: Vec<_> = report.gaps.iter().filter(|gap| gap.code != "crash").collect();
+        assert_eq!(said.iter().map(|gap| gap.code).collect::<Vec<_>>(), [code], "{back_ms}");
+        if back_ms > 1_000_000 {
+            assert!(said[0].message.contains("began 86400 s before"), "{}", said[0].message);
+        }
+    }
+}

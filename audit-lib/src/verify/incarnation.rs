@@ -68,6 +68,8 @@ pub(super) struct Verified {
     pub(super) open: Option<Open>,
     pub(super) has_checkpoint: bool,
     pub(super) last_alive_ms: i64,
+    /// The latest time that its own clock showed since it was set.
+    pub(super) latest_ms: i64,
 }
 
 pub(super) struct Incarnation<'a> {
@@ -88,6 +90,7 @@ pub(super) struct Incarnation<'a> {
     pulse: Pulse,
     config: Option<Config>,
     last_alive_ms: i64,
+    latest_ms: i64,
     end: &'static str,
     policies: Vec<String>,
     classes: Vec<usize>,
@@ -114,6 +117,7 @@ impl<'a> Incarnation<'a> {
             pulse: Pulse::default(),
             config: None,
             last_alive_ms: 0,
+            latest_ms: i64::MIN,
             end: "open",
             policies: Vec::new(),
             classes: Vec::new(),
@@ -151,6 +155,7 @@ impl<'a> Incarnation<'a> {
             },
             has_checkpoint: file.is_some() || self.heads > 0,
             last_alive_ms: self.last_alive_ms,
+            latest_ms: self.latest_ms,
             open: self.open,
         })
     }
@@ -297,6 +302,8 @@ impl<'a> Incarnation<'a> {
         if self.end != "recovered" {
             self.last_alive_ms = entry.ts;
         }
+        let was_set = matches!(entry.record, Record::Clock(_));
+        self.latest_ms = if was_set { entry.ts } else { self.latest_ms.max(entry.ts) };
     }
 
     fn opened(&mut self, open: &Open, first: (i64, u64)) {

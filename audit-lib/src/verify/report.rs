@@ -1,6 +1,6 @@
 //! What a verification found, for people and for machines.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use serde::Serialize;
@@ -299,6 +299,18 @@ impl Report {
             self.policies.push(PolicyReport { digest: digest.to_owned(), ..PolicyReport::default() });
         }
         self.policies.get_mut(at).expect("the policy at this place was found or just added")
+    }
+
+    /// Sums up what each policy decided.
+    pub(super) fn count_by_policy(&mut self) {
+        let mut events: HashMap<&str, u64> = HashMap::new();
+        for class in &self.classes {
+            let sum = events.entry(&class.policy).or_default();
+            *sum = sum.saturating_add(class.events);
+        }
+        for policy in &mut self.policies {
+            policy.events = events.get(policy.digest.as_str()).copied().unwrap_or_default();
+        }
     }
 
     /// Counts a refused policy.
