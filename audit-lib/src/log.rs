@@ -145,7 +145,7 @@ pub struct Work {
     pub records: Vec<Record>,
     /// Ends the batch with this commit; see [`Log::is_batch_due`].
     pub cut: bool,
-    /// Signs a checkpoint with this commit, whatever the time.
+    /// Signs a checkpoint with this commit, whatever the time; it fails where that fails.
     pub checkpoint: bool,
 }
 
@@ -306,7 +306,9 @@ impl Log {
     /// Makes the work durable, and with it whatever is due: a heartbeat, a checkpoint.
     ///
     /// # Errors
-    /// Nothing of the work counts then; it may be given again.
+    /// Nothing of the work counts then; it may be given again. [`WriteError::Unsigned`] is the one after which
+    /// all of it counts and nothing may be given again: the checkpoint that the work asked for is missing, so
+    /// whatever was to wait for it must not happen.
     pub fn commit(&mut self, work: &Work, now: Moment) -> Result<(), WriteError> {
         let done = self.attempt(work, now);
         if let Err(error) = &done {
@@ -340,10 +342,12 @@ impl Log {
         if has_records {
             self.last_record = now;
         }
-        // The work is durable; a head that is not is signed at the next chance.
-        let note = if wants_checkpoint { self.sign_durable().ok() } else { None };
+        // The work is durable; a head that is not is signed at the next chance, and missed by whoever asked for it.
+        let signed = if wants_checkpoint { self.sign_durable().map(Some) } else { Ok(None) };
+        let (note, unsigned) = signed.map_or_else(|error| (None, Some(error)), |note| (note, None));
         self.after_commit(note, now);
-        Ok(())
+        let asked_for = unsigned.filter(|_| work.checkpoint);
+        asked_for.map_or(Ok(()), |error| Err(WriteError::Unsigned(Box::new(error))))
     }
 
     /// Signs what is durable. A head in one group with its records could be left behind by a failed write,

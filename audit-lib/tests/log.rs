@@ -7,14 +7,14 @@ mod support;
 use std::fs;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use privet_audit_log::counts::{Delta, Fate};
 use privet_audit_log::note::Signer;
 use privet_audit_log::record::{Declaration, DurabilityName, PolicyLoad};
 use privet_audit_log::signing::{self, Signature, SignerKey};
 use privet_audit_log::verify::{Options, verify};
-use privet_audit_log::{DiskOp, Gate, Log, OpenError, Work};
+use privet_audit_log::{DiskOp, Gate, Log, OpenError, Work, WriteError};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use support::{Hand, acknowledged, assert_clean, check, declarations, open, sample, settings, traffic, work};
 
@@ -240,6 +240,42 @@ fn a_sync_that_fails_once_is_said_and_the_group_counts_once() {
     assert_clean(&report);
     assert_eq!(report.totals.events, 100);
     assert!(report.gaps.iter().any(|gap| gap.code == "degraded"));
+}
+
+#[test]
+fn a_checkpoint_that_was_asked_for_and_cannot_be_signed_is_an_error_after_which_the_work_counts() {
+    for asked_for in [true, false] {
+        let root = support::scratch();
+        let mut clock = Hand(0);
+        // Fails the second append after it is set: the records are written, and their head is not.
+        let left = Arc::new(AtomicI64::new(-1));
+        let mut settings = settings(root.path());
+        let seen = left.clone();
+        settings.gate = Gate::new(move |op| {
+            let fails = op == DiskOp::Append && seen.fetch_sub(1, Ordering::Relaxed) == 1;
+            if fails { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        });
+        let (mut log, _) = Log::open(settings, clock.now()).unwrap();
+        let mut delta = traffic(10, 10);
+        delta.declared = declarations(&root.path().join("log"));
+        log.commit(&work(delta, true), clock.later(200)).unwrap();
+        let signed = log.signed_size();
+        left.store(2, Ordering::Relaxed);
+        let records = vec![support::charge("window-0", 0)];
+        let charged = Work { records, checkpoint: asked_for, ..work(traffic(8, 10), true) };
+        let done = log.commit(&charged, clock.later(11_000));
+        match asked_for {
+            true => assert!(matches!(done, Err(WriteError::Unsigned(_))), "{done:?}"),
+            false => assert!(done.is_ok() && log.signed_size() == signed, "a head that was only due comes later"),
+        }
+        assert_eq!(log.is_healthy(), !asked_for);
+        log.commit(&Work::default(), clock.later(11_000)).unwrap();
+        assert!(log.is_healthy() && log.signed_size() > signed);
+        log.close(&Delta::default(), clock.later(10)).unwrap();
+        let report = check(root.path());
+        assert_clean(&report);
+        assert_eq!((report.totals.events, report.budgets[0].charges), (180, 1));
+    }
 }
 
 #[test]
