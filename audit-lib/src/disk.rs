@@ -73,6 +73,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()
 /// The longest signed note, cosignatures included, in bytes: a few hundred are usual.
 pub(crate) const NOTE_BYTES_MAX: u64 = 64 << 10;
 
+/// The longest document or policy file, in bytes.
+pub(crate) const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
+
 /// Reads a file that may not be there, and is no longer than `bytes_max`.
 pub(crate) fn read_if_there(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
     match read(path, bytes_max) {

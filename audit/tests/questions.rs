@@ -294,3 +294,14 @@ fn a_time_in_which_the_machine_was_suspended_is_not_spoken_for() {
     assert_eq!(length, HOURS_MS + 30_000);
     assert!(said["gaps"].as_array().unwrap().iter().any(|gap| gap["code"] == "clock"));
 }
+
+#[test]
+fn a_field_that_leaves_without_its_value_is_no_category_that_leaves() {
+    let root = tempfile::tempdir().unwrap();
+    shop(root.path());
+    own(root.path(), "redacting", &texts()[0].replace("action: pseudonymize", "action: redact"));
+    let (text, _) = answer(root.path(), &["report", "ropa", "@log", "--policies", "@redacting"]);
+    assert!(text.contains("- Fields that leave without their value: of user.contact.email\n"), "{text}");
+    assert!(!text.contains("redact") && !text.contains("| user.contact.email |"), "{text}");
+    assert!(text.contains("| system.operations | keep |"), "{text}");
+}

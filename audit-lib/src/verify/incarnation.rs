@@ -1,13 +1,13 @@
 //! Verifies one incarnation: every byte, every hash, every sum.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use crate::books::Books;
 use crate::canonical;
 use crate::counts::Delta;
+use crate::disk::{self, DOCUMENT_BYTES_MAX};
 use crate::note::{Checkpoint, VerifierKey};
 use crate::policies;
 use crate::record::{
@@ -432,8 +432,8 @@ impl<'a> Incarnation<'a> {
     fn class_file(&mut self, id: &str) -> String {
         let hex = id.strip_prefix("sha256:").unwrap_or_default();
         let plain = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let read = if plain { fs::read_to_string(class_path(&self.stored.dir, hex)).ok() } else { None };
-        read.unwrap_or_default()
+        let read = if plain { disk::read(&class_path(&self.stored.dir, hex), DOCUMENT_BYTES_MAX).ok() } else { None };
+        read.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
     }
 
     fn batch(&mut self, batch: &Batch) {

@@ -205,6 +205,26 @@ async fn old_incarnations_go_and_what_is_loaded_now_stays() {
 }
 
 #[tokio::test]
+async fn an_incarnation_whose_end_cannot_be_proved_stays_and_the_reason_is_told() {
+    let root = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        open(settings(root.path(), Durability::Sync)).close().await.unwrap();
+    }
+    let recorder = open(settings(root.path(), Durability::Sync));
+    let vkey = root.path().join("anchor/vkey");
+    let keys = std::fs::read_to_string(&vkey).unwrap();
+    let without: String = keys.split_inclusive('\n').filter(|line| !line.contains("/test/2+")).collect();
+    std::fs::write(&vkey, without).unwrap();
+    let (now, retiring) = (SystemClock::default().now().as_millisecond(), recorder.clone());
+    let held = tokio::task::spawn_blocking(move || retiring.retire(0, now)).await.unwrap().unwrap_err();
+    assert!(matches!(held, CannotRetire::NotProved(_)), "{held:?}");
+    assert!(root.path().join("log/1").is_dir());
+    let why = std::error::Error::source(&held).unwrap().to_string();
+    assert_eq!(why, "incarnation 2 has no checkpoint that its anchored key signed");
+    recorder.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_tally_that_does_not_add_up_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let recorder = open(settings(root.path(), Durability::Sync));
