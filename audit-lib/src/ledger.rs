@@ -10,7 +10,7 @@
 mod rolls;
 mod witnessed;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
@@ -21,7 +21,9 @@ use crate::quorum::TrustPolicy;
 use crate::record::{CLOCK_SKEW_MS_MAX, Entry};
 use crate::stored::{Item, Stored, incarnations};
 use crate::tree::{Hash, Tree};
-use crate::verify::{AbsentReason, CannotVerify, NO_ANCHOR, Options, Report, StatedGap, number_of, verify_knowing};
+use crate::verify::{
+    AbsentReason, CannotVerify, NO_ANCHOR, Options, Report, StatedGap, number_of, runs, verify_knowing,
+};
 
 use rolls::{Roll, Rolls};
 
@@ -159,9 +161,13 @@ fn hold_against(log: &Path, rolls: Rolls, report: &mut Report, said: &mut Ledger
     let disk = |source| CannotVerify::Disk { at: log.to_owned(), source };
     let here = incarnations(log).map_err(disk)?;
     let oldest = here.first().copied().unwrap_or(0);
-    for number in here.iter().filter(|number| !rolls.contains_key(number)) {
-        let message = "the ledger has rolled nothing of it, and vouches for none of its records".to_owned();
-        report.stated(StatedGap { code: "ledger_unrolled", incarnation: Some(*number), message });
+    let unrolled: BTreeSet<u64> = here.iter().copied().filter(|number| !rolls.contains_key(number)).collect();
+    if !unrolled.is_empty() {
+        let message = format!(
+            "the ledger has rolled nothing of incarnations {}, and vouches for none of their records",
+            runs(&unrolled)
+        );
+        report.stated(StatedGap { code: "ledger_unrolled", incarnation: None, message });
     }
     for (number, rolled) in rolls {
         if here.contains(&number) {

@@ -27,6 +27,7 @@ use crate::stored::{Stored, incarnations};
 use crate::tree::Hash;
 
 use absent::Gone;
+pub(crate) use absent::runs;
 use incarnation::{Carried, Incarnation, Met, Verified};
 
 pub use report::{
@@ -219,13 +220,13 @@ fn check_keys(verified: &[(u64, Verified)], gone: &Gone, options: &Options, repo
         }
         if gone.explains(key.name()) {
             excused.extend(number);
-        } else if opens().any(|open| open.origin == key.name()) {
-            let message = format!("the log's `{}` has another key than the one that was given for it", key.name());
-            report.finding("key", (number, None), message);
-        } else {
-            let message = format!("a key of `{}` was given, and the log holds no such incarnation", key.name());
-            report.finding("missing_incarnation", (number, None), message);
+            continue;
         }
+        let has_another = opens().any(|open| open.origin == key.name());
+        let what =
+            if has_another { "that one has another key in the log" } else { "the log holds no such incarnation" };
+        let message = format!("a key of `{}` was given, and {what}", key.name());
+        report.finding("missing_incarnation", (number, None), message);
     }
     report.assumptions.extend(gone.excuses(&excused));
 }

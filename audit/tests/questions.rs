@@ -258,7 +258,10 @@ fn a_key_of_another_log_of_the_same_name_is_said_to_be_another_key() {
     let keys = other.path().join("anchor/vkey");
     let (text, status) = answer(root.path(), &["verify", "@log", "--key", keys.to_str().unwrap()]);
     assert_eq!(status, Some(1));
-    assert!(text.contains("has another key than the one that was given for it"), "{text}");
+    assert!(
+        text.contains("a key of `privet.example/shop/1` was given, and that one has another key in the log"),
+        "{text}"
+    );
     assert!(!text.contains("no such incarnation"), "{text}");
 }
 

@@ -53,7 +53,7 @@ impl Gone {
 }
 
 /// Numbers as people write them: `1 to 4, 7`.
-fn runs(numbers: &BTreeSet<u64>) -> String {
+pub(crate) fn runs(numbers: &BTreeSet<u64>) -> String {
     let mut runs: Vec<(u64, u64)> = Vec::new();
     for number in numbers {
         match runs.last_mut() {
