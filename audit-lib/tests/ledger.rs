@@ -35,6 +35,8 @@ enum Said {
     Roll(Vec<(u64, u64, Hash)>),
     /// The same, after the records before it were cosigned at this second.
     After(u64, Vec<(u64, u64, Hash)>),
+    /// The same, where what was cosigned is another ledger of the same length.
+    Forked(u64, Vec<(u64, u64, Hash)>),
     Refused(u64),
 }
 
@@ -81,8 +83,10 @@ fn ledger_at(dir: &Path, said: &[Said], cosigned: Option<u64>) {
                 ("roll.refused", members)
             }
             Said::Roll(logs) => ("roll", roll(&root, logs, None)),
-            Said::After(at, logs) => {
-                let note = note(&entries, Some(*at));
+            Said::After(at, logs) | Said::Forked(at, logs) => {
+                let other = vec![b"another".to_vec(); entries.len()];
+                let seen = if matches!(said, Said::Forked(..)) { &other } else { &entries };
+                let note = note(seen, Some(*at));
                 let hash = Hash::of(note.as_bytes());
                 fs::create_dir_all(root.join("cosigned")).unwrap();
                 fs::write(root.join("cosigned").join(hash.to_hex()), note).unwrap();
@@ -388,4 +392,13 @@ fn what_the_log_says_never_came_to_be_or_was_lost_the_ledger_knows() {
         let message = &report.findings.last().unwrap().message;
         assert!(message.contains(&format!("has seen {} records of incarnation 1", seen.1)), "{message}");
     }
+}
+
+#[test]
+fn a_cosigned_checkpoint_of_another_history_is_a_finding() {
+    let pod = Pod::new();
+    let forked = [Said::Forked(COSIGNED - 1, vec![pod.at(1, 7), pod.at(2, 7)])];
+    let (codes, _, report) = pod.against(&forked);
+    assert_eq!(codes, ["ledger_witnessed"]);
+    assert!(report.findings[0].message.contains("two histories"), "{}", report.findings[0].message);
 }

@@ -9,16 +9,17 @@ use std::io;
 
 use crate::disk::{NOTE_BYTES_MAX, read_if_there};
 use crate::quorum::TrustPolicy;
-use crate::stored::Stored;
-use crate::tree::Hash;
+use crate::stored::{Item, Stored};
+use crate::tree::{Hash, Tree};
 use crate::verify::Report;
 
 use super::rolls::{Roll, Rolls};
 
-/// A cosigned checkpoint: how many records it covers, and the earliest and the latest time in it.
+/// A cosigned checkpoint: what it covers, and the earliest and the latest time in it.
 #[derive(Clone, Copy)]
 struct Cosigned {
     size: u64,
+    root: Hash,
     earliest: Option<u64>,
     latest: Option<u64>,
 }
@@ -41,6 +42,7 @@ pub(super) fn time(
 ) -> io::Result<()> {
     let mut found: HashMap<String, Found> = HashMap::new();
     let (mut absent, mut latest) = (0_u64, BTreeMap::from_iter(newest));
+    let mut roots = BTreeMap::new();
     for roll in rolls.values_mut().flat_map(BTreeMap::values_mut) {
         let Some(hex) = &roll.witnessed else { continue };
         let one = match found.get(hex) {
@@ -55,6 +57,7 @@ pub(super) fn time(
             // What a roll names was published before it.
             Found::Right(cosigned) if cosigned.size <= roll.seq => {
                 roll.not_before = cosigned.earliest;
+                roots.insert(cosigned.size, (cosigned.root, roll.seq));
                 latest.extend(cosigned.latest.map(|latest| (cosigned.size, latest)));
             }
             Found::Absent => absent += 1,
@@ -67,6 +70,27 @@ pub(super) fn time(
         ));
     }
     not_after(rolls, &latest);
+    compare(stored, &roots, report)
+}
+
+/// Every cosigned checkpoint is one of this tree: else witnesses have seen another ledger under the same key.
+fn compare(stored: &Stored, roots: &BTreeMap<u64, (Hash, u64)>, report: &mut Report) -> io::Result<()> {
+    if roots.is_empty() {
+        return Ok(());
+    }
+    let (mut tree, mut filled) = (Tree::default(), Vec::new());
+    stored.read(&mut |item| {
+        let Item::Record(bytes) = item else { return };
+        tree.push(Hash::leaf(bytes), &mut filled);
+        filled.clear();
+        let size = tree.size();
+        if let Some((_, seq)) = roots.get(&size).filter(|(root, _)| *root != tree.root()) {
+            let message = format!(
+                "the checkpoint of {size} records that the ledger's record {seq} names was cosigned, and is of another log than this: the ledger has two histories"
+            );
+            report.finding("ledger_witnessed", (None, None), message);
+        }
+    })?;
     Ok(())
 }
 
@@ -87,7 +111,12 @@ fn look_up(stored: &Stored, policy: &TrustPolicy, hex: &str) -> io::Result<Found
     let note = String::from_utf8(bytes).ok().filter(|note| Hash::of(note.as_bytes()).to_hex() == hex);
     let Some(witnessed) = note.and_then(|note| policy.check(&note).ok()) else { return Ok(Found::Wrong) };
     let times = || witnessed.by.iter().map(|(_, time)| *time);
-    Ok(Found::Right(Cosigned { size: witnessed.checkpoint.size, earliest: times().min(), latest: times().max() }))
+    Ok(Found::Right(Cosigned {
+        size: witnessed.checkpoint.size,
+        root: witnessed.checkpoint.root,
+        earliest: times().min(),
+        latest: times().max(),
+    }))
 }
 
 /// Each roll was made before the earliest of the times at which something that covers it was cosigned.
