@@ -4,8 +4,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::disk::{read_if_there, replace};
+use crate::disk::{NOTE_BYTES_MAX, read_if_there, replace};
 use crate::note::{Checkpoint, VerifierKey};
+
+/// The longest file of keys, in bytes: a hundred thousand starts.
+const KEYS_BYTES_MAX: u64 = 32 << 20;
 
 /// The directory for anchors.
 #[derive(Clone, Debug)]
@@ -19,7 +22,7 @@ impl Anchor {
     }
 
     fn keys_text(&self) -> io::Result<String> {
-        let bytes = read_if_there(&self.dir.join("vkey"))?.unwrap_or_default();
+        let bytes = read_if_there(&self.dir.join("vkey"), KEYS_BYTES_MAX)?.unwrap_or_default();
         String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "`vkey` is not text"))
     }
 
@@ -32,7 +35,7 @@ impl Anchor {
 
     /// The newest checkpoint, unverified.
     pub(crate) fn claimed(&self) -> io::Result<Option<(String, Checkpoint)>> {
-        let Some(bytes) = read_if_there(&self.dir.join("checkpoint"))? else { return Ok(None) };
+        let Some(bytes) = read_if_there(&self.dir.join("checkpoint"), NOTE_BYTES_MAX)? else { return Ok(None) };
         let malformed = || io::Error::new(io::ErrorKind::InvalidData, "`checkpoint` is not a signed checkpoint");
         let note = String::from_utf8(bytes).map_err(|_| malformed())?;
         let claimed = Checkpoint::claimed(&note).map_err(|_| malformed())?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -70,11 +70,28 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()
     if durable { sync_dir(parent) } else { Ok(()) }
 }
 
-/// Reads a file that may not be there.
-pub(crate) fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+/// The longest signed note, cosignatures included, in bytes: a few hundred are usual.
+pub(crate) const NOTE_BYTES_MAX: u64 = 64 << 10;
+
+/// The longest document or policy file, in bytes.
+pub(crate) const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
+
+/// Reads a file that may not be there, and is no longer than `bytes_max`.
+pub(crate) fn read_if_there(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+    match read(path, bytes_max) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Reads a file that is no longer than `bytes_max`: a longer one is an error that names it, and is not read whole.
+pub(crate) fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        let message = format!("`{}` is longer than the {bytes_max} bytes that it may have", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    Ok(bytes)
 }

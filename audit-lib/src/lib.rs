@@ -27,6 +27,7 @@ mod log;
 pub mod note;
 pub mod policies;
 pub mod proof;
+mod proved;
 pub mod quorum;
 pub mod record;
 mod recover;
@@ -48,6 +49,7 @@ pub use log::{
     CHECKPOINT_MS, Durability, HEARTBEAT_MS, LEAF_CLASSES, LEAF_EVENTS, LEAF_MS, LEAF_MS_MAX, Log, Moment, Recovered,
     Settings, Work,
 };
+pub use proved::NotProved;
 pub use recover::{Ended, Mended, OpenError};
 pub use stored::incarnations;
 pub use volume::WriteError;

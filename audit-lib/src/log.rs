@@ -8,6 +8,7 @@
 //! Not here: threads and queues. The caller commits; at most one commit is
 //! under way, and each waits for the disk at most once.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,6 @@ use crate::note::{Signer, VerifierKey, check_origin};
 use crate::record::{CLOCK_SKEW_MS_MAX, ClockMoved, Close, Config, Degraded, Gap, Open, Previous, Record};
 use crate::recover::{Ended, OpenError, finish, last_policy, round_ms};
 use crate::stored::{Stored, incarnations};
-use crate::tree::Hash;
 use crate::volume::{Draft, Stamp, Volume, WriteError};
 
 /// A leaf waits this long for company.
@@ -125,9 +125,11 @@ pub struct Recovered {
     pub incarnation: u64,
     /// The incarnation before, if there is one.
     pub before: Option<Ended>,
-    /// An incarnation that the anchor names and the log does not have.
-    pub lost: Option<Previous>,
-    /// Origins of incarnations whose key is anchored and which never came to be: their start did not get so far.
+    /// Incarnations that the anchor knows and the log does not have. Of one whose checkpoint is not anchored nobody
+    /// knows how far it got: its size is 0.
+    pub lost: Vec<Previous>,
+    /// Origins of incarnations whose key is anchored and which never came to be, as far as anything left tells:
+    /// their start did not get so far.
     pub unborn: Vec<String>,
     /// The digest of the policy that was in force last, as far as the log knows:
     /// none where an incarnation is lost that may have had another.
@@ -143,7 +145,7 @@ pub struct Work {
     pub records: Vec<Record>,
     /// Ends the batch with this commit; see [`Log::is_batch_due`].
     pub cut: bool,
-    /// Signs a checkpoint with this commit, whatever the time.
+    /// Signs a checkpoint with this commit, whatever the time; it fails where that fails.
     pub checkpoint: bool,
 }
 
@@ -185,7 +187,7 @@ impl Log {
         let last = numbers.last().copied().unwrap_or(0);
         let Past { newest, lost, unborn } = anchored_past(anchor.as_ref(), &settings.origin, last, &dir)?;
         let number = last.max(newest) + 1;
-        let policy = if lost.is_some() { None } else { last_in_force(before.as_ref(), &dir, &numbers)? };
+        let policy = if lost.is_empty() { last_in_force(before.as_ref(), &dir, &numbers)? } else { None };
         let recovered = Recovered { incarnation: number, before, lost, unborn, policy };
         let log = Self::begin(settings, anchor, &recovered, now, lock)?;
         Ok((log, recovered))
@@ -304,7 +306,9 @@ impl Log {
     /// Makes the work durable, and with it whatever is due: a heartbeat, a checkpoint.
     ///
     /// # Errors
-    /// Nothing of the work counts then; it may be given again.
+    /// Nothing of the work counts then; it may be given again. [`WriteError::Unsigned`] is the one after which
+    /// all of it counts and nothing may be given again: the checkpoint that the work asked for is missing, so
+    /// whatever was to wait for it must not happen.
     pub fn commit(&mut self, work: &Work, now: Moment) -> Result<(), WriteError> {
         let done = self.attempt(work, now);
         if let Err(error) = &done {
@@ -338,10 +342,12 @@ impl Log {
         if has_records {
             self.last_record = now;
         }
-        // The work is durable; a head that is not is signed at the next chance.
-        let note = if wants_checkpoint { self.sign_durable().ok() } else { None };
+        // The work is durable; a head that is not is signed at the next chance, and missed by whoever asked for it.
+        let signed = if wants_checkpoint { self.sign_durable().map(Some) } else { Ok(None) };
+        let (note, unsigned) = signed.map_or_else(|error| (None, Some(error)), |note| (note, None));
         self.after_commit(note, now);
-        Ok(())
+        let asked_for = unsigned.filter(|_| work.checkpoint);
+        asked_for.map_or(Ok(()), |error| Err(WriteError::Unsigned(Box::new(error))))
     }
 
     /// Signs what is durable. A head in one group with its records could be left behind by a failed write,
@@ -512,12 +518,12 @@ fn first_records(
     if let Some(config) = &settings.config {
         draft.record(exactly(now), Record::Config(config.clone()))?;
     }
-    if let Some(lost) = &recovered.lost {
+    for lost in &recovered.lost {
         let gap = Gap { cause: "lost".to_owned(), since: now.wall_ms, lost: Some(lost.clone()) };
         draft.record(exactly(now), Record::Gap(gap))?;
     }
     for origin in &recovered.unborn {
-        let nothing = Previous { origin: origin.clone(), size: 0, root: Hash::empty().to_base64() };
+        let nothing = Previous::of_nothing(origin.clone());
         let gap = Gap { cause: "unborn".to_owned(), since: now.wall_ms, lost: Some(nothing) };
         draft.record(exactly(now), Record::Gap(gap))?;
     }
@@ -581,10 +587,9 @@ fn remove_unfinished(dir: &Path) -> io::Result<()> {
 struct Past {
     /// The newest number that has a key.
     newest: u64,
-    /// The incarnation of the anchored checkpoint.
-    lost: Option<Previous>,
-    /// Those that have a key and are newer than the anchored checkpoint. It is published before
-    /// the first event is taken, so they counted nothing.
+    /// Those that may have taken events.
+    lost: Vec<Previous>,
+    /// Those that cannot have, as far as anything left tells.
     unborn: Vec<String>,
 }
 
@@ -594,14 +599,30 @@ fn anchored_past(anchor: Option<&Anchor>, origin: &str, last: u64, dir: &Path) -
     let keys = anchor.keys().map_err(OpenError::disk("read the anchored keys", dir))?;
     let claimed = anchor.claimed().map_err(OpenError::disk("read the anchored checkpoint", dir))?;
     let claimed = claimed.map(|(_, claimed)| claimed);
-    let signed = claimed.as_ref().and_then(|claimed| number(&claimed.origin)).unwrap_or(0);
-    let lost = claimed.filter(|_| signed > last).map(|claimed| Previous {
+    let signed = claimed.as_ref().and_then(|claimed| number(&claimed.origin));
+    let keyed: BTreeSet<u64> = keys.iter().filter_map(|key| number(key.name())).collect();
+    let known = last.max(signed.unwrap_or(0));
+    let beyond: Vec<u64> = keyed.iter().copied().filter(|number| *number > known).collect();
+    let named = |number: &u64| format!("{origin}/{number}");
+    let mut past = Past { newest: keyed.last().copied().unwrap_or(0), ..Past::default() };
+    past.lost.extend(claimed.filter(|_| known > last).map(|claimed| Previous {
         origin: claimed.origin,
         size: claimed.size,
         root: claimed.root.to_base64(),
-    });
-    let unborn = keys.iter().map(|key| key.name());
-    let unborn = unborn.filter(|name| number(name).is_some_and(|n| n > last.max(signed))).map(str::to_owned).collect();
-    let newest = keys.iter().filter_map(|key| number(key.name())).max().unwrap_or(0);
-    Ok(Past { newest, lost, unborn })
+    }));
+    if took_nothing(&beyond, known, signed.is_some()) {
+        past.unborn.extend(beyond.iter().map(named));
+    } else {
+        past.lost.extend(beyond.iter().map(|number| Previous::of_nothing(named(number))));
+    }
+    Ok(past)
+}
+
+/// Whether the starts `beyond`, ascending, which left a key and no more, cannot have taken an event as far as the
+/// anchor tells. A start anchors its key, then its first checkpoint, then takes events. So those right after the
+/// anchored checkpoint came to nothing. Where there is no checkpoint the start after what is here may have failed
+/// before it anchored one; of more than that, the checkpoint is what somebody took away.
+fn took_nothing(beyond: &[u64], known: u64, is_anchored: bool) -> bool {
+    let follow = (known + 1..).zip(beyond).all(|(due, number)| due == *number);
+    follow && (is_anchored || beyond.len() <= 1)
 }

@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use thiserror::Error;
 
 use crate::canonical;
-use crate::disk::{replace, sync_dir};
+use crate::disk::{self, DOCUMENT_BYTES_MAX, replace, sync_dir};
 use crate::record::PolicyLoad;
 use crate::tree::Hash;
 
@@ -134,12 +134,12 @@ fn is_plain(name: &str) -> bool {
 /// # Errors
 /// See [`BundleError::Disk`].
 pub fn read(dir: &Path) -> Result<Files, BundleError> {
-    let disk = |source| BundleError::Disk { at: dir.to_owned(), source };
+    let at_disk = |source| BundleError::Disk { at: dir.to_owned(), source };
     let mut files = Files::new();
     let mut open = vec![dir.to_owned()];
     while let Some(next) = open.pop() {
-        for item in fs::read_dir(&next).map_err(disk)? {
-            let path = item.map_err(disk)?.path();
+        for item in fs::read_dir(&next).map_err(at_disk)? {
+            let path = item.map_err(at_disk)?.path();
             if path.is_dir() {
                 open.push(path);
                 continue;
@@ -150,7 +150,7 @@ pub fn read(dir: &Path) -> Result<Files, BundleError> {
                 .components()
                 .map(|part| part.as_os_str().to_string_lossy().into_owned())
                 .collect();
-            files.insert(name.join("/"), fs::read(&path).map_err(disk)?);
+            files.insert(name.join("/"), disk::read(&path, DOCUMENT_BYTES_MAX).map_err(at_disk)?);
         }
     }
     Ok(files)

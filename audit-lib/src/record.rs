@@ -63,6 +63,13 @@ pub struct Previous {
     pub root: String,
 }
 
+impl Previous {
+    /// An incarnation of which no record is known.
+    pub(crate) fn of_nothing(origin: String) -> Self {
+        Self { origin, size: 0, root: Hash::empty().to_base64() }
+    }
+}
+
 /// The first record of an incarnation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Open {
@@ -367,11 +374,11 @@ pub struct Degraded {
 /// The end of a time in which the log could not be written, or news of something missing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
-    /// `disk` or `lost`.
+    /// `disk`, `lost` or `unborn`.
     pub cause: String,
     /// When it began, milliseconds of Unix time.
     pub since: i64,
-    /// The incarnation that is missing, with its last anchored size and root.
+    /// The incarnation that is missing, with its last anchored size and root; with size 0 where none was anchored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<Previous>,
 }

@@ -7,10 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::counts::Delta;
-use crate::disk::read_if_there;
-use crate::record::Entry;
+use crate::disk::{NOTE_BYTES_MAX, read_if_there};
 use crate::tile::{BundleReader, TileName};
-use crate::wal::{FrameKind, Segment, cut, segment_numbers, segment_path};
+use crate::wal::{FrameKind, Segment, SegmentHeader, cut, segment_numbers, segment_path};
 
 /// One thing of a stored incarnation, in order.
 pub(crate) enum Item<'a> {
@@ -75,21 +74,8 @@ impl Stored {
 
     /// The note in the file `checkpoint`.
     pub(crate) fn checkpoint(&self) -> io::Result<Option<String>> {
-        let bytes = read_if_there(&self.dir.join("checkpoint"))?;
+        let bytes = read_if_there(&self.dir.join("checkpoint"), NOTE_BYTES_MAX)?;
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
-    }
-
-    /// The first record, unverified; `None` where it cannot be read.
-    pub(crate) fn first(&self) -> io::Result<Option<Entry>> {
-        let mut bundles = BundleReader::new(&self.dir);
-        if let Some(bytes) = bundles.record(0)? {
-            return Ok(Entry::parse(bytes).ok());
-        }
-        let wal = self.wal_dir();
-        let Some(number) = segment_numbers(&wal)?.first().copied() else { return Ok(None) };
-        let Some(segment) = Segment::read(&wal, self.number, number)? else { return Ok(None) };
-        let first = segment.frames().find(|frame| frame.kind == FrameKind::Record);
-        Ok(first.and_then(|frame| Entry::parse(frame.payload).ok()))
     }
 
     /// Removes what failed writes left in segments that another one follows.
@@ -98,9 +84,9 @@ impl Stored {
         let numbers = segment_numbers(&wal)?;
         for pair in numbers.windows(2) {
             if let [before, after] = pair
-                && let Some(after) = Segment::read(&wal, self.number, *after)?
+                && let Some(after) = Segment::header(&wal, self.number, *after)?
             {
-                cut(&segment_path(&wal, *before), after.header.before_bytes)?;
+                cut(&segment_path(&wal, *before), after.before_bytes)?;
             }
         }
         Ok(())
@@ -109,7 +95,7 @@ impl Stored {
     /// Visits everything in order.
     ///
     /// Leaves come from the segments; those whose segment is gone come from
-    /// the entry bundles. Where both have a leaf they must agree.
+    /// the entry bundles. Where both have a leaf they must agree. One segment is in memory at a time.
     pub(crate) fn read(&self, visit: &mut dyn FnMut(Item<'_>)) -> io::Result<Extent> {
         let wal = self.wal_dir();
         let mut numbers = segment_numbers(&wal)?;
@@ -117,14 +103,14 @@ impl Stored {
         let mut segments = Vec::new();
         // A last segment without an intact header was being created.
         if let Some(last) = numbers.last().copied()
-            && Segment::read(&wal, self.number, last)?.is_none()
+            && Segment::header(&wal, self.number, last)?.is_none()
         {
             extent.torn_bytes += fs::metadata(segment_path(&wal, last))?.len();
             numbers.pop();
         }
         for number in numbers {
-            match Segment::read(&wal, self.number, number)? {
-                Some(segment) => segments.push(segment),
+            match Segment::header(&wal, self.number, number)? {
+                Some(header) => segments.push((number, header)),
                 None => visit(Item::Damage(format!("segment {number} does not begin with its header"))),
             }
         }
@@ -132,10 +118,15 @@ impl Stored {
             visit(Item::Damage("no segment begins with its header".to_owned()));
         }
         let mut bundles = BundleReader::new(&self.dir);
-        let first = segments.first().map(|segment| segment.header.first);
+        let first = segments.first().map(|(_, header)| header.first);
         self.read_bundles(first, &mut bundles, &mut extent, visit)?;
-        for (at, segment) in segments.iter().enumerate() {
-            read_segment(segment, segments.get(at + 1), &mut bundles, &mut extent, visit)?;
+        for (at, (number, _)) in segments.iter().enumerate() {
+            match Segment::read(&wal, self.number, *number)? {
+                Some(segment) => {
+                    read_segment(&segment, segments.get(at + 1).copied(), &mut bundles, &mut extent, visit)?;
+                }
+                None => visit(Item::Damage(format!("segment {number} does not begin with its header"))),
+            }
         }
         extent.bundles = bundles.read;
         Ok(extent)
@@ -165,7 +156,7 @@ impl Stored {
 
 fn read_segment(
     segment: &Segment,
-    next: Option<&Segment>,
+    next: Option<(u32, SegmentHeader)>,
     bundles: &mut BundleReader,
     extent: &mut Extent,
     visit: &mut dyn FnMut(Item<'_>),
@@ -176,7 +167,7 @@ fn read_segment(
             segment.number, segment.header.first, extent.size
         )));
     }
-    let stop = next.map_or(u64::MAX, |next| next.header.before_bytes);
+    let stop = next.map_or(u64::MAX, |(_, header)| header.before_bytes);
     let mut end = 0;
     for frame in segment.frames().take_while(|frame| frame.end <= stop) {
         match frame.kind {
@@ -203,12 +194,11 @@ fn read_segment(
         end = frame.end;
     }
     match next {
-        Some(next) if end != next.header.before_bytes || next.number != segment.number + 1 => {
-            let message =
-                format!("segment {} is intact up to byte {end} of {}", segment.number, next.header.before_bytes);
+        Some((number, header)) if end != header.before_bytes || Some(number) != segment.number.checked_add(1) => {
+            let message = format!("segment {} is intact up to byte {end} of {}", segment.number, header.before_bytes);
             visit(Item::Damage(message));
         }
-        Some(next) => extent.left_over_bytes += segment.len().saturating_sub(next.header.before_bytes),
+        Some((_, header)) => extent.left_over_bytes += segment.len().saturating_sub(header.before_bytes),
         None => {
             extent.end = Some((segment.number, end));
             extent.torn_bytes += segment.len().saturating_sub(end);

@@ -8,8 +8,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::disk::{DiskOp, Gate, read_if_there, replace, sync_dir};
+use crate::disk::{self, DiskOp, Gate, read_if_there, replace, sync_dir};
+use crate::record::RECORD_BYTES_MAX;
 use crate::tree::{FilledTile, Hash, TILE_WIDTH, Tree};
+
+/// The longest entry bundle, in bytes: 256 of the longest records, each after its length.
+pub(crate) const BUNDLE_BYTES_MAX: u64 = TILE_WIDTH as u64 * (2 + RECORD_BYTES_MAX as u64);
 
 /// What a path under `tile/` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,7 +139,7 @@ impl Tiles {
         while let Some((name, bytes)) = self.pending.first() {
             let (name, path) = (*name, self.dir.join(name.path()));
             self.gate.pass(DiskOp::Publish)?;
-            if read_if_there(&path)?.as_deref() != Some(bytes) {
+            if read_if_there(&path, BUNDLE_BYTES_MAX)?.as_deref() != Some(bytes) {
                 replace(&path, bytes, false)?;
             }
             self.pending.remove(0);
@@ -248,7 +252,11 @@ impl BundleReader {
         self.index = Some(bundle);
         self.ranges.clear();
         let Some(name) = self.widest(bundle)? else { return Ok(()) };
-        self.bytes = fs::read(self.dir.join(name.path()))?;
+        self.bytes = match disk::read(&self.dir.join(name.path()), BUNDLE_BYTES_MAX) {
+            // It is longer than any bundle, so it is none.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(()),
+            read => read?,
+        };
         let base = self.bytes.as_ptr() as usize;
         if let Some(records) = decode_bundle(&self.bytes) {
             self.ranges = records

@@ -55,6 +55,28 @@ fn consistency_ranges(old: u64, new: u64) -> Vec<Range> {
     path
 }
 
+/// The subtrees whose hashes are the audit path of the leaf at `index`, from the leaf upwards (RFC 6962, section 2.1.1);
+/// none where there is no such leaf.
+fn inclusion_ranges(index: u64, size: u64) -> Vec<Range> {
+    let mut path = Vec::new();
+    if index >= size {
+        return path;
+    }
+    let (mut from, mut to) = (0, size);
+    while to - from > 1 {
+        let middle = from + split_point(to - from);
+        if index < middle {
+            path.push((middle, to));
+            to = middle;
+        } else {
+            path.push((from, middle));
+            from = middle;
+        }
+    }
+    path.reverse();
+    path
+}
+
 /// The whole subtrees that a range is made of, from the left.
 fn whole(range: Range) -> Vec<Range> {
     let (mut from, to) = range;
@@ -112,6 +134,18 @@ pub fn needed_for_consistency(old: u64, new: u64) -> BTreeSet<TileName> {
 #[must_use]
 pub fn consistency(old: u64, new: u64, tiles: &Tiles) -> Option<Vec<Hash>> {
     consistency_ranges(old, new).into_iter().map(|range| hash_of(range, new, tiles)).collect()
+}
+
+/// The tiles that [`inclusion`] reads.
+#[must_use]
+pub fn needed_for_inclusion(index: u64, size: u64) -> BTreeSet<TileName> {
+    needed(&inclusion_ranges(index, size), size)
+}
+
+/// The audit path of the leaf at `index` among `size`; nothing where a tile is missing.
+#[must_use]
+pub fn inclusion(index: u64, size: u64, tiles: &Tiles) -> Option<Vec<Hash>> {
+    inclusion_ranges(index, size).into_iter().map(|range| hash_of(range, size, tiles)).collect()
 }
 
 /// The tiles that [`root`] reads.
@@ -188,6 +222,14 @@ mod tests {
             let all = leaves(new);
             let published = tiles(&all);
             assert_eq!(root(new, &published), Some(merkle_root(&all)), "{new}");
+            for index in [0, 1, 6, 255, 256, new / 2, new - 1].into_iter().filter(|index| *index < new) {
+                let fetched: Tiles = needed_for_inclusion(index, new)
+                    .into_iter()
+                    .map(|name| (name, published.get(&name).unwrap_or_else(|| panic!("{name:?} of {new}")).clone()))
+                    .collect();
+                let path = inclusion(index, new, &fetched).unwrap();
+                assert_eq!(path, proof::inclusion(&all, index).unwrap(), "{index} of {new}");
+            }
             for old in (1..=new.min(40)).chain([255, 256, 257, 299, 512, 65_535, 65_536]).filter(|old| *old <= new) {
                 let fetched: Tiles = needed_for_consistency(old, new)
                     .into_iter()

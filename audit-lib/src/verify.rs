@@ -7,28 +7,31 @@
 //! next start vouches for them as it found them, and the report says which.
 //! Without keys and anchor, what had to be assumed is listed.
 
+mod absent;
 mod budget;
 mod incarnation;
 mod pulse;
 mod report;
 mod tiles;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use crate::note::{Checkpoint, NoteError, VerifierKey};
-use crate::record::{Previous, Retired};
+use crate::record::{CLOCK_SKEW_MS_MAX, Previous};
 use crate::signing::SignerKey;
 use crate::stored::{Stored, incarnations};
 use crate::tree::Hash;
 
+use absent::Gone;
 use incarnation::{Carried, Incarnation, Met, Verified};
 
 pub use report::{
-    AccountReport, ClassReport, DestinationReport, Finding, IncarnationReport, PolicyReport, RefusedPolicyReport,
-    Report, StatedGap, Totals,
+    AbsentReason, AbsentReport, AccountReport, ClassReport, DestinationReport, Finding, IncarnationReport,
+    PolicyReport, RefusedPolicyReport, Report, StatedGap, Totals,
 };
 
 /// What the auditor brings.
@@ -61,12 +64,24 @@ pub enum CannotVerify {
     Anchor(NoteError),
 }
 
+/// What is assumed where no anchor was given.
+pub(crate) const NO_ANCHOR: &str = "no anchor was given: records cut off after an earlier checkpoint, and whole incarnations cut off at the end, are not excluded";
+
 /// Verifies the log at `log`.
 ///
 /// # Errors
 /// [`CannotVerify`] where there is no log to speak of; anything wrong in a log
 /// is a finding in the [`Report`].
 pub fn verify(log: &Path, options: &Options) -> Result<Report, CannotVerify> {
+    verify_knowing(log, options, &[])
+}
+
+/// The same, where the caller checks the meaning of records of the types `known`.
+pub(crate) fn verify_knowing(
+    log: &Path,
+    options: &Options,
+    known: &'static [&'static str],
+) -> Result<Report, CannotVerify> {
     let disk = |source| CannotVerify::Disk { at: log.to_owned(), source };
     let numbers = match incarnations(log) {
         Ok(numbers) if !numbers.is_empty() => numbers,
@@ -75,7 +90,7 @@ pub fn verify(log: &Path, options: &Options) -> Result<Report, CannotVerify> {
         Err(error) => return Err(disk(error)),
     };
     let anchor = options.anchor.as_deref().map(Checkpoint::claimed).transpose().map_err(CannotVerify::Anchor)?;
-    let mut carried = Carried::new(options.signers.clone());
+    let mut carried = Carried::new(options.signers.clone(), known);
     let mut verified: Vec<(u64, Verified)> = Vec::new();
     for number in &numbers {
         let stored = Stored::new(log, *number);
@@ -83,14 +98,13 @@ pub fn verify(log: &Path, options: &Options) -> Result<Report, CannotVerify> {
         let is_last = numbers.last() == Some(number);
         let one = Incarnation::new(log, &stored, met, &mut carried).verify(is_last).map_err(disk)?;
         check_link(verified.last(), (*number, &one), &mut carried);
+        absent::check_unborn(*number, &one, &mut carried.report);
         verified.push((*number, one));
     }
-    let gone = Gone { retired: check_oldest(verified.first(), &mut carried), unborn: carried.unborn };
-    if !gone.unborn.is_empty() {
-        let word = "that some starts came to nothing is the word of the start after them: whoever could write the log and the anchor could have removed what they wrote; a ledger knows";
-        carried.report.assumptions.push(word.to_owned());
-    }
+    absent::check_retired(&verified, &mut carried);
+    let gone = absent::check(&verified, &mut carried);
     let mut report = carried.report;
+    report.count_by_policy();
     assume_unsigned(&mut report);
     report.budgets = carried.budgets.into_accounts();
     check_keys(&verified, &gone, options, &mut report);
@@ -102,7 +116,7 @@ pub fn verify(log: &Path, options: &Options) -> Result<Report, CannotVerify> {
     Ok(report)
 }
 
-fn number_of(origin: &str) -> Option<u64> {
+pub(crate) fn number_of(origin: &str) -> Option<u64> {
     origin.rsplit_once('/').and_then(|(_, number)| number.parse().ok())
 }
 
@@ -126,10 +140,9 @@ fn check_link(before: Option<&(u64, Verified)>, (number, one): (u64, &Verified),
     match (&open.prev, before) {
         (None, None) => {}
         (Some(linked), Some((_, before))) if *linked == before.end => {
-            let from = before.last_alive_ms;
-            let to = report.incarnations.last().map_or(from, |this| this.from_ms);
-            let seconds = (to - from).max(0) / 1000;
-            report.gap("not_running", number, format!("nothing ran for about {seconds} s before this incarnation"));
+            let to = report.incarnations.last().map_or(before.last_alive_ms, |this| this.from_ms);
+            let (code, message) = between(before, to);
+            report.gap(code, number, message);
         }
         // The oldest: whether it may be so is known when all are read.
         (Some(_), None) => {}
@@ -142,60 +155,22 @@ fn check_link(before: Option<&(u64, Verified)>, (number, one): (u64, &Verified),
     }
 }
 
-/// What stands before the oldest incarnation that is here: nothing, or what a later record says was removed
-/// by retention. Gives the number up to which incarnations were.
-fn check_oldest(oldest: Option<&(u64, Verified)>, carried: &mut Carried) -> u64 {
-    let Some((number, one)) = oldest else { return 0 };
-    let Some(linked) = one.open.as_ref().and_then(|open| open.prev.as_ref()) else {
-        check_unlinked(*number, carried);
-        return 0;
-    };
-    let is_it = |retired: &&Retired| {
-        (&retired.origin, retired.size, &retired.root) == (&linked.origin, linked.size, &linked.root)
-    };
-    let Some(retired) = carried.retired.iter().find(is_it) else {
-        let message = format!("`{}` with {} records came before and is not here", linked.origin, linked.size);
-        carried.report.finding("missing_incarnation", (Some(*number), Some(0)), message);
-        return 0;
-    };
-    let from_ms = carried.report.incarnations.first().map_or(0, |oldest| oldest.from_ms);
-    if retired.before != from_ms {
-        let message = format!("`{}` was removed for having ended at another time than the next began", linked.origin);
-        carried.report.finding("retired", (Some(*number), Some(0)), message);
+/// What there is to say of the time between an incarnation and the next, which began at `to` by its own clock.
+fn between(before: &Verified, to: i64) -> (&'static str, String) {
+    let back = before.latest_ms.saturating_sub(to);
+    if back > 0 && back.unsigned_abs() > CLOCK_SKEW_MS_MAX {
+        let message = format!(
+            "it began {} s before the last record of the incarnation before it, by their clocks: one of them was wrong, and for how long nothing ran nobody knows",
+            back / 1000
+        );
+        return ("clock_back", message);
     }
-    let message = format!(
-        "`{}` with {} records, and what came before it, were removed {} days after they ended",
-        linked.origin, linked.size, retired.days
-    );
-    carried.report.gap("retired", *number, message);
-    number_of(&linked.origin).unwrap_or(0)
-}
-
-/// An incarnation before which nothing came is the first, unless a record says of each before it that it never came to be.
-fn check_unlinked(number: u64, carried: &mut Carried) {
-    let unborn = |before: &u64| carried.unborn.iter().any(|name| number_of(name) == Some(*before));
-    if let Some(missing) = (1..number).find(|before| !unborn(before)) {
-        let message = format!("it says that nothing came before it, and incarnation {missing} is not here");
-        carried.report.finding("missing_incarnation", (Some(number), Some(0)), message);
-    }
+    let seconds = to.saturating_sub(before.last_alive_ms).max(0) / 1000;
+    ("not_running", format!("nothing ran for about {seconds} s before this incarnation"))
 }
 
 fn describe(end: &Previous) -> String {
     format!("`{}` of {} records with root {}", end.origin, end.size, end.root)
-}
-
-/// Incarnations that are not here, and need not be.
-struct Gone {
-    /// Up to this number they were removed by retention.
-    retired: u64,
-    /// These never came to be.
-    unborn: Vec<String>,
-}
-
-impl Gone {
-    fn explains(&self, origin: &str) -> bool {
-        number_of(origin).is_some_and(|number| number <= self.retired) || self.unborn.iter().any(|name| name == origin)
-    }
 }
 
 /// What a crashed process had not signed yet is what the next start found on the disk.
@@ -234,21 +209,30 @@ fn check_keys(verified: &[(u64, Verified)], gone: &Gone, options: &Options, repo
         successor_vouches = trusted || vouched;
     }
     let base = verified.iter().find_map(|(_, one)| one.open.as_ref()).map(|open| base_of(&open.origin).to_owned());
+    let mut excused = BTreeSet::new();
     for key in keys.iter().filter(|key| Some(base_of(key.name())) == base.as_deref()) {
         let text = key.to_string();
-        let present = verified.iter().any(|(_, one)| one.open.as_ref().is_some_and(|open| open.vkey == text));
-        if !present && !gone.explains(key.name()) {
+        let number = number_of(key.name());
+        let opens = || verified.iter().filter_map(|(_, one)| one.open.as_ref());
+        if opens().any(|open| open.vkey == text) {
+            continue;
+        }
+        if gone.explains(key.name()) {
+            excused.extend(number);
+        } else if opens().any(|open| open.origin == key.name()) {
+            let message = format!("the log's `{}` has another key than the one that was given for it", key.name());
+            report.finding("key", (number, None), message);
+        } else {
             let message = format!("a key of `{}` was given, and the log holds no such incarnation", key.name());
-            report.finding("missing_incarnation", (number_of(key.name()), None), message);
+            report.finding("missing_incarnation", (number, None), message);
         }
     }
+    report.assumptions.extend(gone.excuses(&excused));
 }
 
 fn check_anchor(verified: &[(u64, Verified)], anchor: Option<&Checkpoint>, options: &Options, report: &mut Report) {
     let (Some(anchor), Some(note)) = (anchor, &options.anchor) else {
-        report.assumptions.push(
-            "no anchor was given: records cut off after an earlier checkpoint, and whole incarnations cut off at the end, are not excluded".to_owned(),
-        );
+        report.assumptions.push(NO_ANCHOR.to_owned());
         return;
     };
     let number = number_of(&anchor.origin);

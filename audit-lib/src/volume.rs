@@ -17,7 +17,7 @@ use crate::tile::{TileName, Tiles};
 use crate::tree::{FilledTile, Hash, Tree};
 use crate::wal::{FrameKind, Group, Wal};
 
-/// Why something is not in the log. What cannot be recorded must not be released.
+/// Why something is not in the log, or not signed there. What cannot be recorded must not be released.
 #[derive(Debug, Error)]
 pub enum WriteError {
     /// The disk said no.
@@ -34,6 +34,9 @@ pub enum WriteError {
     /// The counts contradict those written before; the caller miscounted.
     #[error("the counts do not add up: {0}")]
     DoesNotAddUp(String),
+    /// The records are durable, and the checkpoint that was asked for cannot be.
+    #[error("what was recorded cannot be signed: {0}")]
+    Unsigned(Box<WriteError>),
 }
 
 impl WriteError {
@@ -52,6 +55,7 @@ impl WriteError {
                 _ => "io",
             },
             Self::Record(_) | Self::DoesNotAddUp(_) => "internal",
+            Self::Unsigned(why) => why.cause(),
         }
     }
 }

@@ -5,18 +5,26 @@
 //! moved, repeated or brought from elsewhere is no frame. A segment begins with
 //! a header that says where the segment before it ends, so a write that failed
 //! half way is left behind, never overwritten.
+//!
+//! Bounds: a segment of 64 MiB is followed by another, retired or not; one of more than 256 MiB is not read.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{DiskOp, Gate, sync_dir};
+use crate::disk::{self, DiskOp, Gate, sync_dir};
 
 const FRAME_HEAD_BYTES: usize = 9;
 /// A frame is a record, a note or a delta; none comes near this.
 const FRAME_BYTES_MAX: u32 = 1 << 20;
+/// A segment that cannot be retired, since nothing can be published, is followed by another once it has this many bytes.
+pub(crate) const SEGMENT_BYTES_FULL: u64 = 64 << 20;
+/// A longer segment is not read: one group more than a full one never comes near this.
+const SEGMENT_BYTES_MAX: u64 = 256 << 20;
+/// A segment's first frame, its header, is shorter.
+const HEADER_BYTES_MAX: u64 = 4096;
 
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +170,9 @@ impl Wal {
         }
         self.bytes += group.bytes.len() as u64;
         self.checksum = group.checksum;
+        if self.bytes >= SEGMENT_BYTES_FULL {
+            self.end_segment();
+        }
         Ok(())
     }
 
@@ -238,13 +249,16 @@ pub(crate) struct Frame<'a> {
 impl Segment {
     /// Reads a segment; `None` where not even its header is intact.
     pub(crate) fn read(dir: &Path, incarnation: u64, number: u32) -> io::Result<Option<Self>> {
-        let bytes = fs::read(segment_path(dir, number))?;
+        let bytes = disk::read(&segment_path(dir, number), SEGMENT_BYTES_MAX)?;
         let seed = segment_seed(incarnation, number);
-        let header = Frames { bytes: &bytes, at: 0, checksum: seed }
-            .next()
-            .filter(|frame| frame.kind == FrameKind::Header)
-            .and_then(|frame| serde_json::from_slice(frame.payload).ok());
-        Ok(header.map(|header| Self { number, header, bytes, seed }))
+        Ok(header_in(&bytes, seed).map(|header| Self { number, header, bytes, seed }))
+    }
+
+    /// Reads the header alone; `None` where it is not intact.
+    pub(crate) fn header(dir: &Path, incarnation: u64, number: u32) -> io::Result<Option<SegmentHeader>> {
+        let mut bytes = Vec::new();
+        File::open(segment_path(dir, number))?.take(HEADER_BYTES_MAX).read_to_end(&mut bytes)?;
+        Ok(header_in(&bytes, segment_seed(incarnation, number)))
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -255,6 +269,11 @@ impl Segment {
     pub(crate) fn frames(&self) -> Frames<'_> {
         Frames { bytes: &self.bytes, at: 0, checksum: self.seed }
     }
+}
+
+fn header_in(bytes: &[u8], seed: u32) -> Option<SegmentHeader> {
+    let first = Frames { bytes, at: 0, checksum: seed }.next()?;
+    if first.kind == FrameKind::Header { serde_json::from_slice(first.payload).ok() } else { None }
 }
 
 /// Walks the intact frames of a segment.
@@ -287,5 +306,33 @@ impl<'a> Iterator for Frames<'a> {
         self.at += FRAME_HEAD_BYTES + payload.len();
         self.checksum = expected;
         Some(Frame { kind, payload, end: self.at as u64 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_that_is_full_is_followed_by_another_and_one_that_is_too_long_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut wal = Wal::after(dir.path().to_owned(), 1, None, Gate::default());
+        let mut commit = |bytes: u64| {
+            let mut group = wal.group(0);
+            (0..bytes >> 20).for_each(|_| group.push(FrameKind::Record, &[7; 1 << 20]));
+            wal.commit(&group).unwrap();
+        };
+        commit(SEGMENT_BYTES_FULL);
+        commit(1 << 20);
+        commit(1 << 20);
+        assert_eq!(segment_numbers(dir.path()).unwrap(), [0, 1]);
+        let first = Segment::read(dir.path(), 1, 0).unwrap().unwrap();
+        let header = Segment::header(dir.path(), 1, 1).unwrap().unwrap();
+        assert_eq!(header.before_bytes, first.len());
+        assert_eq!(Segment::read(dir.path(), 1, 1).unwrap().unwrap().frames().count(), 3);
+        let path = segment_path(dir.path(), 1);
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(SEGMENT_BYTES_MAX + 1).unwrap();
+        let error = Segment::read(dir.path(), 1, 1).unwrap_err().to_string();
+        assert!(error.contains("00000001.wal` is longer than the 268435456 bytes"), "{error}");
     }
 }

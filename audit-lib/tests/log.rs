@@ -7,14 +7,14 @@ mod support;
 use std::fs;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use privet_audit_log::counts::{Delta, Fate};
 use privet_audit_log::note::Signer;
 use privet_audit_log::record::{Declaration, DurabilityName, PolicyLoad};
 use privet_audit_log::signing::{self, Signature, SignerKey};
 use privet_audit_log::verify::{Options, verify};
-use privet_audit_log::{DiskOp, Gate, Log, OpenError, Work};
+use privet_audit_log::{DiskOp, Gate, Log, OpenError, Work, WriteError};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use support::{Hand, acknowledged, assert_clean, check, declarations, open, sample, settings, traffic, work};
 
@@ -84,7 +84,7 @@ fn a_start_knows_the_policy_in_force_before_it_unless_that_log_is_lost() {
     }
     fs::remove_dir_all(root.path().join("log/5")).unwrap();
     let (_, recovered) = open(root.path(), clock);
-    assert!(recovered.lost.is_some());
+    assert!(!recovered.lost.is_empty());
     assert_eq!(recovered.policy, None);
 }
 
@@ -243,6 +243,42 @@ fn a_sync_that_fails_once_is_said_and_the_group_counts_once() {
 }
 
 #[test]
+fn a_checkpoint_that_was_asked_for_and_cannot_be_signed_is_an_error_after_which_the_work_counts() {
+    for asked_for in [true, false] {
+        let root = support::scratch();
+        let mut clock = Hand(0);
+        // Fails the second append after it is set: the records are written, and their head is not.
+        let left = Arc::new(AtomicI64::new(-1));
+        let mut settings = settings(root.path());
+        let seen = left.clone();
+        settings.gate = Gate::new(move |op| {
+            let fails = op == DiskOp::Append && seen.fetch_sub(1, Ordering::Relaxed) == 1;
+            if fails { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        });
+        let (mut log, _) = Log::open(settings, clock.now()).unwrap();
+        let mut delta = traffic(10, 10);
+        delta.declared = declarations(&root.path().join("log"));
+        log.commit(&work(delta, true), clock.later(200)).unwrap();
+        let signed = log.signed_size();
+        left.store(2, Ordering::Relaxed);
+        let records = vec![support::charge("window-0", 0)];
+        let charged = Work { records, checkpoint: asked_for, ..work(traffic(8, 10), true) };
+        let done = log.commit(&charged, clock.later(11_000));
+        match asked_for {
+            true => assert!(matches!(done, Err(WriteError::Unsigned(_))), "{done:?}"),
+            false => assert!(done.is_ok() && log.signed_size() == signed, "a head that was only due comes later"),
+        }
+        assert_eq!(log.is_healthy(), !asked_for);
+        log.commit(&Work::default(), clock.later(11_000)).unwrap();
+        assert!(log.is_healthy() && log.signed_size() > signed);
+        log.close(&Delta::default(), clock.later(10)).unwrap();
+        let report = check(root.path());
+        assert_clean(&report);
+        assert_eq!((report.totals.events, report.budgets[0].charges), (180, 1));
+    }
+}
+
+#[test]
 fn segments_are_dropped_once_tiles_hold_their_records() {
     let root = support::scratch();
     let mut clock = Hand(0);
@@ -303,7 +339,7 @@ fn a_log_that_vanished_is_said_to_be_lost() {
     fs::remove_dir_all(root.path().join("log")).unwrap();
     let (log, recovered) = open(root.path(), clock);
     assert_eq!(recovered.incarnation, 3);
-    assert!(recovered.lost.unwrap().origin.ends_with("/2"));
+    assert!(recovered.lost[0].origin.ends_with("/2"));
     log.close(&Delta::default(), clock.later(1)).unwrap();
     let codes: Vec<&str> = check(root.path()).findings.iter().map(|finding| finding.code).collect();
     assert!(codes.contains(&"lost"), "{codes:?}");
@@ -384,7 +420,7 @@ fn a_start_that_ended_before_its_incarnation_was_there_is_stated_by_the_next() {
     let keys = fs::read_to_string(&vkey).unwrap();
     fs::write(&vkey, format!("{keys}{}\n", unborn.verifier())).unwrap();
     let (log, recovered) = open(root.path(), clock);
-    assert_eq!((recovered.incarnation, recovered.lost, recovered.unborn.len()), (4, None, 1));
+    assert_eq!((recovered.incarnation, recovered.lost, recovered.unborn.len()), (4, vec![], 1));
     log.close(&Delta::default(), clock.now()).unwrap();
     let report = check(root.path());
     assert_clean(&report);

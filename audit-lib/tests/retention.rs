@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use privet_audit_log::NotProved;
 use privet_audit_log::counts::Delta;
 use privet_audit_log::policies::{self, Files};
 use privet_audit_log::record::{Declaration, Record, Retired};
-use privet_audit_log::retention::{Removed, due, remove};
+use privet_audit_log::retention::{Due, Removed, due, remove};
 use privet_audit_log::{Log, Work};
 use support::{Hand, assert_clean, check, open, traffic, work};
 
@@ -35,7 +36,8 @@ fn ran(root: &Path, clock: &mut Hand, digest: &str) {
 /// States what is due and removes it, as the sidecar does.
 fn retire(root: &Path, log: &mut Log, clock: &mut Hand, days: u32) -> (Vec<Retired>, Removed) {
     let now = clock.later(1000);
-    let retired = due(&root.join("log"), Some(&root.join("anchor")), days, now.wall_ms).unwrap();
+    let Due { retired, held } = due(&root.join("log"), Some(&root.join("anchor")), days, now.wall_ms).unwrap();
+    assert!(held.is_none(), "{held:?}");
     let records = retired.iter().cloned().map(Record::Retired).collect();
     log.commit(&Work { records, checkpoint: true, ..Work::default() }, now).unwrap();
     let removed = remove(&root.join("log"), &retired, log.incarnation(), &BTreeSet::new()).unwrap();
@@ -66,31 +68,100 @@ fn whole_incarnations_go_with_their_policies_and_the_log_says_so() {
     let root = support::scratch();
     let mut clock = five_days(root.path());
     let (mut log, _) = open(root.path(), clock);
-    let (retired, removed) = retire(root.path(), &mut log, &mut clock, 3);
-    assert_eq!(retired.len(), 2, "those that ended before three days ago: {retired:?}");
+    let (retired, removed) = retire(root.path(), &mut log, &mut clock, 2);
+    assert_eq!(retired.len(), 2, "those that the newest two starts agree ended two days ago: {retired:?}");
     assert_eq!(removed, Removed { incarnations: 2, policies: 2 });
     assert_eq!(incarnations(root.path()), ["3", "4", "5", "6"]);
-    assert_eq!(retire(root.path(), &mut log, &mut clock, 3).0, [], "nothing is removed twice");
+    assert_eq!(retire(root.path(), &mut log, &mut clock, 2).0, [], "nothing is removed twice");
     log.close(&Delta::default(), clock.later(10)).unwrap();
     let report = check(root.path());
     assert_clean(&report);
     let said: Vec<&str> =
         report.gaps.iter().filter(|gap| gap.code == "retired").map(|gap| gap.message.as_str()).collect();
     assert_eq!(said.len(), 1);
-    assert!(said[0].contains("collector/2`") && said[0].contains("3 days"), "{said:?}");
+    assert!(said[0].contains("collector/2`") && said[0].contains("2 days"), "{said:?}");
 }
 
 #[test]
 fn the_newest_two_and_what_is_not_old_stay_however_long_ago() {
     let root = support::scratch();
     let mut clock = five_days(root.path());
-    clock.later(1000 * DAY_MS);
     let (mut log, _) = open(root.path(), clock);
+    log.commit(&Work::default(), clock.later(1000 * DAY_MS)).unwrap();
     let (_, removed) = retire(root.path(), &mut log, &mut clock, 1);
     assert_eq!(removed.incarnations, 4);
     assert_eq!(incarnations(root.path()), ["5", "6"]);
     log.close(&Delta::default(), clock.later(10)).unwrap();
-    assert_clean(&check(root.path()));
+    let report = check(root.path());
+    let codes: Vec<&str> = report.findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, ["silence", "bypass_gap"], "a thousand days without a record, and nothing else");
+}
+
+#[test]
+fn a_clock_that_is_ahead_at_one_start_makes_nothing_old() {
+    let root = support::scratch();
+    let mut clock = five_days(root.path());
+    let due_at = |clock: Hand| {
+        let (log_dir, anchor) = (root.path().join("log"), root.path().join("anchor"));
+        let due = due(&log_dir, Some(&anchor), 3, clock.now().wall_ms).unwrap();
+        assert!(due.held.is_none(), "{:?}", due.held);
+        due.retired.len()
+    };
+    // Ten years ahead: by that clock all are old. By that and the one before, those of the first days are.
+    let mut ahead = clock;
+    ahead.later(3650 * DAY_MS);
+    let (log, _) = open(root.path(), ahead);
+    assert_eq!(due_at(ahead), 1, "what the start before knew to be older than three days");
+    let mut later = ahead;
+    later.later(2 * DAY_MS);
+    assert_eq!(due_at(later), 3, "the time since the start counts");
+    log.close(&Delta::default(), ahead.later(10)).unwrap();
+    // The start after it has the right clock: what the one before it said is ahead counts for nothing either.
+    let (_log, _) = open(root.path(), clock);
+    clock.later(1000);
+    assert_eq!(due_at(clock), 2);
+}
+
+/// Changes a byte of the first entry bundle of an incarnation at the last place of `text`.
+fn edit(root: &Path, number: u64, text: &str, at: usize, byte: u8) {
+    let folder = root.join(format!("log/{number}/tile/entries/000.p"));
+    for file in fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        let found = bytes.windows(text.len()).position(|part| part == text.as_bytes()).unwrap();
+        bytes[found + at] = byte;
+        fs::write(&path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn a_forged_date_of_the_next_incarnation_makes_nothing_old() {
+    let root = support::scratch();
+    let clock = five_days(root.path());
+    let (_log, _) = open(root.path(), clock);
+    let (log_dir, anchor) = (root.path().join("log"), root.path().join("anchor"));
+    let look = || due(&log_dir, Some(&anchor), 30, clock.now().wall_ms).unwrap();
+    assert!(look().retired.is_empty() && look().held.is_none());
+    // `ts` of the first record begins with 17953: 17853 is four months before.
+    edit(root.path(), 2, "\"ts\":179", 7, b'8');
+    let Due { retired, held } = look();
+    assert!(retired.is_empty(), "{retired:?}");
+    assert!(matches!(held, Some(NotProved::Record { number: 2, index: 0 })), "{held:?}");
+}
+
+#[test]
+fn an_incarnation_whose_key_is_not_anchored_makes_nothing_old() {
+    let root = support::scratch();
+    let clock = five_days(root.path());
+    let (_log, _) = open(root.path(), clock);
+    let vkey = root.path().join("anchor/vkey");
+    let keys = fs::read_to_string(&vkey).unwrap();
+    let without: String = keys.split_inclusive('\n').filter(|line| !line.contains("collector/3+")).collect();
+    fs::write(&vkey, without).unwrap();
+    let Due { retired, held } =
+        due(&root.path().join("log"), Some(&root.path().join("anchor")), 1, clock.now().wall_ms).unwrap();
+    assert_eq!(retired.len(), 1, "2 is proved, so 1 may go");
+    assert!(matches!(held, Some(NotProved::Checkpoint(3))), "{held:?}");
 }
 
 #[test]
@@ -100,6 +171,7 @@ fn what_the_anchor_speaks_of_stays_and_everything_after_it() {
     fs::copy(root.path().join("log/2/checkpoint"), root.path().join("anchor/checkpoint")).unwrap();
     clock.later(1000 * DAY_MS);
     let due = due(&root.path().join("log"), Some(&root.path().join("anchor")), 1, clock.now().wall_ms).unwrap();
+    let due = due.retired;
     assert_eq!(due.len(), 1);
     assert!(due[0].origin.ends_with("/1"));
 }
@@ -124,7 +196,7 @@ fn a_removal_for_another_age_than_the_log_shows_is_found() {
     let (mut log, _) = open(root.path(), clock);
     let log_dir = root.path().join("log");
     // As if the first record of incarnation 3 had said an earlier time while the sidecar looked.
-    let mut retired = due(&log_dir, None, 3, clock.now().wall_ms).unwrap();
+    let mut retired = due(&log_dir, None, 3, clock.now().wall_ms).unwrap().retired;
     retired.last_mut().unwrap().before -= DAY_MS as i64;
     let records: Vec<Record> = retired.iter().cloned().map(Record::Retired).collect();
     log.commit(&Work { records, checkpoint: true, ..Work::default() }, clock.later(10)).unwrap();
@@ -140,7 +212,7 @@ fn a_removal_that_was_interrupted_is_finished_by_the_next() {
     let mut clock = five_days(root.path());
     let (mut log, _) = open(root.path(), clock);
     let log_dir = root.path().join("log");
-    let retired = due(&log_dir, None, 3, clock.now().wall_ms).unwrap();
+    let retired = due(&log_dir, None, 2, clock.now().wall_ms).unwrap().retired;
     let records: Vec<Record> = retired.iter().cloned().map(Record::Retired).collect();
     log.commit(&Work { records, checkpoint: true, ..Work::default() }, clock.later(10)).unwrap();
     // The process ends after the first of two went half way.

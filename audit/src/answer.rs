@@ -124,7 +124,7 @@ impl Answer {
     fn sections(&self, evidence: &Evidence) -> [(&'static str, Vec<String>); 4] {
         let report = &evidence.report;
         let assumed = self.assumed_all(report).into_iter().map(str::to_owned).collect();
-        let gaps = report.gaps.iter().map(|gap| format!("incarnation {}: {}", gap.incarnation, gap.message)).collect();
+        let gaps = report.gaps.iter().map(ToString::to_string).collect();
         let own = self.findings.iter().map(|found| format!("[{}] {}", found.code, found.message));
         let found = own.chain(report.findings.iter().map(|found| format!("[{}] {}", found.code, found.message)));
         [("Proved", self.proved_all(evidence)), ("Assumed", assumed), ("Gaps", gaps), ("Found", found.collect())]

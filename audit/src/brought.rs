@@ -5,19 +5,24 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow, bail};
+use privet_audit_log::incarnations;
 use privet_audit_log::note::VerifierKey;
+use privet_audit_log::policies;
 use privet_audit_log::signing::SignerKey;
-use privet_audit_log::verify::Options;
+use privet_audit_log::verify::{CannotVerify, Options, Report, verify};
+use privet_policy::Policy;
+
+use crate::classes;
 
 /// A log, and what is trusted besides.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Brought {
     /// The log directory.
     pub log: PathBuf,
-    /// Your own copy of the policies: the answer says which policy that ran equals it.
+    /// Your own copy of the policies, once for each that you agreed to: a policy that ran and is none of them is a finding.
     #[arg(long, value_name = "DIR")]
-    pub policies: Option<PathBuf>,
+    pub policies: Vec<PathBuf>,
     /// Verification keys from outside the log: `NAME+ID+KEY`, or a file with one a line.
     #[arg(long, value_name = "VKEY")]
     pub key: Option<String>,
@@ -39,16 +44,54 @@ impl Brought {
     /// # Errors
     /// Something given cannot be read, or is not what it should be.
     pub fn options(&self) -> Result<Options> {
-        if let Some(given) = &self.policies {
-            let dir = fs::read_dir(given).map(drop);
-            dir.with_context(|| format!("cannot read the policies at {}", given.display()))?;
-        }
         Ok(Options {
             keys: self.key.as_deref().map(read_keys).transpose()?,
             anchor: self.anchor.as_deref().map(read_text).transpose()?,
             signers: read_signers(&self.signer)?,
         })
     }
+
+    /// Verifies the log.
+    ///
+    /// # Errors
+    /// There is no log to speak of, with where one is if that is near; or what was brought cannot be used.
+    pub fn verify(&self) -> Result<Report> {
+        verify(&self.log, &self.options()?).map_err(|error| match error {
+            CannotVerify::NoLog(at) if holds_log(&at.join("log")) => {
+                anyhow!("there is no log at {}: the one in {} may be meant", at.display(), at.join("log").display())
+            }
+            other => other.into(),
+        })
+    }
+
+    /// The policies that were agreed to, in the order in which they were given; nothing where none was.
+    ///
+    /// # Errors
+    /// One cannot be read, does not compile, or is of the log itself.
+    pub fn agreed(&self) -> Result<Option<Vec<Policy>>> {
+        let agreed = self.policies.iter().map(|dir| self.compiled(dir)).collect::<Result<Vec<Policy>>>()?;
+        Ok((!agreed.is_empty()).then_some(agreed))
+    }
+
+    fn compiled(&self, dir: &Path) -> Result<Policy> {
+        let unread = || format!("cannot read the policies at {}", dir.display());
+        let given = dir.canonicalize().with_context(unread)?;
+        if let Ok(log) = self.log.canonicalize()
+            && (given.starts_with(&log) || log.starts_with(&given))
+        {
+            bail!(
+                "the policies at {} and the log at {} hold one another, and a log compared with its own copy proves nothing; bring the policies from elsewhere",
+                dir.display(),
+                self.log.display()
+            );
+        }
+        let files = policies::read(dir).with_context(unread)?;
+        classes::compile(&files).map_err(|why| anyhow!("the policies at {} do not compile: {why}", dir.display()))
+    }
+}
+
+fn holds_log(dir: &Path) -> bool {
+    incarnations(dir).is_ok_and(|numbers| !numbers.is_empty())
 }
 
 /// A key as such, or a file of keys.
@@ -59,7 +102,13 @@ pub fn read_keys(given: &str) -> Result<Vec<VerifierKey>> {
     if let Ok(key) = VerifierKey::parse(given) {
         return Ok(vec![key]);
     }
-    let text = read_text(Path::new(given)).context("`--key` is neither a verification key nor a file of them")?;
+    let file = Path::new(given);
+    if !file.exists() {
+        bail!(
+            "`--key {given}` is neither a verification key nor a file of them: it is malformed, and there is no such file"
+        );
+    }
+    let text = read_text(file)?;
     VerifierKey::parse_all(&text).with_context(|| format!("cannot read the keys in {given}"))
 }
 

@@ -4,13 +4,13 @@
 //! same document from the facts in it; if it does not, the record of what was
 //! decided is not what the policy says.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use privet_audit_log::policies::{self, Files};
 use privet_audit_log::verify::Report;
 use privet_policy::Policy;
-use privet_policy::diagnostic::SourceFile;
+use privet_policy::diagnostic::{Diagnostic, Severity, SourceFile};
 
 /// What judges the class documents of one policy.
 pub trait ClassJudge {
@@ -38,27 +38,36 @@ pub struct Judged {
     pub policies: HashMap<String, Policy>,
 }
 
-/// Compiles every class of the report again; what does not agree becomes a finding.
-/// `given` is the auditor's own copy of a policy.
-pub fn judge(log: &Path, given: Option<&Path>, report: &mut Report) -> Judged {
-    let given = given.map(|dir| compile_given(dir, report));
-    let given_digest = given.flatten().map(|policy| policy.digest().to_string());
+/// Compiles every class of the report again; what does not agree becomes a finding, and so does each policy that ran
+/// and is none of those that were `agreed` to.
+pub fn judge(log: &Path, agreed: Option<&[Policy]>, report: &mut Report) -> Judged {
     let digests: Vec<String> = report.policies.iter().map(|policy| policy.digest.clone()).collect();
+    let equal_to_given = agreed.map_or_else(Vec::new, |agreed| tell_unknown(agreed, report));
     let mut policies = HashMap::new();
     for digest in digests {
         if let Some(policy) = compile_kept(log, &digest, report) {
             policies.insert(digest, policy);
         }
     }
-    let equal_to_given = policies.keys().filter(|digest| Some(*digest) == given_digest.as_ref()).cloned().collect();
     let agreed = compare(&policies, report);
     Judged { agreed, equal_to_given, policies }
 }
 
-fn compile_given(dir: &Path, report: &mut Report) -> Option<Policy> {
-    let files = policies::read(dir).map_err(|error| error.to_string());
-    let policy = files.and_then(|files| compile(&files));
-    policy.map_err(|why| report.finding("policies_given", (None, None), format!("the policies given: {why}"))).ok()
+/// The digests of the policies that ran and were agreed to; each other one that ran is a finding.
+fn tell_unknown(agreed: &[Policy], report: &mut Report) -> Vec<String> {
+    let agreed: BTreeSet<String> = agreed.iter().map(|policy| policy.digest().to_string()).collect();
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        report.policies.iter().cloned().partition(|policy| agreed.contains(&policy.digest));
+    for policy in unknown {
+        let message = format!(
+            "policy {} ran and decided {} events, and is none of the {} that were given",
+            policy.digest,
+            policy.events,
+            agreed.len()
+        );
+        report.finding("policy_unknown", (None, None), message);
+    }
+    known.into_iter().map(|policy| policy.digest).collect()
 }
 
 fn compile_kept(log: &Path, digest: &str, report: &mut Report) -> Option<Policy> {
@@ -92,7 +101,17 @@ pub fn compile(files: &Files) -> Result<Policy, String> {
         })
         .collect::<Result<_, String>>()?;
     let compiled = privet_policy::compile(&sources);
-    compiled.policy.ok_or_else(|| format!("{} mistakes; `privet check` lists them", compiled.diagnostics.len()))
+    compiled.policy.ok_or_else(|| mistakes(&compiled.diagnostics, &sources))
+}
+
+/// The first mistake, and how many more there are.
+fn mistakes(diagnostics: &[Diagnostic], sources: &[SourceFile]) -> String {
+    let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+    let first = errors.next().map_or_else(String::new, |first| first.render(sources, false));
+    match errors.count() {
+        0 => first,
+        more => format!("{first}\nand {more} more mistakes; `privet check` lists them"),
+    }
 }
 
 /// As the sidecar reads a policy directory: YAML by extension, nothing hidden.
@@ -104,10 +123,10 @@ fn is_policy_file(name: &str) -> bool {
 
 fn compare<J: ClassJudge>(policies: &HashMap<String, J>, report: &mut Report) -> u64 {
     let mut agreed = 0;
+    let mut unread: BTreeMap<String, u64> = BTreeMap::new();
     for class in report.classes.clone() {
         let Some(policy) = policies.get(&class.policy) else {
-            let message = format!("class {} cannot be compiled again: its policy is not readable", class.id);
-            report.finding("class", (None, None), message);
+            *unread.entry(class.policy).or_default() += 1;
             continue;
         };
         let document = serde_json::from_str(&class.document).map_err(|_| "its document is not readable".to_owned());
@@ -118,6 +137,10 @@ fn compare<J: ClassJudge>(policies: &HashMap<String, J>, report: &mut Report) ->
             }
             Err(why) => report.finding("class", (None, None), format!("class {}: {why}", class.id)),
         }
+    }
+    for (policy, classes) in unread {
+        let message = format!("{classes} classes of policy {policy} cannot be compiled again: it is not readable");
+        report.finding("class", (None, None), message);
     }
     agreed
 }
@@ -146,9 +169,12 @@ mod tests {
             let class = ClassReport { policy: "p".into(), document: document.into(), ..ClassReport::default() };
             report.classes.push(class);
         }
-        report.classes.push(ClassReport { policy: "q".into(), ..ClassReport::default() });
+        for id in ["a", "b"] {
+            report.classes.push(ClassReport { id: id.into(), policy: "q".into(), ..ClassReport::default() });
+        }
         let policies = HashMap::from([("p".to_owned(), Echo)]);
         assert_eq!(compare(&policies, &mut report), 1);
-        assert_eq!(report.findings.len(), 4);
+        assert_eq!(report.findings.len(), 4, "those of a policy that is gone are one finding");
+        assert!(report.findings[3].message.starts_with("2 classes of policy q"), "{:?}", report.findings);
     }
 }

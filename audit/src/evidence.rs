@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use privet_audit_log::record::{Entry, NameKind, Record};
-use privet_audit_log::verify::{Report, verify};
+use privet_audit_log::verify::Report;
 use privet_audit_log::walk::walk;
 use privet_policy::Policy;
 use serde_json::Value;
@@ -28,6 +28,8 @@ pub struct Evidence {
     pub report: Report,
     /// What came of compiling the classes again.
     pub judged: Judged,
+    /// The policies that were agreed to, in the order in which they were given.
+    pub agreed: Vec<Policy>,
 }
 
 /// One record, with where it stands and what the numbers before it stand for.
@@ -117,15 +119,16 @@ impl Evidence {
     /// # Errors
     /// There is no log to speak of, or what was brought cannot be used.
     pub fn gather(brought: &Brought) -> Result<Self> {
-        let mut report = verify(&brought.log, &brought.options()?)?;
-        let judged = classes::judge(&brought.log, brought.policies.as_deref(), &mut report);
-        if brought.policies.is_none() {
+        let agreed = brought.agreed()?;
+        let mut report = brought.verify()?;
+        let judged = classes::judge(&brought.log, agreed.as_deref(), &mut report);
+        if agreed.is_none() {
             report.assumptions.push(
                 "no policies were given: whether the policies that ran are the ones you agreed to is not compared"
                     .to_owned(),
             );
         }
-        Ok(Self { log: brought.log.clone(), report, judged })
+        Ok(Self { log: brought.log.clone(), report, judged, agreed: agreed.unwrap_or_default() })
     }
 
     /// Visits every verified record that can be read, oldest first.

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
-use privet_audit_log::policies;
 use privet_policy::Policy;
+use privet_policy::action::Action;
 use privet_policy::exposure::{Row, exposure};
 use privet_policy::policy::{Destination, Purpose, PurposeNo, Recipient};
 use serde::Serialize;
@@ -16,7 +16,6 @@ use serde::Serialize;
 use crate::answer::{Answer, Printed};
 use crate::ask::legal_basis;
 use crate::brought::Brought;
-use crate::classes;
 use crate::counted::Counted;
 use crate::evidence::Evidence;
 use crate::period::{Bounds, Period, PeriodArgs};
@@ -57,6 +56,8 @@ struct Activity {
     gdpr: &'static str,
     subjects: BTreeSet<String>,
     contracts: BTreeSet<String>,
+    /// Categories of which a field leaves without its value.
+    redacted: BTreeSet<String>,
     /// Categories, with every form in which each leaves.
     categories: BTreeMap<String, BTreeSet<String>>,
     /// Categories that may stand in free text or a URL that leaves.
@@ -92,30 +93,25 @@ type Flows = BTreeMap<(String, String), (Bounds, u64)>;
 
 impl Ropa {
     fn run(&self) -> Result<Printed> {
-        let Some(given) = &self.brought.policies else {
+        if self.brought.policies.is_empty() {
             bail!("`--policies DIR` is needed: a record of processing is about the policies that you agreed to");
-        };
-        let files =
-            policies::read(given).with_context(|| format!("cannot read the policies at {}", given.display()))?;
-        let policy = match classes::compile(&files) {
-            Ok(policy) => policy,
-            Err(why) => bail!("the policies at {} do not compile: {why}", given.display()),
-        };
+        }
         let period = self.period.period()?;
         let evidence = Evidence::gather(&self.brought)?;
+        let policy = evidence.agreed.last().context("no policies were given")?;
         let counted = Counted::over(&evidence, period)?;
         let flows = flows(&evidence, &counted);
-        let activities = activities(&policy, &evidence, &flows);
+        let activities = activities(policy, &evidence, &flows);
         let mut answer = Answer::to(format!("# Record of processing activities, {}", period.words()));
         answer.markdown = true;
-        answer.text = markdown(&policy, &activities, &evidence, period);
+        answer.text = markdown(policy, &activities, &evidence, period);
         answer.value = serde_json::json!({
             "policy": policy.digest().to_string(),
             "period": period.json(),
             "activities": activities,
             "decided": counted.decided,
         });
-        judge(&policy, &evidence, &flows, &activities, &mut answer);
+        judge(policy, &evidence, &flows, &activities, &mut answer);
         counted.assume(&mut answer, period);
         answer.print(&evidence, self.brought.json)
     }
@@ -165,6 +161,7 @@ fn activity(
         gdpr,
         subjects: BTreeSet::new(),
         contracts: BTreeSet::new(),
+        redacted: BTreeSet::new(),
         categories: BTreeMap::new(),
         may_contain: BTreeSet::new(),
         recipients: Vec::new(),
@@ -175,8 +172,12 @@ fn activity(
         activity.contracts.insert(policy.contract_name(row.contract));
         activity.subjects.extend(contract.subjects.iter().cloned());
         let Some(field) = row.field(policy) else { continue };
-        let category = row.part.category(field).unwrap_or("none");
-        activity.categories.entry(category.to_owned()).or_default().insert(row.action.to_string());
+        let category = row.part.category(field).unwrap_or("none").to_owned();
+        if matches!(row.action, Action::Redact) {
+            activity.redacted.insert(category);
+            continue;
+        }
+        activity.categories.entry(category).or_default().insert(row.action.to_string());
         if field.tells_more(&row.action) {
             activity.may_contain.extend(field.may_contain.iter().cloned());
         }
@@ -223,7 +224,7 @@ fn judge(policy: &Policy, evidence: &Evidence, flows: &Flows, activities: &[Acti
         evidence.report.policies.iter().map(|known| known.digest.as_str()).filter(|known| *known != digest).collect();
     if !others.is_empty() {
         answer.assumed.push(format!(
-            "categories are those of the policies given; {} other policies ran too, and their events are counted",
+            "categories are those of the policies given last; {} other policies ran too, and their events are counted",
             others.len()
         ));
     }
@@ -263,6 +264,9 @@ fn section(activity: &Activity) -> String {
     out.push_str(&format!("- Contracts: {}\n", none_if_empty(list(&activity.contracts))));
     if !activity.may_contain.is_empty() {
         out.push_str(&format!("- Free text and URLs that leave may also hold: {}\n", list(&activity.may_contain)));
+    }
+    if !activity.redacted.is_empty() {
+        out.push_str(&format!("- Fields that leave without their value: of {}\n", list(&activity.redacted)));
     }
     out.push_str("\n| Category | Leaves as |\n|---|---|\n");
     for (category, forms) in &activity.categories {

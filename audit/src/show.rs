@@ -2,15 +2,17 @@
 
 use std::fmt::{self, Write as _};
 
+use privet_audit_log::ledger::LedgerReport;
 use privet_audit_log::verify::{IncarnationReport, Report};
 
 use crate::classes::Judged;
+use crate::ledger;
 
 /// Writes the whole report; the last line says `log verified` where nothing was found.
 ///
 /// # Errors
 /// Only what `out` itself refuses.
-pub fn show(report: &Report, judged: &Judged, out: &mut String) -> fmt::Result {
+pub fn show(report: &Report, judged: &Judged, rolled: Option<&LedgerReport>, out: &mut String) -> fmt::Result {
     writeln!(out, "Enforcement log")?;
     report.incarnations.iter().try_for_each(|one| incarnation(one, out))?;
     writeln!(out, "\nWhat happened")?;
@@ -26,7 +28,8 @@ pub fn show(report: &Report, judged: &Judged, out: &mut String) -> fmt::Result {
     nothing(report.destinations.is_empty(), out)?;
     policies(report, judged, out)?;
     budgets(report, out)?;
-    proved(report, judged, out)?;
+    rolled.map_or(Ok(()), |said| ledger::show(said, out))?;
+    proved(report, judged, rolled, out)?;
     list("Assumed", report.assumptions.iter().map(String::as_str), out)?;
     gaps(report, out)?;
     if report.is_clean() {
@@ -41,8 +44,7 @@ pub fn show(report: &Report, judged: &Judged, out: &mut String) -> fmt::Result {
 /// # Errors
 /// Only what `out` itself refuses.
 pub fn gaps(report: &Report, out: &mut String) -> fmt::Result {
-    let gaps: Vec<String> =
-        report.gaps.iter().map(|gap| format!("incarnation {}: {}", gap.incarnation, gap.message)).collect();
+    let gaps: Vec<String> = report.gaps.iter().map(ToString::to_string).collect();
     list("Gaps", gaps.iter().map(String::as_str), out)
 }
 
@@ -86,12 +88,10 @@ fn policies(report: &Report, judged: &Judged, out: &mut String) -> fmt::Result {
     writeln!(out, "\nPolicies that ran")?;
     for policy in &report.policies {
         let equal = if judged.equal_to_given.contains(&policy.digest) { "   = the policies given" } else { "" };
-        let events: u64 =
-            report.classes.iter().filter(|class| class.policy == policy.digest).map(|class| class.events).sum();
         writeln!(
             out,
-            "  {}   {} files, loaded {} times, decided {events} events{equal}",
-            policy.digest, policy.files, policy.loads
+            "  {}   {} files, loaded {} times, decided {} events{equal}",
+            policy.digest, policy.files, policy.loads, policy.events
         )?;
         if !policy.signers.is_empty() {
             let signers: Vec<&str> = policy.signers.iter().map(String::as_str).collect();
@@ -154,7 +154,7 @@ pub fn trillionths(pico: u64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn proved(report: &Report, judged: &Judged, out: &mut String) -> fmt::Result {
+fn proved(report: &Report, judged: &Judged, rolled: Option<&LedgerReport>, out: &mut String) -> fmt::Result {
     writeln!(out, "\nProved")?;
     writeln!(
         out,
@@ -169,6 +169,13 @@ fn proved(report: &Report, judged: &Judged, out: &mut String) -> fmt::Result {
             "  {} of {} classes were compiled again and are what their policy decides",
             judged.agreed,
             report.classes.len()
+        )?;
+    }
+    if let Some(said) = rolled {
+        writeln!(
+            out,
+            "  {} states of it that the ledger rolled, under a checkpoint of {} records with the quorum of the trust policy, are its own",
+            said.agreed, said.records
         )?;
     }
     if !report.is_clean() {

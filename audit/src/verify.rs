@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 use privet_audit_log::ledger::LedgerReport;
-use privet_audit_log::verify::{Report, verify};
+use privet_audit_log::verify::Report;
 use serde::Serialize;
 
 use crate::answer::Printed;
 use crate::brought::Brought;
 use crate::classes::{self, Judged};
-use crate::ledger::{self, Against};
+use crate::ledger::Against;
 use crate::show;
 
 /// What to verify, and against what.
@@ -38,10 +38,11 @@ impl Verify {
     /// There is no log to speak of, or what was brought cannot be used.
     pub fn run(&self) -> Result<Printed> {
         let brought = &self.brought;
-        let mut report = verify(&brought.log, &brought.options()?)?;
+        let agreed = brought.agreed()?;
+        let mut report = brought.verify()?;
         let rolled = self.against.check(&brought.log, &mut report)?;
-        let judged = match &brought.policies {
-            Some(given) => classes::judge(&brought.log, Some(given), &mut report),
+        let judged = match &agreed {
+            Some(agreed) => classes::judge(&brought.log, Some(agreed), &mut report),
             None => {
                 let unchecked = "no policies were given: classes were not compiled again, and what they say was decided is the log's word";
                 report.assumptions.push(unchecked.to_owned());
@@ -53,15 +54,14 @@ impl Verify {
         if brought.json {
             let machine = Machine {
                 verified: clean,
-                classes_compiled: brought.policies.as_ref().map(|_| judged.agreed),
+                classes_compiled: agreed.as_ref().map(|_| judged.agreed),
                 policies_equal_to_given: &judged.equal_to_given,
                 ledger: rolled,
                 report: &report,
             };
             text = serde_json::to_string_pretty(&machine)? + "\n";
         } else {
-            rolled.iter().try_for_each(|said| ledger::show(said, &mut text))?;
-            show::show(&report, &judged, &mut text)?;
+            show::show(&report, &judged, rolled.as_ref(), &mut text)?;
         }
         Ok((text, clean))
     }

@@ -4,10 +4,14 @@
 
 mod support;
 
+use privet_audit_log::counts::Delta;
+use privet_audit_log::record::{ConsentKept, Record};
+use privet_audit_log::{Log, Moment, Work};
 use serde_json::Value;
-use support::{answer, golden, policy, shop, tamper, texts};
+use support::{START_MS, answer, golden, own, policy, settings, shop, tamper, texts};
 
-const TRUSTED: [&str; 6] = ["--key", "@anchor/vkey", "--anchor", "@anchor/checkpoint", "--policies", "@mine"];
+const TRUSTED: [&str; 8] =
+    ["--key", "@anchor/vkey", "--anchor", "@anchor/checkpoint", "--policies", "@before", "--policies", "@mine"];
 
 fn asked<'a>(words: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
     [words, &TRUSTED, more].concat()
@@ -66,6 +70,7 @@ fn every_question_is_answered_in_these_words() {
 fn what_a_question_does_not_know_is_no_answer() {
     let root = tempfile::tempdir().unwrap();
     shop(root.path());
+    own(root.path(), "wrong", "apiVersion: privet.dev/v1alpha1\nkind: Rul\n");
     let never = ["ask", "never-left", "@log"];
     for (words, said) in [
         (asked(&never, &["--category", "user.contact.emial"]), "did you mean `user.contact.email`?"),
@@ -77,6 +82,15 @@ fn what_a_question_does_not_know_is_no_answer() {
         (asked(&never, &["--field", "properties.nothing"]), "`privet exposure` lists them"),
         (asked(&never, &["--category", "user", "--allow", "hash"]), "not one of generalize, pseudonymize"),
         (asked(&never, &["--category", "user", "--from", "yesterday"]), "not a time such as"),
+        (vec!["verify", "@log", "--policies", "@log/policies"], "hold one another"),
+        (vec!["ask", "basis", "@log", "--policies", "@log"], "hold one another"),
+        (vec!["verify", "@log", "--policies", "@."], "hold one another"),
+        (vec!["verify", "@log", "--policies", "@wrong"], "error[P"),
+        (vec!["verify", "@."], "the one in ROOT/./log may be meant"),
+        (
+            vec!["verify", "@log", "--key", "privet.example/shop/1+00000000+AAAA"],
+            "it is malformed, and there is no such file",
+        ),
         (asked(&never, &["--category", "user", "--from", "2026-11-23", "--to", "2026-11-22"]), "not before"),
         (asked(&["ask", "budget", "@log"], &["--account", "mine"]), "there are searches by userId"),
         (asked(&["ask", "policy-at", "@log", "noon"], &[]), "no time such as"),
@@ -193,4 +207,101 @@ fn what_the_next_start_wrote_is_no_sign_of_life() {
     assert_eq!(said["gaps"].as_array().unwrap().iter().filter(|gap| gap["code"] == "crash").count(), 1);
     let (said, status) = json(&["ask", "policy-at", "@log", "2026-11-22T08:05:00Z"]);
     assert_eq!((status, &said["answer"]["policies"]), (Some(1), &serde_json::json!([])));
+}
+
+#[test]
+fn a_policy_that_ran_and_was_not_given_is_a_finding_of_every_command() {
+    let root = tempfile::tempdir().unwrap();
+    shop(root.path());
+    let [first, second] = texts();
+    let digests = [policy(&first), policy(&second)].map(|policy| policy.digest().to_string());
+    own(
+        root.path(),
+        "third",
+        &second.replace("a report counts people", "nobody agreed to it").replace("action: keep", "action: drop"),
+    );
+    for command in [vec!["verify", "@log"], vec!["ask", "basis", "@log"], vec!["report", "ropa", "@log"]] {
+        for (given, unknown) in [("@mine", vec![&digests[0]]), ("@third", vec![&digests[0], &digests[1]])] {
+            let (text, status) = answer(root.path(), &[&command[..], &["--policies", given]].concat());
+            assert_eq!(status, Some(1), "{command:?} {given}: {text}");
+            assert_eq!(text.matches("[policy_unknown]").count(), unknown.len(), "{text}");
+            for digest in unknown {
+                assert!(text.contains(&format!("policy {digest} ran and decided")), "{text}");
+            }
+        }
+        let (text, status) =
+            answer(root.path(), &[&command[..], &["--policies", "@before", "--policies", "@mine"]].concat());
+        assert_eq!(status, Some(0), "{text}");
+    }
+}
+
+#[test]
+fn what_each_policy_decided_is_the_same_for_people_and_machines() {
+    let root = tempfile::tempdir().unwrap();
+    shop(root.path());
+    let (text, _) = answer(root.path(), &["verify", "@log"]);
+    let (machine, _) = answer(root.path(), &["verify", "@log", "--json"]);
+    let report: Value = serde_json::from_str(&machine).unwrap();
+    let events: Vec<u64> =
+        report["policies"].as_array().unwrap().iter().map(|one| one["events"].as_u64().unwrap()).collect();
+    assert_eq!(events, [200, 100]);
+    for events in events {
+        assert!(text.contains(&format!("decided {events} events")), "{text}");
+    }
+}
+
+#[test]
+fn a_key_of_another_log_of_the_same_name_is_said_to_be_another_key() {
+    let (root, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    shop(root.path());
+    shop(other.path());
+    let keys = other.path().join("anchor/vkey");
+    let (text, status) = answer(root.path(), &["verify", "@log", "--key", keys.to_str().unwrap()]);
+    assert_eq!(status, Some(1));
+    assert!(text.contains("has another key than the one that was given for it"), "{text}");
+    assert!(!text.contains("no such incarnation"), "{text}");
+}
+
+#[test]
+fn a_policy_that_is_gone_is_one_finding_however_many_classes_it_decided() {
+    let root = tempfile::tempdir().unwrap();
+    shop(root.path());
+    std::fs::remove_dir_all(root.path().join("log/policies")).unwrap();
+    let (text, status) = answer(root.path(), &["ask", "basis", "@log"]);
+    assert_eq!(status, Some(1));
+    assert_eq!(text.matches("[class]").count(), 2, "one of each policy: {text}");
+    assert!(text.contains("3 classes of policy"), "{text}");
+}
+
+/// The monotonic clock stands still while a machine is suspended.
+#[test]
+fn a_time_in_which_the_machine_was_suspended_is_not_spoken_for() {
+    const HOURS_MS: i64 = 3 * 3_600_000;
+    let root = tempfile::tempdir().unwrap();
+    let at = |ms: u64, ahead: i64| Moment { wall_ms: START_MS + i64::try_from(ms).unwrap() + ahead, mono_ms: ms };
+    let beat = || Work { records: vec![Record::Heartbeat], ..Work::default() };
+    let (mut log, _) = Log::open(settings(root.path(), ConsentKept::Redis), at(0, 0)).unwrap();
+    log.commit(&beat(), at(60_000, 0)).unwrap();
+    log.commit(&beat(), at(90_000, HOURS_MS)).unwrap();
+    log.commit(&beat(), at(120_000, HOURS_MS)).unwrap();
+    log.close(&Delta::default(), at(150_000, HOURS_MS)).unwrap();
+    let (text, status) = answer(root.path(), &["ask", "coverage", "@log", "--json"]);
+    assert_eq!(status, Some(0), "{text}");
+    let said: Value = serde_json::from_str(&text).unwrap();
+    let breaks = said["answer"]["breaks"].as_array().unwrap();
+    assert_eq!(breaks.len(), 1, "{said:#}");
+    let length = breaks[0]["to_ms"].as_i64().unwrap() - breaks[0]["from_ms"].as_i64().unwrap();
+    assert_eq!(length, HOURS_MS + 30_000);
+    assert!(said["gaps"].as_array().unwrap().iter().any(|gap| gap["code"] == "clock"));
+}
+
+#[test]
+fn a_field_that_leaves_without_its_value_is_no_category_that_leaves() {
+    let root = tempfile::tempdir().unwrap();
+    shop(root.path());
+    own(root.path(), "redacting", &texts()[0].replace("action: pseudonymize", "action: redact"));
+    let (text, _) = answer(root.path(), &["report", "ropa", "@log", "--policies", "@redacting"]);
+    assert!(text.contains("- Fields that leave without their value: of user.contact.email\n"), "{text}");
+    assert!(!text.contains("redact") && !text.contains("| user.contact.email |"), "{text}");
+    assert!(text.contains("| system.operations | keep |"), "{text}");
 }

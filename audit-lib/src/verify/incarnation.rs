@@ -1,18 +1,18 @@
 //! Verifies one incarnation: every byte, every hash, every sum.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use crate::books::Books;
 use crate::canonical;
 use crate::counts::Delta;
+use crate::disk::{self, DOCUMENT_BYTES_MAX};
 use crate::note::{Checkpoint, VerifierKey};
 use crate::policies;
 use crate::record::{
-    Batch, BypassCheck, Class, Config, Entry, NameKind, Open, Outcome, PolicyLoad, PolicyRefused, Previous, Record,
-    Retired,
+    Batch, BypassCheck, Class, Config, Entry, Gap, NameKind, Open, Outcome, PolicyLoad, PolicyRefused, Previous,
+    Record, Retired,
 };
 use crate::signing::{self, SignerKey};
 use crate::stored::{Extent, Item, Stored};
@@ -21,7 +21,7 @@ use crate::volume::class_path;
 
 use super::budget::Budgets;
 use super::pulse::Pulse;
-use super::report::{ClassReport, DestinationReport, IncarnationReport, Report};
+use super::report::{AbsentReason, AbsentReport, ClassReport, DestinationReport, IncarnationReport, Report};
 use super::tiles::TileCheck;
 
 /// What is carried from one incarnation to the next.
@@ -30,18 +30,28 @@ pub(super) struct Carried {
     pub(super) report: Report,
     pub(super) budgets: Budgets,
     /// Incarnations that are said to be removed by retention.
-    pub(super) retired: Vec<Retired>,
-    /// Incarnations that have a key and never came to be.
-    pub(super) unborn: Vec<String>,
+    pub(super) retired: Vec<SaidRetired>,
     /// The keys of those who sign policies, where the auditor brought them.
     signers: Option<Vec<SignerKey>>,
+    /// Types of records whose meaning the caller checks.
+    known: &'static [&'static str],
     class_places: HashMap<(String, String), usize>,
 }
 
 impl Carried {
-    pub(super) fn new(signers: Option<Vec<SignerKey>>) -> Self {
-        Self { signers, ..Self::default() }
+    pub(super) fn new(signers: Option<Vec<SignerKey>>, known: &'static [&'static str]) -> Self {
+        Self { signers, known, ..Self::default() }
     }
+}
+
+/// That an incarnation is removed by retention, and who said so when.
+#[derive(Clone, Debug)]
+pub(super) struct SaidRetired {
+    pub(super) by: u64,
+    pub(super) record: u64,
+    /// Milliseconds of Unix time: by the record's own clock, or by the start's and what passed since.
+    pub(super) now_ms: i64,
+    pub(super) retired: Retired,
 }
 
 /// A checkpoint from outside the records, to be met on the way.
@@ -58,6 +68,8 @@ pub(super) struct Verified {
     pub(super) open: Option<Open>,
     pub(super) has_checkpoint: bool,
     pub(super) last_alive_ms: i64,
+    /// The latest time that its own clock showed since it was set.
+    pub(super) latest_ms: i64,
 }
 
 pub(super) struct Incarnation<'a> {
@@ -74,10 +86,11 @@ pub(super) struct Incarnation<'a> {
     left_over: Delta,
     heads: u64,
     signed: u64,
-    first_ts: i64,
+    first: (i64, u64),
     pulse: Pulse,
     config: Option<Config>,
     last_alive_ms: i64,
+    latest_ms: i64,
     end: &'static str,
     policies: Vec<String>,
     classes: Vec<usize>,
@@ -100,10 +113,11 @@ impl<'a> Incarnation<'a> {
             left_over: Delta::default(),
             heads: 0,
             signed: 0,
-            first_ts: 0,
+            first: (0, 0),
             pulse: Pulse::default(),
             config: None,
             last_alive_ms: 0,
+            latest_ms: i64::MIN,
             end: "open",
             policies: Vec::new(),
             classes: Vec::new(),
@@ -141,6 +155,7 @@ impl<'a> Incarnation<'a> {
             },
             has_checkpoint: file.is_some() || self.heads > 0,
             last_alive_ms: self.last_alive_ms,
+            latest_ms: self.latest_ms,
             open: self.open,
         })
     }
@@ -233,7 +248,7 @@ impl<'a> Incarnation<'a> {
         }
         let at = (self.stored.number, entry.seq);
         match &entry.record {
-            Record::Open(open) => self.opened(open, entry.ts),
+            Record::Open(open) => self.opened(open, (entry.ts, entry.mono)),
             Record::Config(config) => self.config = Some(config.clone()),
             Record::Name(name) if name.kind == NameKind::Destination => {
                 self.destinations.push((name.name.clone(), DestinationReport::default()))
@@ -259,24 +274,7 @@ impl<'a> Incarnation<'a> {
             Record::Degraded(degraded) => {
                 self.gap("degraded", format!("the log could not be written ({}); nothing was released", degraded.cause))
             }
-            Record::Gap(gap) => match &gap.lost {
-                // Its key was anchored, and its start ended before it was there: it took no event.
-                Some(unborn) if unborn.size == 0 => {
-                    self.carried.unborn.push(unborn.origin.clone());
-                    self.gap("unborn", format!("a start before this one came to nothing: `{}`", unborn.origin));
-                }
-                Some(lost) => self.finding(
-                    "lost",
-                    format!("`{}`, anchored at {} records, was missing at the start", lost.origin, lost.size),
-                ),
-                None => {
-                    let seconds = (entry.ts - gap.since).max(0) / 1000;
-                    self.gap(
-                        "unwritable",
-                        format!("the log could not be written for {seconds} s; nothing was released"),
-                    );
-                }
-            },
+            Record::Gap(gap) => self.gap_ended(gap, entry.ts),
             Record::Clock(clock) => {
                 self.gap(
                     "clock",
@@ -284,7 +282,7 @@ impl<'a> Incarnation<'a> {
                 );
             }
             Record::BypassCheck(check) => self.sockets(check),
-            Record::Retired(retired) => self.carried.retired.push(retired.clone()),
+            Record::Retired(retired) => self.retired(retired, entry),
             Record::Challenge(challenge) => {
                 let totals = &mut self.carried.report.totals;
                 totals.challenges += 1;
@@ -295,17 +293,21 @@ impl<'a> Incarnation<'a> {
                     "record {} has the type `{kind}`: its bytes are proved, its meaning is not checked",
                     entry.seq
                 );
-                self.gap("unknown_type", message);
+                if !self.carried.known.contains(&kind.as_str()) {
+                    self.gap("unknown_type", message);
+                }
             }
             _ => {}
         }
         if self.end != "recovered" {
             self.last_alive_ms = entry.ts;
         }
+        let was_set = matches!(entry.record, Record::Clock(_));
+        self.latest_ms = if was_set { entry.ts } else { self.latest_ms.max(entry.ts) };
     }
 
-    fn opened(&mut self, open: &Open, ts: i64) {
-        self.first_ts = ts;
+    fn opened(&mut self, open: &Open, first: (i64, u64)) {
+        self.first = first;
         self.key = VerifierKey::parse(&open.vkey).ok().filter(|key| key.name() == open.origin);
         if self.key.is_none() {
             self.finding("key", "the first record does not hold the key of its origin");
@@ -318,6 +320,50 @@ impl<'a> Incarnation<'a> {
             );
         }
         self.open = Some(open.clone());
+    }
+
+    fn gap_ended(&mut self, gap: &Gap, ts: i64) {
+        let Some(absent) = &gap.lost else {
+            let seconds = ts.saturating_sub(gap.since).max(0) / 1000;
+            return self
+                .gap("unwritable", format!("the log could not be written for {seconds} s; nothing was released"));
+        };
+        let reason = if gap.cause == "unborn" && absent.size == 0 { AbsentReason::Unborn } else { AbsentReason::Lost };
+        self.carried.report.absent(AbsentReport {
+            origin: absent.origin.clone(),
+            reason,
+            said_by: self.stored.number,
+            records: absent.size,
+        });
+        match (reason, absent.size) {
+            (AbsentReason::Unborn, _) => {
+                self.gap("unborn", format!("a start before this one came to nothing: `{}`", absent.origin));
+            }
+            (AbsentReason::Lost, 0) => self.finding(
+                "lost",
+                format!(
+                    "`{}`, whose key was anchored, was missing at the start: what it held nobody knows",
+                    absent.origin
+                ),
+            ),
+            (AbsentReason::Lost, size) => {
+                self.finding(
+                    "lost",
+                    format!("`{}`, anchored at {size} records, was missing at the start", absent.origin),
+                );
+            }
+        }
+    }
+
+    fn retired(&mut self, retired: &Retired, entry: &Entry) {
+        let (ts, mono) = self.first;
+        let since = ts.saturating_add_unsigned(entry.mono.saturating_sub(mono));
+        self.carried.retired.push(SaidRetired {
+            by: self.stored.number,
+            record: entry.seq,
+            now_ms: entry.ts.max(since),
+            retired: retired.clone(),
+        });
     }
 
     fn policy(&mut self, load: &PolicyLoad) {
@@ -386,8 +432,8 @@ impl<'a> Incarnation<'a> {
     fn class_file(&mut self, id: &str) -> String {
         let hex = id.strip_prefix("sha256:").unwrap_or_default();
         let plain = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let read = if plain { fs::read_to_string(class_path(&self.stored.dir, hex)).ok() } else { None };
-        read.unwrap_or_default()
+        let read = if plain { disk::read(&class_path(&self.stored.dir, hex), DOCUMENT_BYTES_MAX).ok() } else { None };
+        read.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
     }
 
     fn batch(&mut self, batch: &Batch) {
@@ -517,7 +563,7 @@ impl<'a> Incarnation<'a> {
             checkpoints: self.heads,
             end: self.end,
             config: self.config.take(),
-            from_ms: self.first_ts,
+            from_ms: self.first.0,
             to_ms: self.last_alive_ms,
         });
     }

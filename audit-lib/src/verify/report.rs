@@ -1,6 +1,7 @@
 //! What a verification found, for people and for machines.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 
 use serde::Serialize;
 
@@ -8,6 +9,9 @@ use crate::record::{Config, PolicyLoad, PolicyRefused, RefusalReason};
 
 /// More findings than this are counted and not listed.
 const LISTED_MAX: usize = 1000;
+
+/// Of more absent incarnations than this nobody's word is taken.
+const ABSENT_MAX: usize = 100_000;
 
 /// Something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,10 +31,19 @@ pub struct Finding {
 pub struct StatedGap {
     /// A stable short name.
     pub code: &'static str,
-    /// In which incarnation.
-    pub incarnation: u64,
+    /// In which incarnation; null where it is of a ledger.
+    pub incarnation: Option<u64>,
     /// What is missing.
     pub message: String,
+}
+
+impl fmt::Display for StatedGap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.incarnation {
+            Some(incarnation) => write!(f, "incarnation {incarnation}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
 }
 
 /// One incarnation as it was found.
@@ -58,6 +71,29 @@ pub struct IncarnationReport {
     pub from_ms: i64,
     /// Time of the last record, Unix milliseconds.
     pub to_ms: i64,
+}
+
+/// Why an incarnation is not here, as a later one says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AbsentReason {
+    /// It has a key and never came to be.
+    Unborn,
+    /// The anchor knew it, and it was missing.
+    Lost,
+}
+
+/// An incarnation that a later one says it did not find.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AbsentReport {
+    /// Its name.
+    pub origin: String,
+    /// Why.
+    pub reason: AbsentReason,
+    /// The number of the incarnation that says so.
+    pub said_by: u64,
+    /// How many records of it were anchored.
+    pub records: u64,
 }
 
 /// Sums over the whole log.
@@ -198,6 +234,8 @@ pub struct AccountReport {
 pub struct Report {
     /// The incarnations, oldest first.
     pub incarnations: Vec<IncarnationReport>,
+    /// Incarnations that are not here, and of which another one says why.
+    pub absent: Vec<AbsentReport>,
     /// Sums.
     pub totals: Totals,
     /// Sums by destination name.
@@ -237,9 +275,20 @@ impl Report {
         self.findings.push(Finding { code, incarnation, record, message: message.into() });
     }
 
+    pub(super) fn absent(&mut self, absent: AbsentReport) {
+        if self.absent.len() < ABSENT_MAX {
+            self.absent.push(absent);
+        }
+    }
+
     pub(super) fn gap(&mut self, code: &'static str, incarnation: u64, message: impl Into<String>) {
+        self.stated(StatedGap { code, incarnation: Some(incarnation), message: message.into() });
+    }
+
+    /// Adds a gap; those past the first thousand are not listed.
+    pub(crate) fn stated(&mut self, gap: StatedGap) {
         if self.gaps.len() < LISTED_MAX {
-            self.gaps.push(StatedGap { code, incarnation, message: message.into() });
+            self.gaps.push(gap);
         }
     }
 
@@ -250,6 +299,18 @@ impl Report {
             self.policies.push(PolicyReport { digest: digest.to_owned(), ..PolicyReport::default() });
         }
         self.policies.get_mut(at).expect("the policy at this place was found or just added")
+    }
+
+    /// Sums up what each policy decided.
+    pub(super) fn count_by_policy(&mut self) {
+        let mut events: HashMap<&str, u64> = HashMap::new();
+        for class in &self.classes {
+            let sum = events.entry(&class.policy).or_default();
+            *sum = sum.saturating_add(class.events);
+        }
+        for policy in &mut self.policies {
+            policy.events = events.get(policy.digest.as_str()).copied().unwrap_or_default();
+        }
     }
 
     /// Counts a refused policy.

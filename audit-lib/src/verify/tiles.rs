@@ -5,12 +5,11 @@
 //! and files that should be there and are not.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::disk::read_if_there;
-use crate::tile::{TileName, decode_bundle, encode_tile, list};
+use crate::disk::{self, read_if_there};
+use crate::tile::{BUNDLE_BYTES_MAX, TileName, decode_bundle, encode_tile, list};
 use crate::tree::{FilledTile, Hash, TILE_WIDTH, Tree};
 
 /// Tiles whose file is missing or different are kept for their partial forms, up to this many.
@@ -38,7 +37,9 @@ impl<'a> TileCheck<'a> {
     pub(super) fn filled(&mut self, tile: FilledTile) {
         let name = TileName { level: Some(tile.level), index: tile.index, width: 256 };
         let place = (tile.level, tile.index);
-        if read_if_there(&self.dir.join(name.path())).ok().flatten() == Some(encode_tile(&tile.hashes)) {
+        if read_if_there(&self.dir.join(name.path()), BUNDLE_BYTES_MAX).ok().flatten()
+            == Some(encode_tile(&tile.hashes))
+        {
             self.same.insert(place);
         } else if self.kept.len() < KEPT_MAX {
             self.kept.insert(place, tile.hashes);
@@ -78,10 +79,11 @@ impl<'a> TileCheck<'a> {
         {
             return Ok(true);
         }
-        let bytes = match fs::read(self.dir.join(path)) {
+        let bytes = match disk::read(&self.dir.join(path), BUNDLE_BYTES_MAX) {
             Ok(bytes) => bytes,
             // A running writer removes partial tiles when wider ones are out.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(false),
             Err(error) => return Err(error),
         };
         let Some(hashes) = self.hashes(name, tree)? else { return Ok(false) };
@@ -101,7 +103,7 @@ impl<'a> TileCheck<'a> {
         }
         if self.same.contains(&(level, name.index)) {
             let full = TileName { level: Some(level), index: name.index, width: 256 };
-            let bytes = fs::read(self.dir.join(full.path()))?;
+            let bytes = disk::read(&self.dir.join(full.path()), BUNDLE_BYTES_MAX)?;
             let hashes: Vec<Hash> = bytes.as_chunks::<32>().0.iter().copied().map(Hash).collect();
             return Ok(first(&hashes));
         }

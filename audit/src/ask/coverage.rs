@@ -2,11 +2,13 @@
 //!
 //! A running sidecar leaves a record at least once a minute, traffic or not. So the time between two
 //! neighbouring records is spoken for, unless it is longer than two heartbeats; before an incarnation
-//! and after its last record nothing is. What the log says of itself (it could not be written, nothing
+//! and after its last record nothing is. Where the wall clock went ahead of the monotonic one by more than that, as
+//! it does while a machine is suspended, nothing is either. What the log says of itself (it could not be written, nothing
 //! was released) is spoken for, and is listed.
 
 use anyhow::Result;
 use privet_audit_log::HEARTBEAT_MS;
+use privet_audit_log::record::Record;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -69,7 +71,7 @@ impl Watch {
         // Lengths go by the monotonic clock: the wall clock may be set.
         let silence = told.entry.mono.saturating_sub(self.last_mono);
         self.last_mono = told.entry.mono;
-        let goes_on = i64::try_from(silence).is_ok_and(|silence| silence <= SILENCE_MS_MAX);
+        let goes_on = i64::try_from(silence).is_ok_and(|silence| silence <= SILENCE_MS_MAX) && !leapt(told);
         match (self.stretches.last_mut(), &mut self.alive) {
             (Some(last), Some(alive)) if last.incarnation == told.incarnation && goes_on => {
                 alive.hear(told, told.entry.ts);
@@ -115,6 +117,12 @@ impl Watch {
         }
         (all, breaks)
     }
+}
+
+/// Whether the wall clock went on without the process for longer than a running one is silent. The monotonic clock stands
+/// still while a machine is suspended, so this is how such a time shows; a clock that was set ahead shows the same.
+fn leapt(told: &Told<'_>) -> bool {
+    matches!(&told.entry.record, Record::Clock(clock) if clock.moved_ms > SILENCE_MS_MAX)
 }
 
 impl Coverage {

@@ -227,13 +227,19 @@ pub fn shop(root: &Path) {
     log.commit(&charged, at(80_000)).unwrap();
     log.commit(&Work { records: vec![release()], ..Work::default() }, at(81_000)).unwrap();
     log.close(&Delta::default(), at(120_000)).unwrap();
+    own(root, "before", &first);
     mine(root, &second);
 }
 
 /// The auditor's own copy of the policies.
 pub fn mine(root: &Path, text: &str) {
-    fs::create_dir_all(root.join("mine")).unwrap();
-    fs::write(root.join("mine/policy.yaml"), text).unwrap();
+    own(root, "mine", text);
+}
+
+/// A policy of the auditor's own, in a directory of this name.
+pub fn own(root: &Path, name: &str, text: &str) {
+    fs::create_dir_all(root.join(name)).unwrap();
+    fs::write(root.join(name).join("policy.yaml"), text).unwrap();
 }
 
 /// A lease was open when the process died; the next start says so.

@@ -8,8 +8,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 
 use jiff::{SignedDuration, Timestamp};
-use privet_audit_log::Gate;
 use privet_audit_log::verify::{Options, verify};
+use privet_audit_log::{DiskOp, Gate};
 
 use super::tests::{Named, carry, check, name, open, settings, tally};
 use super::*;
@@ -149,6 +149,33 @@ async fn a_directory_that_becomes_read_only_refuses_and_the_time_is_stated_after
     let report = check(root.path());
     assert_eq!((report.totals.refused["cannot_record"], report.totals.requests), (refused, 22));
     assert!(report.gaps.iter().any(|gap| gap.code == "unwritable"));
+}
+
+#[tokio::test]
+async fn what_waits_for_a_signature_that_fails_is_refused_and_its_record_counts_once() {
+    let root = tempfile::tempdir().unwrap();
+    // The second append after this is set fails: the record is durable, and its checkpoint is not.
+    let left = Arc::new(AtomicI64::new(-1));
+    let seen = left.clone();
+    let mut settings = settings(root.path(), Durability::Sync);
+    settings.gate = Gate::new(move |op| {
+        let fails = op == DiskOp::Append && seen.fetch_sub(1, Ordering::Relaxed) == 1;
+        if fails { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    });
+    let recorder = open(settings);
+    let named = name(&recorder);
+    carry(&recorder, &named).await;
+    let look = || BypassCheck::new(3, 12, &[]);
+    recorder.bypass_check(look()).await.unwrap();
+    left.store(2, Ordering::Relaxed);
+    assert_eq!(recorder.bypass_check(look()).await, Err(CannotRecord::Disk));
+    until_healthy(&recorder).await;
+    recorder.bypass_check(look()).await.unwrap();
+    attempt(&recorder, &named).await.unwrap();
+    recorder.close().await.unwrap();
+    let report = check(root.path());
+    assert_eq!((report.totals.bypass_checks, report.totals.answered), (3, 2));
+    assert!(report.gaps.iter().any(|gap| gap.code == "degraded"));
 }
 
 #[tokio::test]

@@ -3,8 +3,9 @@
 
 use std::io;
 
+use privet_audit_log::NotProved;
 use privet_audit_log::record::{Record, Retired};
-use privet_audit_log::retention::{self, Removed};
+use privet_audit_log::retention::{self, Due, Removed};
 use tokio::sync::oneshot;
 
 use super::{CannotRecord, Command, Recorder};
@@ -15,6 +16,11 @@ pub enum CannotRetire {
     /// They cannot be looked through or removed.
     #[error("cannot look through or remove old incarnations of the enforcement log")]
     Disk(#[from] io::Error),
+    /// When an incarnation ended is not proved, so it and all after it stay.
+    #[error(
+        "when an incarnation of the enforcement log ended cannot be proved by the keys in `log.anchor_dir`; restore its files or its key, or remove it yourself, which an auditor will find"
+    )]
+    NotProved(#[from] NotProved),
     /// It cannot be recorded, so it is not done.
     #[error("cannot record that old incarnations of the enforcement log are removed")]
     Record(#[from] CannotRecord),
@@ -28,14 +34,17 @@ impl Recorder {
     /// What is left is due the next time.
     pub fn retire(&self, days: u32, now_ms: i64) -> Result<Removed, CannotRetire> {
         let shared = &self.shared;
-        let due = retention::due(&shared.log_dir, shared.anchor.as_deref(), days, now_ms)?;
-        if due.is_empty() {
-            return Ok(Removed::default());
-        }
-        self.state_retired(&due)?;
+        let Due { retired, held } = retention::due(&shared.log_dir, shared.anchor.as_deref(), days, now_ms)?;
+        let removed = if retired.is_empty() { Removed::default() } else { self.remove(&retired)? };
+        held.map_or(Ok(removed), |held| Err(held.into()))
+    }
+
+    /// States what is removed, and removes it.
+    fn remove(&self, due: &[Retired]) -> Result<Removed, CannotRetire> {
+        self.state_retired(due)?;
         // Whoever loads a policy waits, so that none is stored and removed at once.
-        let loaded = shared.bundles();
-        Ok(retention::remove(&shared.log_dir, &due, shared.incarnation, &loaded)?)
+        let loaded = self.shared.bundles();
+        Ok(retention::remove(&self.shared.log_dir, due, self.shared.incarnation, &loaded)?)
     }
 
     /// All in one commit: returns when they are durable.

@@ -192,15 +192,36 @@ async fn old_incarnations_go_and_what_is_loaded_now_stays() {
     let recorder = open(settings(root.path(), Durability::Sync));
     let named = name(&recorder);
     carry(&recorder, &named).await;
-    let in_a_year = SystemClock::default().now().as_millisecond() + 366 * 86_400_000;
+    // The log's own clock has not moved, and an auditor holds the age against it.
+    let now = SystemClock::default().now().as_millisecond();
     let retiring = recorder.clone();
-    let removed = tokio::task::spawn_blocking(move || retiring.retire(365, in_a_year)).await.unwrap().unwrap();
+    let removed = tokio::task::spawn_blocking(move || retiring.retire(0, now)).await.unwrap().unwrap();
     assert_eq!((removed.incarnations, removed.policies), (2, 2));
     carry(&recorder, &named).await;
     recorder.close().await.unwrap();
     let report = check(root.path());
     assert!(report.gaps.iter().any(|gap| gap.code == "retired"));
     assert_eq!(report.policies.len(), 1);
+}
+
+#[tokio::test]
+async fn an_incarnation_whose_end_cannot_be_proved_stays_and_the_reason_is_told() {
+    let root = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        open(settings(root.path(), Durability::Sync)).close().await.unwrap();
+    }
+    let recorder = open(settings(root.path(), Durability::Sync));
+    let vkey = root.path().join("anchor/vkey");
+    let keys = std::fs::read_to_string(&vkey).unwrap();
+    let without: String = keys.split_inclusive('\n').filter(|line| !line.contains("/test/2+")).collect();
+    std::fs::write(&vkey, without).unwrap();
+    let (now, retiring) = (SystemClock::default().now().as_millisecond(), recorder.clone());
+    let held = tokio::task::spawn_blocking(move || retiring.retire(0, now)).await.unwrap().unwrap_err();
+    assert!(matches!(held, CannotRetire::NotProved(_)), "{held:?}");
+    assert!(root.path().join("log/1").is_dir());
+    let why = std::error::Error::source(&held).unwrap().to_string();
+    assert_eq!(why, "incarnation 2 has no checkpoint that its anchored key signed");
+    recorder.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use privet_audit_log::{LEAF_MS, Log, Work};
+use privet_audit_log::{LEAF_MS, Log, Work, WriteError};
 use tokio::sync::oneshot;
 
 use super::{CannotRecord, Command, Shared, State, moment};
@@ -35,6 +35,37 @@ struct Turn {
     recorded: Vec<oneshot::Sender<Result<(), CannotRecord>>>,
     close: Option<oneshot::Sender<Result<(), CannotRecord>>>,
     covered: u64,
+}
+
+/// What became of one commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    /// It is durable, and signed where that was asked for.
+    Whole,
+    /// It is durable and counts, and the checkpoint that was asked for is missing.
+    Unsigned,
+    /// Nothing of it counts.
+    Nothing,
+}
+
+impl Written {
+    fn of(done: &Result<(), WriteError>) -> Self {
+        match done {
+            Ok(()) => Self::Whole,
+            Err(WriteError::Unsigned(_)) => Self::Unsigned,
+            Err(_) => Self::Nothing,
+        }
+    }
+
+    /// What those are told who wait for the disk alone.
+    const fn durable(self) -> Result<(), CannotRecord> {
+        if matches!(self, Self::Nothing) { Err(CannotRecord::Disk) } else { Ok(()) }
+    }
+
+    /// What those are told who wait for a signed checkpoint.
+    const fn signed(self) -> Result<(), CannotRecord> {
+        if matches!(self, Self::Whole) { Ok(()) } else { Err(CannotRecord::Disk) }
+    }
 }
 
 /// If the writer ends for whatever reason, nothing may leave any more.
@@ -103,8 +134,9 @@ impl Writer {
 
     fn write(&mut self, turn: Turn) {
         let Turn { mut work, waiters, recorded, covered, .. } = turn;
-        let done = self.commit(&work);
-        if done.is_ok() {
+        let written = self.commit(&work);
+        let durable = written.durable();
+        if durable.is_ok() {
             let mut state = self.shared.lock();
             state.unsynced = state.unsynced.saturating_sub(covered);
         } else {
@@ -113,25 +145,29 @@ impl Writer {
             work.checkpoint = false;
             self.owed = Some(work);
         }
-        for waiter in waiters.into_iter().chain(recorded) {
-            let _ = waiter.send(done);
+        for waiter in waiters {
+            let _ = waiter.send(durable);
+        }
+        for waiter in recorded {
+            let _ = waiter.send(written.signed());
         }
     }
 
-    fn commit(&mut self, work: &Work) -> Result<(), CannotRecord> {
+    fn commit(&mut self, work: &Work) -> Written {
         let done = self.log.commit(work, moment(self.clock.as_ref()));
         self.shared.outstanding.store(self.log.outstanding() as u64, Ordering::Relaxed);
         let healthy = self.log.is_healthy();
         if self.shared.healthy.swap(healthy, Ordering::Relaxed) != healthy {
             self.shared.lock().healthy = healthy;
         }
-        if done.is_ok() {
+        let written = Written::of(&done);
+        if written.durable().is_ok() {
             self.shared.running.lock().unwrap_or_else(PoisonError::into_inner).committed(work, &self.log);
         }
         if let Err(error) = &done {
             tracing::error!(error = %error, "cannot record; requests are refused until the log can be written");
         }
-        done.map_err(|_| CannotRecord::Disk)
+        written
     }
 
     /// Writes what an earlier failure left; `false` while the disk still refuses.
@@ -139,7 +175,7 @@ impl Writer {
         let Some(work) = self.owed.take() else { return true };
         let now = self.clock.monotonic();
         let due = now >= self.retry_at;
-        if due && self.commit(&work).is_ok() {
+        if due && self.commit(&work).durable().is_ok() {
             return true;
         }
         if due {
