@@ -11,20 +11,36 @@ use privet_audit_log::verify::{Options, verify};
 use privet_audit_log::{Log, Moment, Settings, Work};
 use std::fs;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 const LEDGER: &str = "privet.example/prod/ledger";
 
-/// A wall clock that the test moves.
-struct Hand(AtomicI64);
+/// Two clocks that the test moves, in milliseconds.
+struct Hand {
+    wall: AtomicI64,
+    mono: AtomicU64,
+}
+
+impl Hand {
+    fn pass(&self, time: Duration) {
+        let ms = u64::try_from(time.as_millis()).unwrap();
+        self.wall.fetch_add(i64::try_from(ms).unwrap(), Ordering::SeqCst);
+        self.mono.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// The wall clock alone.
+    fn set_by(&self, ms: i64) {
+        self.wall.fetch_add(ms, Ordering::SeqCst);
+    }
+}
 
 impl Clock for Hand {
     fn now(&self) -> jiff::Timestamp {
-        jiff::Timestamp::from_millisecond(self.0.load(Ordering::SeqCst)).unwrap()
+        jiff::Timestamp::from_millisecond(self.wall.load(Ordering::SeqCst)).unwrap()
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::ZERO
+        Duration::from_millis(self.mono.load(Ordering::SeqCst))
     }
 }
 
@@ -65,6 +81,7 @@ impl Pod {
 }
 
 /// Witnesses over HTTP on loopback; a silent one is away.
+#[derive(Default)]
 struct Panel {
     dirs: Vec<tempfile::TempDir>,
     keys: Vec<VerifierKey>,
@@ -115,9 +132,11 @@ struct Bench {
 impl Bench {
     fn new(witnesses: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let key = init(&dir.path().join("key"), LEDGER).unwrap();
-        let panel = Panel::new(&key, witnesses);
-        Self { dir, key, panel, clock: Arc::new(Hand(AtomicI64::new(1_795_344_000_000))) }
+        let clock = Arc::new(Hand { wall: AtomicI64::new(1_795_344_000_000), mono: AtomicU64::new(0) });
+        let mut bench = Self { dir, key: String::new(), panel: Panel::default(), clock };
+        bench.key = init(&bench.config(bench.store(), Vec::new(), 0), &*bench.clock).unwrap();
+        bench.panel = Panel::new(&bench.key, witnesses);
+        bench
     }
 
     fn store(&self) -> StoreAt {
@@ -139,7 +158,9 @@ impl Bench {
         }
     }
 
+    /// Another process: its monotonic clock begins anew.
     fn open(&self, config: &Config) -> Result<Ledger, CannotRun> {
+        self.clock.mono.store(0, Ordering::SeqCst);
         Ledger::open(config, Arc::<Hand>::clone(&self.clock) as Arc<dyn Clock>)
     }
 
@@ -157,7 +178,7 @@ impl Bench {
         let mut found = Vec::new();
         let (dir, anchor) = (self.ledger_dir(), self.dir.path().join("anchor"));
         let signer = signer(&self.config(self.store(), Vec::new(), 0)).unwrap();
-        LedgerLog::open(&dir, &anchor, signer, 0, &mut |entry| {
+        LedgerLog::open(&dir, &anchor, signer, &mut |entry| {
             if let Record::Unknown(name, members) = Entry::parse(entry).unwrap().record
                 && name == kind
             {
@@ -168,7 +189,8 @@ impl Bench {
         found
     }
 
-    fn verified(&self) {
+    /// The gaps of the ledger's log, which has no findings: those of its own records' types left out.
+    fn verified(&self) -> Vec<(&'static str, String)> {
         let options = Options {
             keys: Some(vec![VerifierKey::parse(&self.key).unwrap()]),
             anchor: fs::read_to_string(self.dir.path().join("anchor/checkpoint")).ok(),
@@ -176,6 +198,8 @@ impl Bench {
         };
         let report = verify(&self.ledger_dir(), &options).unwrap();
         assert!(report.is_clean(), "{:#?}", report.findings);
+        let stated = report.gaps.into_iter().filter(|gap| !["unknown_type", "no_segments"].contains(&gap.code));
+        stated.map(|gap| (gap.code, gap.message)).collect()
     }
 }
 
@@ -204,7 +228,7 @@ async fn what_moved_is_rolled_cosigned_and_published_and_the_log_verifies_across
     let keys = witnesses.into_iter().map(|witness| witness.key).collect();
     let policy = TrustPolicy::any_of(VerifierKey::parse(&bench.key).unwrap(), keys, 3);
     assert_eq!(policy.check(&note).unwrap().by.len(), 3);
-    assert_eq!(bench.published().unwrap().size, 9);
+    assert_eq!(bench.published().unwrap().size, 1 + 4 * 3);
     let list = bench.records("roll").pop().unwrap();
     let hex = list["list"].as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned();
     let list = fs::read(log::list_path(&bench.ledger_dir().join("1"), &hex)).unwrap();
@@ -226,23 +250,23 @@ async fn without_a_quorum_nothing_is_published_and_nothing_added_at_a_start() {
     assert_eq!(
         (bench.published(), ledger.log.size()),
         (None, 1),
-        "only the first record, which is signed and not shown"
+        "only the first record, which was signed when the ledger was made"
     );
     drop(ledger);
     let both = bench.config(bench.store(), bench.panel.serve(2).await, 2);
     let mut ledger = bench.open(&both).unwrap();
     ledger.round().await.unwrap();
-    assert_eq!(bench.published().unwrap().size, 2);
+    assert_eq!(bench.published().unwrap().size, 3);
     // One goes away: records are added and signed, and published once it is back.
     let alone = bench.panel.serve(1).await;
     ledger.witnesses = Witnesses::new(Web::open(&Upstream::default(), Duration::from_millis(300)).unwrap(), &alone, 0);
     pod.records(2).await;
     ledger.round().await.unwrap();
-    assert_eq!((bench.published().unwrap().size, ledger.log.size()), (2, 3));
+    assert_eq!((bench.published().unwrap().size, ledger.log.size()), (3, 4));
     drop(ledger);
     let both = bench.config(bench.store(), bench.panel.serve(2).await, 2);
     bench.open(&both).unwrap().round().await.unwrap();
-    assert_eq!(bench.published().unwrap().size, 3);
+    assert_eq!(bench.published().unwrap().size, 5);
     bench.verified();
     bench.panel.stop().await;
 }
@@ -276,18 +300,13 @@ async fn a_disk_that_went_back_is_told_by_the_anchor_or_by_a_witness_and_nothing
     copy(&earlier.join("ledger"), &bench.ledger_dir());
     let before = fs::read(bench.ledger_dir().join("1/pending")).unwrap();
     let anchored = bench.open(&config).err().unwrap();
-    assert!(matches!(anchored, CannotRun::Log(CannotKeep::WentBack { here: 2, anchored: 3, .. })), "{anchored:?}");
+    assert!(matches!(anchored, CannotRun::Log(CannotKeep::WentBack { here: 3, anchored: 5, .. })), "{anchored:?}");
     // The anchor goes back with it: the witnesses are the last to know.
     copy(&earlier.join("anchor"), &bench.dir.path().join("anchor"));
     let mut ledger = bench.open(&config).unwrap();
     let witnessed = ledger.round().await.unwrap_err();
-    assert!(matches!(witnessed, CannotRun::WentBack { known: 3, here: 2, .. }), "{witnessed:?}");
+    assert!(matches!(witnessed, CannotRun::WentBack { known: 5, here: 3, .. }), "{witnessed:?}");
     drop(ledger);
-    // So they are where all of it is lost and the key is kept.
-    fs::remove_dir_all(bench.ledger_dir()).unwrap();
-    fs::remove_dir_all(bench.dir.path().join("anchor")).unwrap();
-    let lost = bench.open(&config).unwrap().round().await.unwrap_err();
-    assert!(matches!(lost, CannotRun::WentBack { known: 3, here: 1, .. }), "{lost:?}");
     assert_eq!(before, fs::read(earlier.join("ledger/1/pending")).unwrap());
     bench.panel.stop().await;
 }
@@ -412,20 +431,161 @@ async fn silence_is_recorded_each_minute() {
     let bench = Bench::new(0);
     let config = bench.config(bench.store(), Vec::new(), 0);
     let mut ledger = bench.open(&config).unwrap();
-    for _ in 0..30 {
-        ledger.round().await.unwrap();
-        bench.clock.0.fetch_add(10_000, Ordering::SeqCst);
-    }
-    assert_eq!(ledger.log.size(), 1 + 4);
+    idle(&bench, &mut ledger, 30).await;
+    assert_eq!(ledger.log.size(), 2 + 4);
     drop(ledger);
+    assert_eq!(bench.verified(), []);
+}
+
+/// Rounds every ten seconds, in which nothing moves.
+async fn idle(bench: &Bench, ledger: &mut Ledger, rounds: usize) {
+    for _ in 0..rounds {
+        ledger.round().await.unwrap();
+        bench.clock.pass(Duration::from_secs(10));
+    }
+}
+
+#[tokio::test]
+async fn a_restart_is_said_and_is_no_clock_that_moved_and_three_days_off_are_a_gap() {
+    let bench = Bench::new(0);
+    let config = bench.config(bench.store(), Vec::new(), 0);
+    // Idle each time: what is exact in a process is its heartbeat, a minute after its start and 40 s before its end.
+    for off in [40, 3 * 86_400] {
+        let mut ledger = bench.open(&config).unwrap();
+        idle(&bench, &mut ledger, 10).await;
+        drop(ledger);
+        bench.clock.pass(Duration::from_secs(off));
+    }
+    let mut ledger = bench.open(&config).unwrap();
+    idle(&bench, &mut ledger, 10).await;
+    drop(ledger);
+    let gaps = bench.verified();
+    assert_eq!((gaps.len(), gaps[0].0), (1, "resumed"), "{gaps:?}");
+    assert!(gaps[0].1.contains(&format!("for about {} s", 40 + 3 * 86_400)), "{gaps:?}");
+    assert_eq!(bench.records("resumed").len(), 3);
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_is_set_stops_no_heartbeat_and_is_said_also_across_a_restart() {
+    let bench = Bench::new(0);
+    let config = bench.config(bench.store(), Vec::new(), 0);
+    let mut ledger = bench.open(&config).unwrap();
+    idle(&bench, &mut ledger, 2).await;
+    bench.clock.set_by(-86_400_000);
+    idle(&bench, &mut ledger, 30).await;
+    drop(ledger);
+    let gaps = bench.verified();
+    let codes: Vec<_> = gaps.iter().map(|(code, _)| *code).collect();
+    assert_eq!(codes, ["clock"], "{gaps:?}");
+    assert!(gaps[0].1.contains("-86400000 ms"), "{gaps:?}");
+    let report = verify(&bench.ledger_dir(), &Options::default()).unwrap();
+    assert_eq!(report.incarnations[0].records, 2 + 1 + 5, "the clock and a heartbeat each minute");
+    bench.clock.set_by(-86_400_000);
+    let mut ledger = bench.open(&config).unwrap();
+    idle(&bench, &mut ledger, 10).await;
+    drop(ledger);
+    let gaps = bench.verified();
+    assert_eq!((gaps.len(), gaps[1].0), (2, "resumed"), "{gaps:?}");
+    assert!(gaps[1].1.contains("behind its last record"), "{gaps:?}");
+}
+
+#[tokio::test]
+async fn a_log_or_an_anchor_that_is_empty_is_lost_and_nothing_is_signed_again() {
+    let bench = Bench::new(1);
+    let config = bench.config(bench.store(), bench.panel.serve(1).await, 1);
+    bench.open(&config).unwrap().round().await.unwrap();
+    let whole = bench.dir.path().join("whole");
+    let places = ["ledger", "anchor"].map(|name| (bench.dir.path().join(name), whole.join(name)));
+    places.iter().for_each(|(from, to)| copy(from, to));
+    let refused = |lost: &[&str]| {
+        for (at, whole) in &places {
+            fs::remove_dir_all(at).ok();
+            copy(whole, at);
+        }
+        for name in lost {
+            let at = bench.dir.path().join(name);
+            if at.is_dir() { fs::remove_dir_all(at).unwrap() } else { fs::remove_file(at).unwrap() }
+        }
+        let why = bench.open(&config).err();
+        let signed = bench.ledger_dir().join("1/pending").exists();
+        assert!(signed != lost.contains(&"ledger"), "{lost:?}: what is lost is not signed again");
+        why
+    };
+    assert!(refused(&[]).is_none());
+    for lost in [&["ledger", "anchor"][..], &["ledger", "anchor/checkpoint"]] {
+        assert!(matches!(refused(lost), Some(CannotRun::Log(CannotKeep::Empty(_)))), "{lost:?}");
+    }
+    assert!(matches!(refused(&["ledger"]), Some(CannotRun::Log(CannotKeep::WentBack { here: 0, .. }))));
+    for lost in [&["anchor"][..], &["anchor/vkey"], &["anchor/checkpoint"]] {
+        assert!(matches!(refused(lost), Some(CannotRun::Log(CannotKeep::Anchor { .. }))), "{lost:?}");
+    }
+    // An anchor that went back behind what the log has published.
+    let older = fs::read(whole.join("anchor/checkpoint")).unwrap();
+    assert!(refused(&[]).is_none());
+    bench.open(&config).unwrap().round().await.unwrap();
+    fs::write(bench.dir.path().join("anchor/checkpoint"), older).unwrap();
+    assert!(matches!(bench.open(&config), Err(CannotRun::Log(CannotKeep::Anchor { .. }))));
+    // The way out that the message names.
+    fs::copy(bench.ledger_dir().join("1/checkpoint"), bench.dir.path().join("anchor/checkpoint")).unwrap();
+    bench.open(&config).unwrap().round().await.unwrap();
+    bench.panel.stop().await;
+}
+
+#[tokio::test]
+async fn a_ledger_is_made_once_and_not_over_anything_of_another() {
+    let bench = Bench::new(0);
+    let mut config = bench.config(bench.store(), Vec::new(), 0);
+    let again = |config: &Config| init(config, &*bench.clock).err().unwrap();
+    assert!(again(&config).is_there());
+    // Its key is elsewhere now: log and anchor say that it was made.
+    fs::rename(&config.key_file, bench.dir.path().join("kept")).unwrap();
+    assert!(matches!(again(&config), CannotRun::Log(CannotKeep::IsThere(_))));
+    config.directory = bench.dir.path().join("new");
+    assert!(matches!(again(&config), CannotRun::Log(CannotKeep::IsThere(_))), "its anchor is another's");
+    assert!(!config.key_file.exists() && !config.directory.join("1").exists(), "nothing was made");
+    // A key that is there is not written over, whatever else is new.
+    config.anchor_dir = bench.dir.path().join("new-anchor");
+    fs::write(&config.key_file, "a key").unwrap();
+    assert!(matches!(again(&config), CannotRun::IsThere(_)));
+    assert_eq!(fs::read_to_string(&config.key_file).unwrap(), "a key");
+}
+
+#[tokio::test]
+async fn each_cosigned_checkpoint_that_a_roll_names_is_kept_as_it_was() {
+    let bench = Bench::new(2);
+    let config = bench.config(bench.store(), bench.panel.serve(2).await, 2);
+    let mut pod = Pod::new("one", bench.store());
+    let mut ledger = bench.open(&config).unwrap();
+    for _ in 0..3 {
+        pod.records(2).await;
+        ledger.round().await.unwrap();
+        bench.clock.pass(Duration::from_secs(10));
+    }
+    drop(ledger);
+    let keys = config.witnesses.iter().map(|witness| witness.key.clone()).collect();
+    let policy = TrustPolicy::any_of(VerifierKey::parse(&bench.key).unwrap(), keys, 2);
+    let rolls = bench.records("roll");
+    let kept: Vec<_> = rolls
+        .iter()
+        .map(|roll| {
+            let hex = roll["witnessed"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+            let note = fs::read_to_string(bench.ledger_dir().join("1/cosigned").join(hex)).unwrap();
+            assert_eq!(Hash::of(note.as_bytes()).to_hex(), hex);
+            assert!(note.len() < 600, "docs/ledger.md says what a day of them takes");
+            let witnessed = policy.check(&note).unwrap();
+            (witnessed.checkpoint.size, witnessed.by.len())
+        })
+        .collect();
+    assert_eq!(kept, [(1, 2), (3, 2), (4, 2)], "each is the newest before its roll, with both witnesses");
+    assert_eq!(fs::read_dir(bench.ledger_dir().join("1/cosigned")).unwrap().count(), 3, "and no other is kept");
     bench.verified();
+    bench.panel.stop().await;
 }
 
 #[test]
-fn a_key_of_another_log_is_refused_and_a_key_is_not_written_over() {
+fn a_key_of_another_log_is_refused_and_a_key_is_its_owners_alone() {
     let bench = Bench::new(0);
     let mut config = bench.config(bench.store(), Vec::new(), 0);
-    assert!(matches!(init(&config.key_file, LEDGER), Err(CannotRun::IsThere(_))));
     config.origin = "privet.example/other/ledger".to_owned();
     assert!(matches!(bench.open(&config), Err(CannotRun::OtherKey { .. })));
     assert!(
