@@ -270,17 +270,11 @@ impl Ledger {
     }
 
     async fn roll(&mut self) -> Result<(), CannotRun> {
-        let look = match self.watched.look().await {
-            Ok(look) => {
-                self.board.store(None);
-                look
-            }
-            Err(fault) => {
-                self.board.store(Some(fault.to_string()));
-                tracing::warn!("the shipped logs cannot be read: {fault}");
-                Look::default()
-            }
-        };
+        let (look, fault) = self.watched.look().await;
+        if let Some(fault) = fault {
+            tracing::warn!("not all shipped logs can be read: {fault}");
+        }
+        self.board.store(fault.map(|fault| fault.to_string()));
         self.board.looked(self.watched.len(), look.unread, look.contradictions.len());
         let records = self.records(&look)?;
         if !records.is_empty() {

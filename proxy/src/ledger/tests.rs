@@ -7,6 +7,7 @@ use crate::store::standin::Standin;
 use crate::witness::{self, Witness};
 use privet_audit_log::note::{Checkpoint, VerifierKey};
 use privet_audit_log::quorum::TrustPolicy;
+use privet_audit_log::tree::merkle_root;
 use privet_audit_log::verify::{Options, verify};
 use privet_audit_log::{Log, Moment, Settings, Work};
 use std::fs;
@@ -63,6 +64,7 @@ impl Pod {
             ship,
             log: dir.path().to_owned(),
             origin,
+            keys: Vec::new(),
             health: Arc::default(),
             metrics: Arc::default(),
             clock: Arc::new(SystemClock::default()),
@@ -363,38 +365,261 @@ async fn a_pods_log_that_contradicts_itself_is_recorded_once_and_not_rolled_forw
 async fn a_tree_that_was_changed_and_signed_by_its_own_key_is_inconsistent() {
     let bench = Bench::new(0);
     let config = bench.config(bench.store(), Vec::new(), 0);
-    // A writer that keeps its key, as ours does not: two histories of one name.
-    let signer = privet_audit_log::note::Signer::from_seed("evil.example/1", &[7; 32]).unwrap();
-    let store = Store::open(&bench.store(), Arc::new(SystemClock::default())).unwrap();
+    // Two histories of one name.
+    let stranger = Stranger::new(&bench);
     let ship = async |leaves: &[Hash]| {
-        let mut tree = privet_audit_log::tree::Tree::default();
-        leaves.iter().for_each(|leaf| tree.push(*leaf, &mut Vec::new()));
-        let tile = privet_audit_log::tile::encode_tile(leaves);
-        let checkpoint = Checkpoint { origin: "evil.example/1".into(), size: tree.size(), root: tree.root() };
-        let note = signer.sign(&checkpoint.to_text()).into_bytes();
-        let put = async |key: &str, bytes: Vec<u8>| {
-            let key = crate::store::Key::new(key).unwrap();
-            assert!(store.write(&key, bytes, crate::store::Over::Anything).await.unwrap());
-        };
-        put(&format!("evil.example/1/tile/0/000.p/{}", leaves.len()), tile).await;
-        put("evil.example/1/vkey", signer.verifier().to_string().into_bytes()).await;
-        put(crate::ship::head_key("evil.example/1").unwrap().as_str(), note).await;
+        stranger.tiles(leaves).await;
+        stranger.head(stranger.note(leaves.len() as u64, merkle_root(leaves))).await;
     };
-    let leaves = |salt: u8, n: u8| (0..n).map(|n| Hash::leaf(&[salt, n])).collect::<Vec<_>>();
-    ship(&leaves(0, 5)).await;
+    ship(&leaves_of(0, 5)).await;
     let mut ledger = bench.open(&config).unwrap();
     ledger.round().await.unwrap();
     for (salt, size) in [(1, 5), (1, 9)] {
-        ship(&leaves(salt, size)).await;
+        ship(&leaves_of(salt, size)).await;
         ledger.round().await.unwrap();
     }
-    ship(&leaves(0, 9)).await;
+    ship(&leaves_of(0, 9)).await;
     ledger.round().await.unwrap();
-    assert_eq!(ledger.watched.rolled("evil.example/1").unwrap().size, 9, "the honest one goes on");
+    assert_eq!(ledger.watched.rolled(STRANGER).unwrap().size, 9, "the honest one goes on");
     drop(ledger);
     let reasons: Vec<_> = bench.records("roll.refused").iter().map(|one| one["reason"].clone()).collect();
     assert_eq!(reasons, ["inconsistent", "inconsistent"]);
     bench.verified();
+}
+
+/// A log whose writer keeps its key, as ours does not: it can sign what it likes.
+struct Stranger {
+    signer: privet_audit_log::note::Signer,
+    store: Store,
+}
+
+const STRANGER: &str = "evil.example/1";
+
+impl Stranger {
+    fn new(bench: &Bench) -> Self {
+        let signer = privet_audit_log::note::Signer::from_seed(STRANGER, &[7; 32]).unwrap();
+        Self { signer, store: Store::open(&bench.store(), Arc::new(SystemClock::default())).unwrap() }
+    }
+
+    async fn put(&self, key: &str, bytes: impl Into<Vec<u8>>) {
+        let key = crate::store::Key::new(key).unwrap();
+        assert!(self.store.write(&key, bytes.into(), crate::store::Over::Anything).await.unwrap());
+    }
+
+    async fn head(&self, note: impl Into<Vec<u8>>) {
+        self.put(crate::ship::head_key(STRANGER).unwrap().as_str(), note).await;
+    }
+
+    fn note(&self, size: u64, root: Hash) -> String {
+        self.signer.sign(&Checkpoint { origin: STRANGER.into(), size, root }.to_text())
+    }
+
+    /// Its key, and its tiles at a size up to 256.
+    async fn tiles(&self, leaves: &[Hash]) {
+        let tile = privet_audit_log::tile::encode_tile(leaves);
+        self.put(&format!("{STRANGER}/tile/0/000.p/{}", leaves.len()), tile).await;
+        self.put(&format!("{STRANGER}/vkey"), self.signer.verifier().to_string()).await;
+    }
+}
+
+fn leaves_of(salt: u8, count: u8) -> Vec<Hash> {
+    (0..count).map(|n| Hash::leaf(&[salt, n])).collect()
+}
+
+#[tokio::test]
+async fn a_planted_head_of_a_size_that_no_record_holds_is_recorded_and_ends_nothing() {
+    let bench = Bench::new(0);
+    let config = bench.config(bench.store(), Vec::new(), 0);
+    let (stranger, mut pod) = (Stranger::new(&bench), Pod::new("one", bench.store()));
+    let leaves = leaves_of(0, 5);
+    stranger.tiles(&leaves).await;
+    let mut ledger = bench.open(&config).unwrap();
+    for size in [privet_audit_log::canonical::INTEGER_MAX + 1, 1 << 60, u64::MAX] {
+        // Signed or not: whoever may write a head may write this.
+        for note in [stranger.note(size, leaves[0]), stranger.note(size, leaves[0]).replace("Az", "Bz")] {
+            stranger.head(note).await;
+            pod.records(1).await;
+            ledger.round().await.unwrap();
+            drop(ledger);
+            ledger = bench.open(&config).unwrap();
+            ledger.round().await.unwrap();
+            let one = ledger.watched.rolled("privet.example/prod/one/1").unwrap();
+            assert_eq!(one.size, pod.log.size(), "the others go on");
+            assert!(ledger.watched.rolled(STRANGER).is_none());
+        }
+    }
+    // One that no checkpoint can be as long as.
+    stranger.head(vec![b'x'; crate::store::NOTE_BYTES_MAX + 1]).await;
+    ledger.round().await.unwrap();
+    drop(ledger);
+    let refused = bench.records("roll.refused");
+    assert!(!refused.is_empty());
+    for one in refused {
+        assert_eq!((one["reason"].as_str(), one["seen"].is_null()), (Some("misplaced"), true), "{one}");
+    }
+    bench.verified();
+}
+
+/// A seed gives the same numbers each time (xorshift, Marsaglia 2003).
+struct Seeded(u64);
+
+impl Seeded {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+
+    fn of<T: Clone>(&mut self, from: &[T]) -> T {
+        from[usize::try_from(self.below(from.len() as u64)).unwrap()].clone()
+    }
+}
+
+/// Any text for a head: of sizes and roots right and wrong, by its key or another or none, cut and bent.
+fn any_head(stranger: &Stranger, seeded: &mut Seeded, (salt, count): (u8, u8)) -> Vec<u8> {
+    let honest = u64::from(count);
+    let past = [privet_audit_log::canonical::INTEGER_MAX, privet_audit_log::canonical::INTEGER_MAX + 1, u64::MAX];
+    let size = seeded.of(&[honest, honest, honest, honest, honest + 1, 0, past[0], past[1], past[2]]);
+    let root = seeded.of(&[merkle_root(&leaves_of(salt, count)), merkle_root(&leaves_of(salt, count)), Hash([0; 32])]);
+    let origin =
+        seeded.of(&[STRANGER, STRANGER, STRANGER, STRANGER, "evil.example/2", "", "../x", "privet.example/prod/one/1"]);
+    let text = Checkpoint { origin: origin.to_owned(), size, root }.to_text();
+    let other = privet_audit_log::note::Signer::from_seed(STRANGER, &[8; 32]).unwrap();
+    let note = match seeded.below(6) {
+        0 => other.sign(&text),
+        1 => text,
+        _ => stranger.signer.sign(&text),
+    };
+    let mut bytes = note.into_bytes();
+    let at = usize::try_from(seeded.below(bytes.len() as u64)).unwrap();
+    match seeded.below(8) {
+        0 => bytes.truncate(at),
+        1 => bytes[at] = u8::try_from(seeded.below(256)).unwrap(),
+        2 => bytes.splice(at..at, [0xff, b'\n', b'\n', b'9']).for_each(drop),
+        _ => {}
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn no_head_ends_a_ledger_or_moves_a_rolled_log_back_or_aside() {
+    let bench = Bench::new(0);
+    let config = bench.config(bench.store(), Vec::new(), 0);
+    let (stranger, mut seeded) = (Stranger::new(&bench), Seeded(0x5eed_1ed9_e500_0001));
+    let mut ledger = bench.open(&config).unwrap();
+    let (mut rolled, mut moved) = (0, 0);
+    for case in 0..500 {
+        // About as many as are rolled, of one tree or of the other; their tile is in the store, or that of the other is.
+        let count = u8::try_from((rolled + seeded.below(5)).saturating_sub(2).clamp(1, 250)).unwrap();
+        let (salt, tiles) = (seeded.of(&[0, 0, 0, 1]), seeded.of(&[0, 0, 0, 1]));
+        stranger.tiles(&leaves_of(tiles, count)).await;
+        let head = any_head(&stranger, &mut seeded, (salt, count));
+        stranger.head(head.clone()).await;
+        ledger.round().await.unwrap_or_else(|why| panic!("case {case}: {why}: {}", String::from_utf8_lossy(&head)));
+        if seeded.below(40) == 0 {
+            drop(ledger);
+            ledger = bench.open(&config).unwrap();
+            ledger.round().await.unwrap();
+        }
+        let Some(now) = ledger.watched.rolled(STRANGER) else { continue };
+        assert!(now.size >= rolled, "case {case}");
+        moved += u32::from(now.size > rolled);
+        rolled = now.size;
+    }
+    drop(ledger);
+    assert!(moved > 3, "some heads were honest and rolled: {moved}");
+    // Each of its rolls continues the one before: all are of one tree.
+    let roots: std::collections::BTreeSet<_> = bench
+        .records("roll")
+        .iter()
+        .map(|roll| {
+            let hex = roll["list"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+            let list = fs::read(log::list_path(&bench.ledger_dir().join("1"), hex)).unwrap();
+            let list: Vec<(String, u64, String, String)> = serde_json::from_slice(&list).unwrap();
+            let (_, size, root, _) = list.into_iter().next().unwrap();
+            let count = u8::try_from(size).unwrap();
+            [0, 1]
+                .into_iter()
+                .find(|salt| merkle_root(&leaves_of(*salt, count)).to_base64() == root)
+                .filter(|_| size > 0)
+        })
+        .collect();
+    assert_eq!(roots.len(), 1, "{roots:?}");
+    let reasons: std::collections::BTreeSet<_> =
+        bench.records("roll.refused").iter().map(|one| one["reason"].as_str().unwrap().to_owned()).collect();
+    assert!(
+        ["inconsistent", "misplaced", "rolled_back", "unsigned"].iter().all(|reason| reasons.contains(*reason)),
+        "{reasons:?}"
+    );
+    bench.verified();
+}
+
+#[tokio::test]
+async fn what_was_seen_before_the_store_failed_is_rolled() {
+    let bench = Bench::new(0);
+    let (standin, keys) = (Standin::start().await, tempfile::tempdir().unwrap());
+    let at = standin.at(keys.path());
+    let config = bench.config(at.clone(), Vec::new(), 0);
+    let mut pods: Vec<_> = (0..5).map(|n| Pod::new(&format!("pod-{n}"), at.clone())).collect();
+    let mut ledger = bench.open(&config).unwrap();
+    // Whichever request of a look fails: nothing that was seen before it is forgotten.
+    for nth in 0..24 {
+        for pod in &mut pods {
+            pod.records(1).await;
+        }
+        {
+            let mut inside = standin.inside.lock().unwrap();
+            inside.fails_at = Some((inside.requests + nth, crate::store::standin::Trouble::Answers(503)));
+        }
+        ledger.round().await.unwrap();
+        standin.inside.lock().unwrap().fails_at = None;
+        ledger.round().await.unwrap();
+        for (n, pod) in pods.iter().enumerate() {
+            let rolled = ledger.watched.rolled(&format!("privet.example/prod/pod-{n}/1")).map(|rolled| rolled.size);
+            assert_eq!(rolled, Some(pod.log.size()), "request {nth}, pod {n}");
+        }
+    }
+    drop(ledger);
+    bench.verified();
+}
+
+#[tokio::test]
+async fn a_listing_without_an_end_ends_the_look_and_is_told_and_one_log_stands_in_nobodys_way() {
+    let bench = Bench::new(0);
+    let (standin, keys) = (Standin::start().await, tempfile::tempdir().unwrap());
+    let at = standin.at(keys.path());
+    let mut pod = Pod::new("one", at.clone());
+    pod.records(3).await;
+    standin.inside.lock().unwrap().endless = true;
+    let mut ledger = bench.open(&bench.config(at.clone(), Vec::new(), 0)).unwrap();
+    let (look, fault) = ledger.watched.look().await;
+    assert_eq!((look.moved.len(), fault), (1, Some(crate::store::Fault::TooMuch)));
+    assert!(standin.inside.lock().unwrap().requests < 2_100, "it is left after as many pages as there can be");
+    ledger.watched.look_again();
+    ledger.round().await.unwrap();
+    assert!(ledger.watched.rolled("privet.example/prod/one/1").is_some(), "what it did list is rolled");
+    assert!(ledger.board.readiness().1.contains("lists more names"), "{}", ledger.board.readiness().1);
+    standin.inside.lock().unwrap().endless = false;
+    // A key that is longer than any: of the name that sorts first, and the others are looked at.
+    let prefix = "fleet/a+b";
+    let first = (0..)
+        .map(|n| format!("a/{n}"))
+        .find(|origin| crate::ship::head_key(origin).unwrap().as_str().starts_with("heads/0"))
+        .unwrap();
+    let signer = privet_audit_log::note::Signer::from_seed(&first, &[3; 32]).unwrap();
+    let note = signer.sign(&Checkpoint { origin: first.clone(), size: 1, root: Hash::leaf(b"x") }.to_text());
+    {
+        let mut inside = standin.inside.lock().unwrap();
+        inside
+            .objects
+            .insert(format!("{prefix}/{}", crate::ship::head_key(&first).unwrap().as_str()), note.into_bytes());
+        inside.objects.insert(format!("{prefix}/{first}/vkey"), vec![b'x'; crate::store::NOTE_BYTES_MAX + 1]);
+    }
+    pod.records(2).await;
+    ledger.round().await.unwrap();
+    assert_eq!(ledger.watched.rolled("privet.example/prod/one/1").unwrap().size, pod.log.size());
+    assert!(ledger.board.readiness().1.contains("holds an object"), "{}", ledger.board.readiness().1);
 }
 
 #[tokio::test]
