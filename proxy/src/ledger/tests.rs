@@ -830,3 +830,79 @@ async fn one_directory_has_one_ledger() {
     let _first = bench.open(&config).unwrap();
     assert!(matches!(bench.open(&config), Err(CannotRun::Log(CannotKeep::Disk { .. }))));
 }
+
+/// A thousand logs of one record each, that move by one with each call.
+struct Fleet {
+    store: Store,
+    signers: Vec<privet_audit_log::note::Signer>,
+    leaves: Vec<Hash>,
+}
+
+impl Fleet {
+    fn new(at: &StoreAt) -> Self {
+        let signer = |n: u16| {
+            let (seed, name) = (Hash::of(&n.to_be_bytes()).0, format!("privet.example/fleet/pod-{n}/1"));
+            privet_audit_log::note::Signer::from_seed(&name, &seed).unwrap()
+        };
+        let store = Store::open(at, Arc::new(SystemClock::default())).unwrap();
+        Self { store, signers: (0..1000).map(signer).collect(), leaves: Vec::new() }
+    }
+
+    async fn put(&self, key: String, bytes: Vec<u8>) {
+        let key = crate::store::Key::new(key).unwrap();
+        assert!(self.store.write(&key, bytes, crate::store::Over::Anything).await.unwrap());
+    }
+
+    async fn moves(&mut self) {
+        self.leaves.push(Hash::leaf(&self.leaves.len().to_be_bytes()));
+        let (size, root) = (self.leaves.len(), merkle_root(&self.leaves));
+        for signer in &self.signers {
+            let origin = signer.verifier().name();
+            let checkpoint = Checkpoint { origin: origin.to_owned(), size: size as u64, root };
+            let tile = privet_audit_log::tile::encode_tile(&self.leaves);
+            self.put(format!("{origin}/tile/0/000.p/{size}"), tile).await;
+            self.put(format!("{origin}/vkey"), signer.verifier().to_string().into_bytes()).await;
+            let head = crate::ship::head_key(origin).unwrap().as_str().to_owned();
+            self.put(head, signer.sign(&checkpoint.to_text()).into_bytes()).await;
+        }
+    }
+}
+
+/// What this process has in memory now, and has had at most, in MiB.
+fn memory_mib() -> (u64, u64) {
+    let status = procfs::process::Process::myself().unwrap().status().unwrap();
+    (status.vmrss.unwrap() >> 10, status.vmhwm.unwrap() >> 10)
+}
+
+/// Prints what rounds over a thousand logs take: `-- --ignored --nocapture cost_of_a_thousand_logs`.
+#[tokio::test]
+#[ignore = "prints figures"]
+async fn cost_of_a_thousand_logs() {
+    for bucket in [false, true] {
+        let bench = Bench::new(2);
+        let (standin, keys) = (Standin::start().await, tempfile::tempdir().unwrap());
+        let at = if bucket { standin.at(keys.path()) } else { bench.store() };
+        let config = bench.config(at.clone(), bench.panel.serve(2).await, 2);
+        let (mut fleet, before) = (Fleet::new(&at), memory_mib());
+        println!("{}: {before:?} MiB now and at most, before the ledger", if bucket { "bucket" } else { "directory" });
+        let mut ledger = bench.open(&config).unwrap();
+        for (what, all_move) in [("all are new", true), ("none moves", false), ("all move", true), ("all move", true)] {
+            if all_move {
+                fleet.moves().await;
+            }
+            let (requests, begun) = (standin.inside.lock().unwrap().requests, std::time::Instant::now());
+            ledger.round().await.unwrap();
+            let (took, asked) = (begun.elapsed(), standin.inside.lock().unwrap().requests - requests);
+            println!("  {what}: {took:.2?}, {asked} requests, {:?} MiB", memory_mib());
+            assert_eq!(ledger.watched.len(), 1000);
+        }
+        let list =
+            fs::read_dir(bench.ledger_dir().join("1/list")).unwrap().map(|item| item.unwrap().metadata().unwrap());
+        println!("  lists of {:?} bytes", list.map(|about| about.len()).collect::<Vec<_>>());
+        drop(ledger);
+        let begun = std::time::Instant::now();
+        drop(bench.open(&config).unwrap());
+        println!("  a start that reads them: {:.2?}", begun.elapsed());
+        bench.panel.stop().await;
+    }
+}
