@@ -17,14 +17,18 @@ use std::path::{Path, PathBuf};
 
 use privet_audit_log::Moment;
 use privet_audit_log::note::{Checkpoint, NoteError, Signer};
-use privet_audit_log::record::{CLOCK_SKEW_MS_MAX, ClockMoved, Entry, Open, Record, RecordError};
+use privet_audit_log::record::{CLOCK_SKEW_MS_MAX, ClockMoved, Entry, Open, RECORD_BYTES_MAX, Record, RecordError};
 use privet_audit_log::tile::{TileName, decode_bundle, encode_bundle, encode_tile};
 use privet_audit_log::tiled::{self, Tiles, decode_tile};
 use privet_audit_log::tree::{FilledTile, Hash, TILE_WIDTH, Tree};
 use serde_json::json;
 
 use crate::durable;
+use crate::store::NOTE_BYTES_MAX;
 
+const TILE_BYTES_MAX: usize = TILE_WIDTH * 32;
+/// Each entry after its 16-bit length.
+const BUNDLE_BYTES_MAX: usize = TILE_WIDTH * (RECORD_BYTES_MAX + 2);
 const SOFTWARE: &str = concat!("privet-ledger ", env!("CARGO_PKG_VERSION"));
 
 /// Why the ledger's log cannot be opened or written.
@@ -76,6 +80,12 @@ pub enum CannotKeep {
     /// A record that cannot be written: a defect.
     #[error("a record of the ledger cannot be written")]
     Record(#[from] RecordError),
+}
+
+/// A file that has to be there, of at most so many bytes.
+fn read(at: &Path, bytes_max: usize) -> Result<Vec<u8>, CannotKeep> {
+    let bytes = durable::read_at_most(at, bytes_max as u64).map_err(disk("read", at))?;
+    bytes.ok_or_else(|| disk("read", at)(io::ErrorKind::NotFound.into()))
 }
 
 fn disk(doing: &'static str, at: &Path) -> impl FnOnce(io::Error) -> CannotKeep {
@@ -168,7 +178,7 @@ impl LedgerLog {
     fn check_anchor(&self, published: u64, anchored: u64) -> Result<(), CannotKeep> {
         let missing = |what| CannotKeep::Anchor { at: self.anchor.clone(), what };
         let at = self.anchor.join("vkey");
-        let key = durable::read(&at).map_err(disk("read", &at))?;
+        let key = durable::read_at_most(&at, NOTE_BYTES_MAX as u64).map_err(disk("read", &at))?;
         if key.is_none_or(|key| key.trim_ascii() != self.signer.verifier().to_string().as_bytes()) {
             return Err(missing("this ledger's key"));
         }
@@ -177,7 +187,8 @@ impl LedgerLog {
 
     /// A checkpoint that this ledger signed; nothing where there is no file.
     fn signed(&self, at: &Path) -> Result<Option<(Checkpoint, String)>, CannotKeep> {
-        let Some(bytes) = durable::read(at).map_err(disk("read", at))? else { return Ok(None) };
+        let bytes = durable::read_at_most(at, NOTE_BYTES_MAX as u64).map_err(disk("read", at))?;
+        let Some(bytes) = bytes else { return Ok(None) };
         let damaged = CannotKeep::Damaged { at: at.to_owned(), what: "it is no checkpoint by its key" };
         let Ok(note) = String::from_utf8(bytes) else { return Err(damaged) };
         match Checkpoint::open(&note, self.signer.verifier()) {
@@ -193,7 +204,7 @@ impl LedgerLog {
             let (index, width) = (TILE_WIDTH as u64, size - self.tree.size());
             let width = u16::try_from(width.min(index)).unwrap_or(256);
             let at = self.root.join(TileName { level: None, index: self.tree.size() / index, width }.path());
-            let bytes = fs::read(&at).map_err(disk("read", &at))?;
+            let bytes = read(&at, BUNDLE_BYTES_MAX)?;
             let entries = decode_bundle(&bytes).filter(|entries| entries.len() == usize::from(width));
             for entry in entries.ok_or_else(|| damaged(&at, "it is no bundle of this size"))? {
                 visit(entry);
@@ -347,7 +358,7 @@ impl LedgerLog {
         let mut tiles = Tiles::new();
         for name in tiled::needed_for_consistency(old, self.size()) {
             let at = self.root.join(name.path());
-            let bytes = fs::read(&at).map_err(disk("read", &at))?;
+            let bytes = read(&at, TILE_BYTES_MAX)?;
             let what = "it is no tile of this size";
             let tile = decode_tile(&bytes, name.width).ok_or_else(|| CannotKeep::Damaged { at: at.clone(), what })?;
             tiles.insert(name, tile);

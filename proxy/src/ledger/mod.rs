@@ -45,6 +45,9 @@ use witnesses::Witnesses;
 /// For one witness, from connecting to the end of its answer.
 const WITNESS_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A list of as many logs as are watched, each of the longest name.
+const LIST_BYTES_MAX: u64 = 256 << 20;
+
 /// Why a ledger does not run, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum CannotRun {
@@ -177,11 +180,13 @@ impl Ledger {
         let signer = signer(config)?;
         let store = Store::open(&config.store, Arc::clone(&clock))?;
         let web = Web::open(&config.tls, WITNESS_TIMEOUT)?;
-        let mut lists = Vec::new();
+        let (root, mut rolled, mut wrong) = (config.directory.join("1"), BTreeMap::new(), None);
         let log = LedgerLog::open(&config.directory, &config.anchor_dir, signer, &mut |entry| {
-            lists.extend(list_of(entry));
+            if let (Some(hex), None) = (list_of(entry), &wrong) {
+                wrong = replay(&root, &hex, &mut rolled).err();
+            }
         })?;
-        let rolled = replayed(&config.directory.join("1"), &lists)?;
+        wrong.map_or(Ok(()), Err)?;
         let known = log.published().map_or(0, |(published, _)| published.size);
         let witnesses = Witnesses::new(web, &config.witnesses, known);
         let (watched, board) = (Watched::new(store, rolled), Arc::new(Board::default()));
@@ -355,21 +360,18 @@ fn list_of(entry: &[u8]) -> Option<String> {
     }
 }
 
-/// What every log was rolled to last.
-fn replayed(root: &Path, lists: &[String]) -> Result<BTreeMap<String, Rolled>, CannotRun> {
-    let mut rolled = BTreeMap::new();
-    for hex in lists {
-        let at = log::list_path(root, hex);
-        let bytes = durable::read(&at).map_err(|source| CannotRun::Disk { doing: "read", at: at.clone(), source })?;
-        let bytes = bytes.filter(|bytes| Hash::of(bytes).to_hex() == *hex);
-        let list: Option<Vec<(String, u64, String, String)>> =
-            bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        for (origin, size, root, key) in list.ok_or_else(|| CannotRun::List(at.clone()))? {
-            let root = Hash::from_base64(&root).ok_or_else(|| CannotRun::List(at.clone()))?;
-            rolled.insert(origin, Rolled { size, root, key });
-        }
+/// Takes over what one list says.
+fn replay(root: &Path, hex: &str, rolled: &mut BTreeMap<String, Rolled>) -> Result<(), CannotRun> {
+    let at = log::list_path(root, hex);
+    let bytes = durable::read_at_most(&at, LIST_BYTES_MAX);
+    let bytes = bytes.map_err(|source| CannotRun::Disk { doing: "read", at: at.clone(), source })?;
+    let bytes = bytes.filter(|bytes| Hash::of(bytes).to_hex() == hex);
+    let list: Option<Vec<(String, u64, String, String)>> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    for (origin, size, root, key) in list.ok_or_else(|| CannotRun::List(at.clone()))? {
+        let root = Hash::from_base64(&root).ok_or_else(|| CannotRun::List(at.clone()))?;
+        rolled.insert(origin, Rolled { size, root, key });
     }
-    Ok(rolled)
+    Ok(())
 }
 
 #[cfg(test)]
