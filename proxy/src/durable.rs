@@ -37,15 +37,6 @@ pub(crate) fn place(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
     }
 }
 
-/// Reads a file that may not be there.
-pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 /// Reads a file of at most `bytes_max` bytes that may not be there; a longer one is [`io::ErrorKind::FileTooLarge`], and
 /// no more of it is in memory.
 pub(crate) fn read_at_most(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
@@ -115,11 +106,10 @@ mod tests {
         let path = dir.path().join("a/b/file");
         assert!(place(&path, b"one", SECRET).unwrap());
         assert!(!place(&path, b"two", SECRET).unwrap());
-        assert_eq!(read(&path).unwrap().unwrap(), b"one");
+        assert_eq!(fs::read(&path).unwrap(), b"one");
         replace(&path, b"three").unwrap();
-        assert_eq!(read(&path).unwrap().unwrap(), b"three");
+        assert_eq!(fs::read(&path).unwrap(), b"three");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
-        assert_eq!(read(&dir.path().join("none")).unwrap(), None);
     }
 
     #[test]
