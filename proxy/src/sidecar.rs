@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use privet_audit_log::note::VerifierKey;
 use privet_audit_log::record::PolicyRefused;
 use privet_audit_log::{Durability, Settings};
 use privet_dp::fleet::Fleet;
@@ -170,7 +171,7 @@ impl Sidecar {
         }
         foundation.background.spawn(watch_memory(Arc::clone(&loader)));
         foundation.background.spawn(watch_exports(Arc::clone(&loader)));
-        let shipping = shipping(config, foundation)?;
+        let shipping = shipping(config, foundation, recorder.verifier())?;
         Ok(Self { line, recorder, consent, loader, shipping })
     }
 
@@ -248,12 +249,15 @@ impl Sidecar {
     }
 }
 
-fn shipping(config: &Config, foundation: &Foundation) -> Result<Option<Shipping>, CannotShip> {
+fn shipping(config: &Config, foundation: &Foundation, running: &VerifierKey) -> Result<Option<Shipping>, CannotShip> {
     let start = |ship: &config::Ship| {
+        let mut keys = vec![running.clone()];
+        keys.extend(ship::anchored_keys(&config.log.anchor_dir)?);
         Shipping::start(ship::Parts {
             ship: ship.clone(),
             log: config.log.directory.clone(),
             origin: config.log.origin.clone(),
+            keys,
             health: Arc::clone(&foundation.health),
             metrics: Arc::clone(&foundation.metrics),
             clock: Arc::clone(&foundation.clock),

@@ -156,19 +156,11 @@ fn copy(from: &Path, to: &Path) {
 fn a_pods_log_is_shipped_rolled_and_cosigned_and_one_that_is_cut_is_found_out() {
     let dir = tempfile::tempdir().unwrap();
     let (root, store) = (dir.path(), dir.path().join("store"));
-    let key = printed(root, &["ledger", "init", "ledger.key", "--origin", "privet.example.org/ledger"]);
-    let mut witnesses = Vec::new();
-    for name in ["w1.example.org", "w2.example.org"] {
-        let vkey = printed(root, &["witness", "init", "--dir", name, "--name", name]);
-        let port = free_port();
-        let listen = format!("127.0.0.1:{port}");
-        let process = Process::start(root, &["witness", "run", "--dir", name, "--listen", &listen, "--log", &key]);
-        until(root, "a witness listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        witnesses.push((vkey, port, process));
-    }
-    let asked: String = witnesses
+    let made = ["w1.example.org", "w2.example.org"]
+        .map(|name| (name, printed(root, &["witness", "init", "--dir", name, "--name", name]), free_port()));
+    let asked: String = made
         .iter()
-        .map(|(vkey, port, _)| format!("  - {{url: \"http://127.0.0.1:{port}\", vkey: \"{vkey}\"}}\n"))
+        .map(|(_, vkey, port)| format!("  - {{url: \"http://127.0.0.1:{port}\", vkey: \"{vkey}\"}}\n"))
         .collect();
     let config = format!(
         "apiVersion: privet.dev/v1alpha1\nkind: Ledger\nstore: {{directory: store}}\n\
@@ -177,6 +169,14 @@ fn a_pods_log_is_shipped_rolled_and_cosigned_and_one_that_is_cut_is_found_out() 
         free_port()
     );
     fs::write(root.join("ledger.yaml"), config).unwrap();
+    let key = printed(root, &["ledger", "init", "--config", "ledger.yaml"]);
+    let mut witnesses = Vec::new();
+    for (name, vkey, port) in made {
+        let listen = format!("127.0.0.1:{port}");
+        let process = Process::start(root, &["witness", "run", "--dir", name, "--listen", &listen, "--log", &key]);
+        until(root, "a witness listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        witnesses.push((vkey, process));
+    }
     let events = free_port();
     lay_out(root, events, &store);
     let pod = Process::start(root, &["run", "--config", "privet.yaml"]);

@@ -24,6 +24,9 @@ use super::pulse::Pulse;
 use super::report::{AbsentReason, AbsentReport, ClassReport, DestinationReport, IncarnationReport, Report};
 use super::tiles::TileCheck;
 
+/// The record of a ledger's log that says that another process goes on with it.
+const RESUMED: &str = "resumed";
+
 /// What is carried from one incarnation to the next.
 #[derive(Debug, Default)]
 pub(super) struct Carried {
@@ -240,6 +243,10 @@ impl<'a> Incarnation<'a> {
     }
 
     fn entry(&mut self, entry: &Entry) {
+        if entry.record.kind() == RESUMED {
+            let silent = self.pulse.resume(entry, self.last_alive_ms);
+            silent.into_iter().for_each(|silent| self.gap(RESUMED, silent));
+        }
         for (code, message) in self.pulse.feel(entry) {
             self.finding(code, message);
         }
@@ -288,6 +295,7 @@ impl<'a> Incarnation<'a> {
                 totals.challenges += 1;
                 totals.challenged_events = totals.challenged_events.saturating_add(challenge.events);
             }
+            Record::Unknown(kind, _) if kind == RESUMED => {}
             Record::Unknown(kind, _) => {
                 let message = format!(
                     "record {} has the type `{kind}`: its bytes are proved, its meaning is not checked",
