@@ -131,7 +131,7 @@ impl<'a> Incarnation<'a> {
         }
         self.check_end(&extent, is_last);
         let published = claimed.and_then(Result::ok).map_or(0, |claimed| claimed.size);
-        self.check_tiles(published, &extent)?;
+        self.check_tiles(published, self.books.ended && !is_last, &extent)?;
         self.sum_up();
         Ok(Verified {
             end: Previous {
@@ -484,8 +484,10 @@ impl<'a> Incarnation<'a> {
         }
     }
 
-    fn check_tiles(&mut self, published: u64, extent: &Extent) -> io::Result<()> {
-        for (code, message) in self.tiles.check(&self.tree, published, self.books.ended, &extent.bundles)? {
+    /// The next start publishes what the end of the last incarnation is short of, so `succeeded` says whether
+    /// there was one.
+    fn check_tiles(&mut self, published: u64, succeeded: bool, extent: &Extent) -> io::Result<()> {
+        for (code, message) in self.tiles.check(&self.tree, published, succeeded, &extent.bundles)? {
             self.finding(code, message);
         }
         Ok(())
