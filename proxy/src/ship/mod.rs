@@ -174,8 +174,7 @@ pub(crate) struct Shipping {
 
 impl Shipping {
     /// Starts it.
-    pub(crate) fn start(parts: Parts) -> Result<Self, CannotShip> {
-        let shipper = Shipper::new(parts)?;
+    pub(crate) fn start(shipper: Shipper) -> Result<Self, CannotShip> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CannotShip::Thread)?;
         let stop = CancellationToken::new();
         let stopped = stop.clone();
