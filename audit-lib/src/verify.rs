@@ -11,6 +11,7 @@ mod budget;
 mod incarnation;
 mod pulse;
 mod report;
+mod suspects;
 mod tiles;
 
 use std::io;

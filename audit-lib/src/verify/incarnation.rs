@@ -22,6 +22,7 @@ use crate::volume::class_path;
 use super::budget::Budgets;
 use super::pulse::Pulse;
 use super::report::{ClassReport, DestinationReport, IncarnationReport, Report};
+use super::suspects::Stretch;
 use super::tiles::TileCheck;
 
 /// What is carried from one incarnation to the next.
@@ -76,6 +77,7 @@ pub(super) struct Incarnation<'a> {
     signed: u64,
     first_ts: i64,
     pulse: Pulse,
+    suspects: Option<Stretch>,
     config: Option<Config>,
     last_alive_ms: i64,
     end: &'static str,
@@ -102,6 +104,7 @@ impl<'a> Incarnation<'a> {
             signed: 0,
             first_ts: 0,
             pulse: Pulse::default(),
+            suspects: None,
             config: None,
             last_alive_ms: 0,
             end: "open",
@@ -283,7 +286,7 @@ impl<'a> Incarnation<'a> {
                     format!("the wall clock moved by {} ms; the order of records is theirs", clock.moved_ms),
                 );
             }
-            Record::BypassCheck(check) => self.sockets(check),
+            Record::BypassCheck(check) => self.sockets(check, (entry.seq, entry.mono)),
             Record::Retired(retired) => self.carried.retired.push(retired.clone()),
             Record::Challenge(challenge) => {
                 let totals = &mut self.carried.report.totals;
@@ -349,14 +352,25 @@ impl<'a> Incarnation<'a> {
         }
     }
 
-    fn sockets(&mut self, check: &BypassCheck) {
+    fn sockets(&mut self, check: &BypassCheck, at: (u64, u64)) {
         self.carried.report.totals.bypass_checks += 1;
-        if check.suspect > 0 {
-            let reasons: Vec<String> =
-                check.reasons.iter().map(|(reason, sockets)| format!("{sockets} {reason}")).collect();
-            let message = format!("{} sockets may be a way around the sidecar: {}", check.suspect, reasons.join(", "));
-            self.finding("bypass_suspect", message);
+        if check.suspect == 0 {
+            self.suspects = None;
+            return;
         }
+        if let Some(stretch) = self.suspects.as_mut().filter(|stretch| stretch.same(check)) {
+            stretch.take(check, at);
+            let listed = stretch.listed.and_then(|listed| self.carried.report.findings.get_mut(listed));
+            if let Some(finding) = listed {
+                finding.message = stretch.message();
+            }
+            return;
+        }
+        let mut stretch = Stretch::begin(check, at);
+        let before = self.carried.report.findings.len();
+        self.finding("bypass_suspect", stretch.message());
+        stretch.listed = (self.carried.report.findings.len() > before).then_some(before);
+        self.suspects = Some(stretch);
     }
 
     fn refused_policy(&mut self, refused: &PolicyRefused) {
