@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use privet_audit_log::ledger;
+use privet_audit_log::ledger::{self, Ledger};
 use privet_audit_log::note::{Checkpoint, Signer, VerifierKey};
 use privet_audit_log::proof::consistency;
 use privet_audit_log::quorum::TrustPolicy;
@@ -207,21 +207,22 @@ fn a_pods_log_is_shipped_rolled_and_cosigned_and_one_that_is_cut_is_found_out() 
         witnesses[0].0, witnesses[1].0
     );
     let trust = TrustPolicy::parse(&trust).unwrap();
-    let said = ledger::check(&root.join("ledger"), &trust, &mirror, &mut report).unwrap();
+    let said = ledger::check(&Ledger { log: &root.join("ledger"), policy: &trust, anchor: None }, &mirror, &mut report)
+        .unwrap();
     assert!(report.is_clean(), "{:#?}", report.findings);
     assert_eq!((said.witnesses.len(), said.rolled[&1].0), (2, said.rolled[&1].1), "all of it is rolled");
 
     // What was whole at its time is fewer records than witnesses have seen.
     let mut cut = verify(&earlier, &Options::default()).unwrap();
     assert!(cut.is_clean(), "by itself nothing is wrong with it: {:#?}", cut.findings);
-    ledger::check(&root.join("ledger"), &trust, &earlier, &mut cut).unwrap();
+    ledger::check(&Ledger { log: &root.join("ledger"), policy: &trust, anchor: None }, &earlier, &mut cut).unwrap();
     let codes: Vec<_> = cut.findings.iter().map(|finding| finding.code).collect();
     assert_eq!(codes, ["ledger_truncated"]);
     // One that nobody cosigned is no ledger.
     let alone = Signer::from_seed("privet.example.org/ledger/1", &[1; 32]).unwrap();
     let other = TrustPolicy::parse(&format!("log {}\nquorum none\n", alone.verifier())).unwrap();
     let mut report = verify(&mirror, &Options::default()).unwrap();
-    ledger::check(&root.join("ledger"), &other, &mirror, &mut report).unwrap();
+    ledger::check(&Ledger { log: &root.join("ledger"), policy: &other, anchor: None }, &mirror, &mut report).unwrap();
     let codes: Vec<_> = report.findings.iter().map(|finding| finding.code).collect();
     assert!(codes.contains(&"ledger_checkpoint") && codes.contains(&"ledger_log"), "{codes:?}");
 }

@@ -135,8 +135,8 @@ pub(crate) struct Parts {
     pub(crate) log: PathBuf,
     /// Its configured origin, without an incarnation.
     pub(crate) origin: String,
-    /// What is known of the incarnations' keys apart from the log: the running one's, and the anchored ones. An incarnation
-    /// that has none here is held against the key in its first record.
+    /// What is known of the incarnations' keys apart from the log: the anchored ones, and the running one's once there is
+    /// one. An incarnation that has none here is held against the key in its first record.
     pub(crate) keys: Vec<VerifierKey>,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
@@ -215,9 +215,9 @@ pub(crate) struct Shipping {
 }
 
 impl Shipping {
-    /// Starts it.
-    pub(crate) fn start(parts: Parts) -> Result<Self, CannotShip> {
-        let shipper = Shipper::new(parts)?;
+    /// Starts it, once the log is open and signs with the key `running`.
+    pub(crate) fn start(mut shipper: Shipper, running: &VerifierKey) -> Result<Self, CannotShip> {
+        shipper.parts.keys.push(running.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CannotShip::Thread)?;
         let stop = CancellationToken::new();
         let stopped = stop.clone();

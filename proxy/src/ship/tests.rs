@@ -473,7 +473,7 @@ fn a_store_that_is_away_is_said_and_then_caught_up_with() {
     fs::write(&away, "a file, where a folder should be").unwrap();
     let (health, metrics) = (Arc::new(Health::default()), Arc::new(Metrics::new()));
     let ship = Ship { to: into_dir(&away), every: Duration::from_millis(20), seal_to: Vec::new(), ledger: false };
-    let shipping = Shipping::start(Parts {
+    let shipper = Shipper::new(Parts {
         ship,
         log: log.path().to_owned(),
         origin: ORIGIN.to_owned(),
@@ -483,6 +483,7 @@ fn a_store_that_is_away_is_said_and_then_caught_up_with() {
         clock: Arc::new(SystemClock::default()),
     })
     .unwrap();
+    let shipping = Shipping::start(shipper, writer.log.verifier()).unwrap();
     let until = |what: &str, seen: &dyn Fn() -> bool| {
         let deadline = std::time::Instant::now() + Duration::from_secs(20);
         while !seen() {
