@@ -24,8 +24,8 @@ use crate::tree::Hash;
 pub const HEADER: &str = "privet-challenge";
 /// What a public key begins with.
 const KEY_PREFIX: &str = "privet-auditor+";
-/// Hexadecimal digits of a token.
-const TOKEN_DIGITS: usize = 32;
+/// Hexadecimal digits of a token, with which the header begins.
+pub const TOKEN_DIGITS: usize = 32;
 /// Bytes of an Ed25519 public key.
 const PUBLIC_BYTES: usize = 32;
 /// Bytes of an Ed25519 signature.

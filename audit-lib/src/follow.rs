@@ -1,7 +1,8 @@
 //! A log as it grows: records and signed checkpoints in the order in which they are written.
 //!
-//! Promise: every checkpoint that passes is compared with the records before it, and its signature
-//! checked; a last frame that is not whole yet is waited for; what a failed write took back is said.
+//! Promise: every checkpoint that passes, the published one too, is compared with the records before it,
+//! and its signature checked; a last frame that is not whole yet is waited for, unless the published checkpoint
+//! covers it or another incarnation follows: then it is said to be cut. What a failed write took back is said.
 //! A poll reads at most the segments that are new or growing (8 MiB each), and keeps 256 hashes a
 //! level. Where the writer removed a segment before it was read, the log is read again from its bundles.
 //!
@@ -67,7 +68,12 @@ struct Reading {
     /// The segment that grows, and where its frames were read to.
     end: Option<(u32, u64)>,
     ended: bool,
+    /// The published checkpoint that was compared last.
+    published: Option<String>,
 }
+
+/// What is wrong: the code of a finding, and its message.
+type Wrong = (&'static str, String);
 
 impl Follower {
     /// Begins at the first record of the oldest incarnation. With `keys` each incarnation's key must be one of them.
@@ -86,10 +92,19 @@ impl Follower {
                 return Ok(());
             }
             let Some(reading) = &mut self.at else { return Ok(()) };
+            let number = reading.stored.number;
+            // Looked for before the records are read: a start ends the incarnation before and only then makes its own.
+            let followed = incarnations(&self.log)?.into_iter().any(|other| other > number);
             reading.poll(self.keys.as_deref(), visit)?;
-            let (number, ended) = (reading.stored.number, reading.ended);
-            // An incarnation is left only when another one is there: the next start still ends the one before.
-            if !ended || !self.go_on(Some(number))? {
+            if !followed {
+                return Ok(());
+            }
+            // One that is no longer there was removed by retention.
+            if !reading.ended && reading.stored.dir.is_dir() {
+                let message = "the incarnation has no end, and another one follows it".to_owned();
+                visit(News::Wrong { incarnation: number, code: "unfinished", message });
+            }
+            if !self.go_on(Some(number))? {
                 return Ok(());
             }
         }
@@ -107,10 +122,49 @@ impl Follower {
 
 impl Reading {
     fn new(stored: Stored) -> Self {
-        Self { stored, tree: Tree::default(), key: None, signed: None, end: None, ended: false }
+        Self { stored, tree: Tree::default(), key: None, signed: None, end: None, ended: false, published: None }
     }
 
     fn poll(&mut self, keys: Option<&[VerifierKey]>, visit: &mut dyn FnMut(News<'_>)) -> io::Result<()> {
+        // Read before the records: what it covers was durable before it was published.
+        let published = self.stored.checkpoint()?;
+        self.read_on(keys, visit)?;
+        let known = published.is_some() && published == self.published;
+        // An incarnation that is no longer there was removed by retention.
+        if known || !self.stored.dir.is_dir() {
+            return Ok(());
+        }
+        let incarnation = self.stored.number;
+        if let Some((code, message)) = self.against(published.as_deref()) {
+            visit(News::Wrong { incarnation, code, message });
+        }
+        self.published = published;
+        Ok(())
+    }
+
+    /// How the published checkpoint contradicts the records, if it does.
+    fn against(&self, published: Option<&str>) -> Option<Wrong> {
+        let wrong = |what: String| Some(("checkpoint", format!("the file `checkpoint`: {what}")));
+        let Some(note) = published else { return wrong("it is missing".to_owned()) };
+        let claimed = match Checkpoint::claimed(note) {
+            Ok(claimed) => claimed,
+            Err(error) => return wrong(error.to_string()),
+        };
+        let read = self.tree.size();
+        if claimed.size > read {
+            let message =
+                format!("the file `checkpoint` is signed for {} records, and {read} can be read", claimed.size);
+            return Some(("truncated", message));
+        }
+        if let Some(Err(error)) = self.key.as_ref().map(|key| Checkpoint::open(note, key)) {
+            return wrong(error.to_string());
+        }
+        let known = [Some((read, self.tree.root())), self.signed].into_iter().flatten();
+        let differs = known.filter(|(size, _)| *size == claimed.size).any(|(_, root)| root != claimed.root);
+        if differs { wrong("it is not that of the records before it".to_owned()) } else { None }
+    }
+
+    fn read_on(&mut self, keys: Option<&[VerifierKey]>, visit: &mut dyn FnMut(News<'_>)) -> io::Result<()> {
         let wal = self.stored.wal_dir();
         while let Some((number, from)) = self.end {
             let numbers = segment_numbers(&wal)?;

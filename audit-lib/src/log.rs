@@ -209,6 +209,8 @@ impl Log {
         let mut draft = volume.draft();
         let note = first_records(&mut draft, &settings, &signer, recovered, now).map_err(OpenError::write(&dir))?;
         volume.commit(draft).map_err(OpenError::write(&dir))?;
+        // What a reader of the checkpoint needs is there when the incarnation appears.
+        volume.publish(&note).map_err(OpenError::disk("publish the first checkpoint", &dir))?;
         // The key first: an incarnation that nobody has the key of could be anybody's. A key whose
         // incarnation then does not appear is stated by the next start.
         if let Some(anchor) = &anchor {
@@ -483,8 +485,10 @@ impl Log {
             unknown,
         };
         draft.record(exactly(now), Record::Close(close))?;
+        // In one group: nothing is signed after it, so a failed write leaves no second head of its size behind.
+        let note = draft.tree_head(&self.volume.origin, &self.signer);
         self.volume.commit(draft)?;
-        self.note = self.sign_durable()?;
+        self.note = note;
         self.signed = (self.volume.tree.size(), now.mono_ms);
         let at_end = WriteError::disk("publish the last checkpoint");
         self.volume.publish(&self.note).and_then(|()| self.volume.tiles.sync()).map_err(at_end)?;

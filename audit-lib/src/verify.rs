@@ -12,6 +12,7 @@ mod budget;
 mod incarnation;
 mod pulse;
 mod report;
+mod suspects;
 mod tiles;
 
 use std::collections::BTreeSet;

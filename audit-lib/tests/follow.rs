@@ -134,3 +134,36 @@ fn a_checkpoint_that_is_not_of_the_records_before_it_is_said() {
     let mut follower = Follower::new(&root.path().join("log"), Some(keys(other.path())));
     assert_eq!(poll(&mut follower), ["r1/0", "key", "r1/1", "c1/2"]);
 }
+
+#[test]
+fn what_a_published_checkpoint_or_a_later_start_covers_and_cannot_be_read_is_said_once() {
+    let root = support::scratch();
+    let mut clock = Hand(0);
+    run_once(root.path(), &mut clock);
+    let segment = root.path().join("log/1/wal/00000000.wal");
+    let whole = std::fs::read(&segment).unwrap();
+    let wrong = |follower: &mut Follower| -> Vec<String> {
+        poll(follower).into_iter().filter(|one| !one.contains('/')).collect()
+    };
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    for damaged in [&whole[..whole.len() - 1], &whole[..whole.len() / 2], &flipped] {
+        std::fs::write(&segment, damaged).unwrap();
+        let mut follower = Follower::new(&root.path().join("log"), None);
+        let first = wrong(&mut follower);
+        // The last byte is the end of the checkpoint's own frame: its records are all there.
+        let expected: &[&str] = if damaged.len() == whole.len() - 1 { &[] } else { &["truncated"] };
+        assert_eq!(first, expected, "{} of {} bytes", damaged.len(), whole.len());
+        assert!(wrong(&mut follower).is_empty(), "once");
+    }
+    std::fs::write(&segment, &whole).unwrap();
+    clock.later(5000);
+    run_once(root.path(), &mut clock);
+    let frames = poll(&mut Follower::new(&root.path().join("log"), None));
+    assert!(frames.iter().all(|one| one.contains('/')), "{frames:?}");
+    std::fs::write(&segment, &whole[..whole.len() / 2]).unwrap();
+    let mut follower = Follower::new(&root.path().join("log"), None);
+    let told = poll(&mut follower);
+    assert!(told.contains(&"truncated".to_owned()) && told.contains(&"unfinished".to_owned()), "{told:?}");
+    assert!(told.contains(&"r2/0".to_owned()), "what follows is told too: {told:?}");
+}

@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use privet_audit_log::counts::{Delta, Fate};
 use privet_audit_log::note::Signer;
@@ -425,4 +425,38 @@ fn a_start_that_ended_before_its_incarnation_was_there_is_stated_by_the_next() {
     let report = check(root.path());
     assert_clean(&report);
     assert!(report.gaps.iter().any(|gap| gap.code == "unborn"));
+}
+
+/// One start and one end, in which every disk operation from the `stop`th on fails; whether it came to the end.
+fn stopped_at(stop: usize, root: &std::path::Path, mut clock: Hand) -> bool {
+    let done = Arc::new(AtomicUsize::new(0));
+    let mut settings = settings(root);
+    settings.gate = Gate::new(move |_| {
+        let killed = done.fetch_add(1, Ordering::Relaxed) >= stop;
+        if killed { Err(io::Error::other("nobody is there to do it")) } else { Ok(()) }
+    });
+    let Ok((log, _)) = Log::open(settings, clock.now()) else { return false };
+    log.close(&Delta::default(), clock.later(500)).is_ok()
+}
+
+#[test]
+fn a_start_or_an_end_that_stops_at_any_disk_operation_leaves_a_log_without_findings() {
+    for stop in 0.. {
+        let root = support::scratch();
+        let mut clock = sample(root.path());
+        clock.later(5000);
+        let whole = stopped_at(stop, root.path(), clock);
+        // The next start would say what became of a key that was anchored just now.
+        let left = verify(&root.path().join("log"), &Options::default()).unwrap();
+        assert!(left.is_clean(), "stopped at {stop}: {:#?}", left.findings);
+        clock.later(5000);
+        let (log, _) = open(root.path(), clock);
+        log.close(&Delta::default(), clock.later(10)).unwrap();
+        let report = check(root.path());
+        assert!(report.is_clean(), "stopped at {stop}, and started again: {:#?}", report.findings);
+        if whole {
+            assert!(stop > 10, "a start and an end do more than {stop} things to the disk");
+            return;
+        }
+    }
 }

@@ -6,7 +6,7 @@ mod support;
 
 use privet_audit_log::counts::Delta;
 use privet_audit_log::record::{
-    BYPASS_CHECK_MS, BypassWatch, Challenge, DurabilityName, Entry, Record, SignaturesNeeded,
+    BYPASS_CHECK_MS, BypassCheck, BypassWatch, Challenge, DurabilityName, Entry, Record, SignaturesNeeded,
 };
 use privet_audit_log::verify::Report;
 use privet_audit_log::{CHECKPOINT_MS, HEARTBEAT_MS, LEAF_MS, Log, Moment, Settings, Work, WriteError};
@@ -124,6 +124,37 @@ fn a_suspect_socket_is_a_finding_and_so_is_not_looking() {
     assert_eq!(codes(&report), ["bypass_suspect", "bypass_gap"]);
     assert_eq!(report.findings[0].message, "2 sockets may be a way around the sidecar: 2 unknown_listener");
     assert_eq!(report.totals.bypass_checks, 6);
+}
+
+#[test]
+fn a_listener_that_stays_is_one_finding_and_what_is_new_another() {
+    let root = support::scratch();
+    let mut clock = Hand(0);
+    let mut log = begun(settings(root.path()), clock);
+    for suspects in [1, 2, 1, 0, 1, 1] {
+        log.commit(&alone(looked(suspects)), clock.later(BYPASS_CHECK_MS)).unwrap();
+    }
+    log.commit(&alone(Record::BypassCheck(BypassCheck::new(3, 2, &[("collector_reached", 1)]))), clock.later(20_000))
+        .unwrap();
+    log.close(&Delta::default(), clock.later(10)).unwrap();
+    let report = check(root.path());
+    let told: Vec<(Option<u64>, &str)> =
+        report.findings.iter().map(|finding| (finding.record, finding.message.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (
+                Some(10),
+                "2 sockets may be a way around the sidecar: 2 unknown_listener; x 3, from record 10 to record 12, over 120 s"
+            ),
+            (
+                Some(14),
+                "1 sockets may be a way around the sidecar: 1 unknown_listener; x 2, from record 14 to record 15, over 60 s"
+            ),
+            (Some(16), "1 sockets may be a way around the sidecar: 1 collector_reached"),
+        ]
+    );
+    assert_eq!((report.totals.bypass_checks, report.findings_unlisted), (7, 0));
 }
 
 #[test]

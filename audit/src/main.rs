@@ -18,11 +18,13 @@ mod period;
 mod prove;
 mod reconcile;
 mod ropa;
+mod said;
 mod show;
 mod tail;
 mod verify;
+mod written;
 
-use std::io::{self, Write as _};
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -65,22 +67,23 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
-        }
+        Err(error) => return explain(&error),
     };
-    match run(&arguments.command) {
-        Ok((text, clean)) => {
-            // Whoever stopped reading knows enough.
-            let _ = io::stdout().lock().write_all(text.as_bytes());
-            if clean { ExitCode::SUCCESS } else { ExitCode::from(1) }
-        }
+    let answered = run(&arguments.command).and_then(|(text, clean)| said::say(&text).map(|_| clean));
+    match answered {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("privet-audit: {error:#}");
+            said::complain(&error);
             ExitCode::from(2)
         }
     }
+}
+
+/// Prints help, or what is wrong with the arguments.
+fn explain(error: &clap::Error) -> ExitCode {
+    let unsaid = error.print().is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe);
+    if error.use_stderr() || unsaid { ExitCode::from(2) } else { ExitCode::SUCCESS }
 }
 
 fn run(command: &Command) -> anyhow::Result<Printed> {

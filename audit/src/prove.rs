@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use privet_audit_log::note::{Checkpoint, VerifierKey};
 use privet_audit_log::tlog_proof::TlogProof;
 use privet_audit_log::tree::Hash;
@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::answer::Printed;
 use crate::brought::{read_keys, read_text};
+use crate::written::{Overwrite, write};
 
 /// What to prove.
 #[derive(clap::Args)]
@@ -26,6 +27,8 @@ pub struct Prove {
     /// Write the record's stored bytes here: whoever checks the proof needs them.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    #[command(flatten)]
+    overwrite: Overwrite,
 }
 
 /// What to check.
@@ -52,15 +55,18 @@ impl Prove {
     pub fn run(&self) -> Result<Printed> {
         let stored = leaves(&self.log, self.incarnation)?;
         let size = Checkpoint::claimed(&stored.checkpoint).context("the published checkpoint cannot be read")?.size;
-        let proof = TlogProof::prove(&stored.leaves, self.index, &stored.checkpoint).with_context(|| {
-            format!(
-                "record {} of incarnation {} cannot be proved under the published checkpoint, which covers {size}; `verify` says more",
-                self.index, self.incarnation
-            )
-        })?;
+        if self.index >= size {
+            bail!(
+                "record {} of incarnation {} is not under the published checkpoint, which covers {}",
+                self.index,
+                self.incarnation,
+                covered(size)
+            );
+        }
+        let proof = TlogProof::prove(&stored.leaves, self.index, &stored.checkpoint)
+            .map_err(|_| unproved(self.incarnation, self.index))?;
         if let Some(path) = &self.record {
-            let bytes = self.bytes()?;
-            fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+            write(path, &self.bytes()?, self.overwrite.if_there())?;
         }
         Ok((proof.to_string(), true))
     }
@@ -121,6 +127,23 @@ impl CheckProof {
             Some(wrong) => format!("NOT proved: {wrong}\n"),
         })
     }
+}
+
+/// The indices below a size, in words.
+fn covered(size: u64) -> String {
+    match size.checked_sub(1) {
+        None => "no record".to_owned(),
+        Some(0) => "record 0 alone".to_owned(),
+        Some(last) => format!("records 0 to {last}"),
+    }
+}
+
+/// The checkpoint covers the record, and the records that are here have another root.
+fn unproved(incarnation: u64, index: u64) -> anyhow::Error {
+    anyhow!(
+        "record {index} of incarnation {incarnation} cannot be proved: the records here are not those of the published \
+         checkpoint; `privet-audit verify` says more"
+    )
 }
 
 /// Of the given keys, the one of this log.

@@ -6,11 +6,11 @@
 //! uncounted. A collector's count outside of these bounds is a finding: something reached it that was
 //! not recorded, or did not reach it and was recorded so.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use privet_audit_log::record::{Batch, Outcome, Record};
+use privet_audit_log::record::{Batch, NameKind, Outcome, Record};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -89,6 +89,8 @@ struct Joining {
     pending: BTreeMap<(u64, u64, u32), Pending>,
     /// Destination names by incarnation and number, for what is still pending at the end.
     names: HashMap<(u64, u32), String>,
+    /// The destinations that the log names.
+    known: BTreeSet<String>,
     /// Events released to destinations that no row is about.
     unasked: BTreeMap<String, u64>,
     skew_ms: i64,
@@ -108,6 +110,7 @@ impl Reconcile {
             rows,
             pending: BTreeMap::new(),
             names: HashMap::new(),
+            known: BTreeSet::new(),
             unasked: BTreeMap::new(),
             skew_ms: i64::from(self.skew) * 1000,
             opened: 0,
@@ -115,7 +118,7 @@ impl Reconcile {
         evidence.walk(&mut |told| joining.take(told))?;
         joining.leave_open();
         let mut answer = Answer::to(format!("Do the counts in {} agree with the log?", self.counts.display()));
-        let told: Vec<Value> = joining.rows.iter().map(|row| tell(row, &mut answer)).collect();
+        let told: Vec<Value> = joining.rows.iter().map(|row| tell(row, &joining.known, &mut answer)).collect();
         for (name, events) in &joining.unasked {
             answer.assumed.push(format!("{events} events were released to `{name}`, which no count is about"));
         }
@@ -171,6 +174,9 @@ impl Joining {
             Record::Batch(batch) => self.batch(told, batch),
             Record::Outcome(outcome) => self.outcome(told, outcome),
             Record::Open(_) => self.opened = told.entry.ts,
+            Record::Name(name) if name.kind == NameKind::Destination => {
+                self.known.insert(name.name.clone());
+            }
             Record::Recover(recover) => {
                 let ran = self.widened(told.span().since(self.opened));
                 for row in self.rows.iter_mut().filter(|row| row.period.place(ran) != Where::Outside) {
@@ -242,7 +248,14 @@ impl Row {
     }
 }
 
-fn tell(row: &Row, answer: &mut Answer) -> Value {
+/// A word misspelt, or a collector that events reached on another way: the log's sums for it would be zero and mean nothing.
+fn unknown(destination: &str, known: &BTreeSet<String>) -> String {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let has = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    format!("the log has no destination `{destination}`; it has {has}")
+}
+
+fn tell(row: &Row, known: &BTreeSet<String>, answer: &mut Answer) -> Value {
     let explained = row.is_explained();
     let (low, high) = (row.acknowledged.at_least, row.at_most());
     answer.line(format!(
@@ -256,7 +269,9 @@ fn tell(row: &Row, answer: &mut Answer) -> Value {
         row.open,
         row.uncounted
     ));
-    if !explained {
+    if !known.contains(&row.destination) {
+        answer.object("destination", unknown(&row.destination, known));
+    } else if !explained {
         let (way, by) = if row.events < low { ("fewer", low - row.events) } else { ("more", row.events - high) };
         answer.object(
             "counts",

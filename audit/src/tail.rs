@@ -4,24 +4,28 @@
 //! the record counts, and before it writes anything after it; a checkpoint that follows says that
 //! everything before is signed. What a failed write took back is said.
 
-use std::io::{self, Write as _};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use privet_audit_log::follow::{Follower, News};
+use privet_audit_log::record::Record;
 use privet_audit_log::tree::Hash;
 use serde_json::{Value, json};
 
 use crate::answer::Printed;
 use crate::brought::read_keys;
 use crate::period::show;
+use crate::said::{Heard, Voice};
 
 /// How long a poll is waited for.
 const POLL: Duration = Duration::from_millis(200);
 /// So much of a record is shown to people; `--json` has all of it.
 const SHOWN_CHARS: usize = 160;
+/// So many types of a log are known by name.
+const KINDS_MAX: usize = 256;
 
 /// What to follow.
 #[derive(clap::Args)]
@@ -54,25 +58,38 @@ impl Tail {
         let keys = self.key.as_deref().map(read_keys).transpose()?;
         let mut follower = Follower::new(&self.log, keys);
         let until = Instant::now() + Duration::from_secs(self.follow.unwrap_or(0));
-        let mut clean = true;
+        let (mut clean, mut seen) = (true, BTreeSet::new());
         loop {
-            let mut out = io::stdout().lock();
-            let mut written = Ok(());
+            let mut voice = Voice::raise();
             let polled = follower.poll(&mut |news| {
                 clean &= !matches!(news, News::Wrong { .. });
-                if written.is_ok()
-                    && let Some(line) = self.line(&news)
-                {
-                    written = writeln!(out, "{line}");
+                if let News::Record { bytes, .. } = news {
+                    let kind = kind_of(&value_of(bytes)).to_owned();
+                    // Types are few; a log that makes up more is not held in memory.
+                    if seen.len() < KINDS_MAX {
+                        seen.insert(kind);
+                    }
+                }
+                if let Some(line) = self.line(&news) {
+                    voice.say(&format!("{line}\n"));
                 }
             });
             polled.with_context(|| format!("cannot read the log at {}", self.log.display()))?;
-            // Whoever read this has gone.
-            if written.and_then(|()| out.flush()).is_err() || Instant::now() >= until {
+            let heard = voice.end()?;
+            self.know_every_type(&seen)?;
+            if heard == Heard::Enough || Instant::now() >= until {
                 return Ok((String::new(), clean));
             }
-            drop(out);
             thread::sleep(POLL);
+        }
+    }
+
+    /// A type that neither this program nor the log knows is a word misspelt: nothing to show would mean nothing.
+    fn know_every_type(&self, seen: &BTreeSet<String>) -> Result<()> {
+        let unknown = |kind: &&String| !seen.contains(*kind) && !Record::KINDS.contains(&kind.as_str());
+        match self.types.iter().find(unknown) {
+            Some(kind) => bail!("there is no type of record `{kind}`; there are {}", Record::KINDS.join(", ")),
+            None => Ok(()),
         }
     }
 
@@ -95,8 +112,8 @@ impl Tail {
     }
 
     fn record(&self, incarnation: u64, index: u64, bytes: &[u8]) -> Option<String> {
-        let record: Value = serde_json::from_slice(bytes).unwrap_or_default();
-        let kind = record.get("t").and_then(Value::as_str).unwrap_or("?");
+        let record = value_of(bytes);
+        let kind = kind_of(&record);
         if !self.types.is_empty() && !self.types.iter().any(|wanted| wanted == kind) {
             return None;
         }
@@ -108,6 +125,15 @@ impl Tail {
         let time = show(record.get("ts").and_then(Value::as_i64).unwrap_or_default());
         Some(format!("{incarnation}/{index:<6} {time:<24} {kind:<14} {}", in_brief(&record)))
     }
+}
+
+fn value_of(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap_or_default()
+}
+
+/// The type of a record; `?` where it says none.
+fn kind_of(record: &Value) -> &str {
+    record.get("t").and_then(Value::as_str).unwrap_or("?")
 }
 
 /// What a record says besides what stands in every record.

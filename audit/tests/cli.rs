@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use privet_audit_log::counts::{Delta, Fate};
 use privet_audit_log::policies::{self, Files};
@@ -163,4 +163,112 @@ fn a_proof_stands_by_itself() {
     let leaf = Hash::leaf(decode_bundle(&bytes).unwrap()[3]);
     assert_eq!(verify_inclusion(leaf, 3, checkpoint.size, &path, checkpoint.root), Ok(()));
     assert_eq!(run(&["prove", &at(root.path(), "log"), "1", "999"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_record_beyond_the_checkpoint_is_told_from_one_that_is_not_the_checkpoints() {
+    let root = tempfile::tempdir().unwrap();
+    write_log(root.path(), None);
+    let said = |arguments: &[&str]| String::from_utf8(run(arguments).stderr).unwrap();
+    let note = fs::read_to_string(root.path().join("log/1/checkpoint")).unwrap();
+    let size: u64 = note.lines().nth(1).unwrap().parse().unwrap();
+    let beyond = said(&["prove", &at(root.path(), "log"), "1", &size.to_string()]);
+    assert!(beyond.ends_with(&format!("which covers records 0 to {}\n", size - 1)), "{beyond}");
+    fs::write(root.path().join("log/1/checkpoint"), note.replace(&format!("\n{size}\n"), "\n3\n")).unwrap();
+    let other = said(&["prove", &at(root.path(), "log"), "1", "1"]);
+    assert!(
+        other.contains("the records here are not those of the published checkpoint; `privet-audit verify`"),
+        "{other}"
+    );
+}
+
+#[test]
+fn nothing_is_written_into_a_log_nor_over_a_file_that_is_there() {
+    let root = tempfile::tempdir().unwrap();
+    write_log(root.path(), None);
+    let (log, good) = (at(root.path(), "log"), at(root.path(), "record"));
+    std::os::unix::fs::symlink(root.path().join("log"), root.path().join("link")).unwrap();
+    std::os::unix::fs::symlink(root.path().join("log/1/checkpoint"), root.path().join("alias")).unwrap();
+    let before = fs::read(root.path().join("log/1/checkpoint")).unwrap();
+    for to in
+        ["log/x", "log/1/checkpoint", "log/1/new/../x", "link/x", "link/1/x", "log/1/../../log/x", "gone/../log/x"]
+    {
+        let to = at(root.path(), to);
+        for command in [
+            vec!["export", "ocsf", log.as_str(), "--overwrite", "--out", to.as_str()],
+            vec!["prove", log.as_str(), "1", "1", "--overwrite", "--record", to.as_str()],
+            vec!["challenge", "new", "--policies", log.as_str(), "--count", "1", "--out", to.as_str()],
+        ] {
+            let done = run(&command);
+            assert_eq!(done.status.code(), Some(2), "{command:?}");
+            assert!(!done.stderr.is_empty() && done.stdout.is_empty(), "{command:?}");
+        }
+    }
+    let said = String::from_utf8(run(&["export", "ocsf", &log, "--out", &at(root.path(), "link/x")]).stderr).unwrap();
+    assert!(said.contains("lies in the log at") && said.contains("write somewhere else"), "{said}");
+    assert_eq!(run(&["verify", &log]).status.code(), Some(0), "the log is as it was");
+
+    assert_eq!(run(&["prove", &log, "1", "1", "--record", &good]).status.code(), Some(0));
+    let record = fs::read(&good).unwrap();
+    let again = run(&["export", "ocsf", &log, "--out", &good]);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(
+        String::from_utf8(again.stderr).unwrap().contains("is there already: name another file, or say --overwrite")
+    );
+    assert_eq!(fs::read(&good).unwrap(), record);
+    assert_eq!(run(&["export", "ocsf", &log, "--overwrite", "--out", &good]).status.code(), Some(0));
+    assert_ne!(fs::read(&good).unwrap(), record);
+    // A link is replaced, and what it leads to stays.
+    let alias = at(root.path(), "alias");
+    assert_eq!(run(&["export", "ocsf", &log, "--out", &alias]).status.code(), Some(2));
+    assert_eq!(run(&["export", "ocsf", &log, "--overwrite", "--out", &alias]).status.code(), Some(0));
+    assert_eq!(fs::read(root.path().join("log/1/checkpoint")).unwrap(), before);
+    let left: Vec<_> = fs::read_dir(root.path()).unwrap().map(|item| item.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".part")), "{left:?}");
+}
+
+#[test]
+fn output_that_cannot_be_written_is_2_and_a_closed_pipe_is_quiet() {
+    let root = tempfile::tempdir().unwrap();
+    write_log(root.path(), None);
+    let log = at(root.path(), "log");
+    let commands: [&[&str]; 6] = [
+        &["verify", &log],
+        &["verify", &log, "--json"],
+        &["tail", &log],
+        &["prove", &log, "1", "3"],
+        &["ask", "coverage", &log],
+        &["--help"],
+    ];
+    for command in commands {
+        let to =
+            |out: Stdio| Command::new(env!("CARGO_BIN_EXE_privet-audit")).args(command).stdout(out).output().unwrap();
+        let full = to(fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
+        let said = String::from_utf8(full.stderr).unwrap();
+        assert_eq!(full.status.code(), Some(2), "{command:?}: {said}");
+        assert!(!said.contains("panicked"), "{said}");
+        assert!(command == ["--help"] || said.contains("cannot write what is to be said: No space left"), "{said}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let closed = to(writer.into());
+        assert_eq!((closed.status.code(), closed.stderr.as_slice()), (Some(0), b"".as_slice()), "{command:?}");
+    }
+    // Nowhere left to say it: the status still does.
+    let nowhere = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut mute = Command::new(env!("CARGO_BIN_EXE_privet-audit"));
+    let done = mute.args(["verify", &log]).stdout(nowhere()).stderr(nowhere()).status().unwrap();
+    assert_eq!(done.code(), Some(2));
+}
+
+#[test]
+fn a_type_that_nobody_knows_is_no_empty_answer() {
+    let root = tempfile::tempdir().unwrap();
+    write_log(root.path(), None);
+    let log = at(root.path(), "log");
+    let done = run(&["tail", &log, "--type", "batc"]);
+    assert_eq!(done.status.code(), Some(2));
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(said.contains("there is no type of record `batc`; there are batch, bypass.check,"), "{said}");
+    let none = run(&["tail", &log, "--type", "dp.charge"]);
+    assert_eq!((none.status.code(), none.stdout.as_slice()), (Some(0), b"".as_slice()), "a type that may yet come");
 }

@@ -26,13 +26,18 @@ fn what_unknowns_and_edges_explain_is_no_finding_and_one_event_more_is() {
         ("collector,2026-11-22T08:01:15.600Z,,107", 1),
         ("collector,,2026-11-21,0", 0),
         ("collector,,2026-11-21,1", 1),
+        // Nothing of a destination that the log does not have says nothing.
         ("elsewhere,,,1", 1),
-        ("elsewhere,,,0", 0),
+        ("elsewhere,,,0", 1),
     ] {
         fs::write(root.path().join("counts.csv"), format!("destination, from, to, events\n{rows}\n")).unwrap();
         let (text, found) = answer(root.path(), &["reconcile", "@log", "--counts", "@counts.csv"]);
         assert_eq!(found, Some(status), "{rows}: {text}");
     }
+    fs::write(root.path().join("counts.csv"), "destination,from,to,events\ncollectr,,,270\n").unwrap();
+    let (text, _) = answer(root.path(), &["reconcile", "@log", "--counts", "@counts.csv"]);
+    assert!(text.contains("[destination] the log has no destination `collectr`; it has collector"), "{text}");
+    assert!(!text.contains("[counts]"), "{text}");
     // Another clock: what was outside for sure may be inside.
     fs::write(root.path().join("counts.csv"), "destination,from,to,events\ncollector,,2026-11-22T07:59:59Z,170\n")
         .unwrap();

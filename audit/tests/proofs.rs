@@ -149,14 +149,24 @@ fn tail_shows_records_as_they_come_and_waits_for_half_a_frame() {
     // Half a frame at the end, as a write in flight leaves it, is no record yet.
     let segment = fs::read_dir(root.path().join("log/1/wal")).unwrap().next().unwrap().unwrap().path();
     let whole = fs::read(&segment).unwrap();
+    let published = root.path().join("log/1/checkpoint");
+    let earlier = fs::read(&published).unwrap();
     log.commit(&Work::default(), support::at(183_000)).unwrap();
     let longer = fs::read(&segment).unwrap();
     assert!(longer.len() > whole.len());
     assert_eq!(next()["record"]["mono"], 183_000);
     fs::write(&segment, &longer[..whole.len() + 5]).unwrap();
+    let later = fs::read(&published).unwrap();
+    fs::write(&published, earlier).unwrap();
     let done = support::run(&["tail", &log_dir, "--type", "heartbeat"]);
     let text = String::from_utf8(done.stdout).unwrap();
     assert_eq!((text.lines().count(), done.status.code()), (2, Some(0)), "{text}");
+    // No write in flight is half a frame that a published checkpoint covers.
+    fs::write(&published, later).unwrap();
+    let done = support::run(&["tail", &log_dir, "--type", "heartbeat"]);
+    let text = String::from_utf8(done.stdout).unwrap();
+    assert!(text.contains("!! [truncated] the file `checkpoint` is signed for"), "{text}");
+    assert_eq!((text.lines().count(), done.status.code()), (3, Some(1)), "{text}");
     child.kill().unwrap();
     child.wait().unwrap();
 }

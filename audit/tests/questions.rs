@@ -98,7 +98,7 @@ fn what_a_question_does_not_know_is_no_answer() {
         (vec!["ask", "basis", "@log", "--key", "nonsense"], "neither a verification key nor a file"),
         (vec!["report", "ropa", "@log"], "`--policies DIR` is needed"),
         (vec!["tail", "@nowhere"], "there is no log at"),
-        (vec!["prove", "@log", "1", "999"], "cannot be proved under the published checkpoint"),
+        (vec!["prove", "@log", "1", "999"], "is not under the published checkpoint, which covers records 0 to"),
         (vec!["reconcile", "@log", "--counts", "@nowhere.csv"], "cannot read"),
     ] {
         let (text, status) = answer(root.path(), &words);

@@ -130,7 +130,7 @@ function BurnDown({ receipts, cap, unit }: { receipts: ReceiptLine[]; cap: numbe
       <details>
         <summary>As a table ({count(points.length)} releases)</summary>
         <Scroll label="Releases and what they cost">
-          <table>
+          <table class="cards">
             <caption class="unseen">Releases, newest first</caption>
             <thead>
               <tr>
@@ -145,12 +145,12 @@ function BurnDown({ receipts, cap, unit }: { receipts: ReceiptLine[]; cap: numbe
             <tbody>
               {[...points].reverse().map(({ left, line }) => (
                 <tr key={line.file}>
-                  <th scope="row">{moment(line.observed_from * 1000)}</th>
-                  <td>{line.status.replaceAll("_", " ")}</td>
-                  <td class="n">{nano(amount(line.this))}</td>
-                  <td class="n">{nano(amount(line.spent))}</td>
-                  <td class="n">{nano(left)}</td>
-                  <td class="n">{line.epsilon_at_delta ? `${line.epsilon_at_delta.epsilon} at ${line.epsilon_at_delta.delta}` : "–"}</td>
+                  <th scope="row" data-label="From (UTC)">{moment(line.observed_from * 1000)}</th>
+                  <td data-label="Counted">{line.status.replaceAll("_", " ")}</td>
+                  <td class="n" data-label={`Cost, ${unit}`}>{nano(amount(line.this))}</td>
+                  <td class="n" data-label={`Spent, ${unit}`}>{nano(amount(line.spent))}</td>
+                  <td class="n" data-label={`Left, ${unit}`}>{nano(left)}</td>
+                  <td class="n" data-label="ε at δ">{line.epsilon_at_delta ? `${line.epsilon_at_delta.epsilon} at ${line.epsilon_at_delta.delta}` : "–"}</td>
                 </tr>
               ))}
             </tbody>

@@ -7,7 +7,7 @@ import { Card, Empty, Problem, Scroll, Select, Waiting } from "./parts";
 import { useFetched } from "./state";
 import { count, shortDigest } from "./words";
 
-const ROWS_AT_ONCE = 200;
+const ROWS_AT_ONCE = 50;
 
 const exposure = () => json<Table>("/v1/console/exposure");
 

@@ -211,16 +211,18 @@ function Stages({ stops }: { stops: Stop[] }) {
   );
 }
 
+const DESTINATION_FIGURES = ["Released", "Acknowledged", "Refused", "Unknown", "Open"];
+
 function Destinations({ sums }: { sums: Sums }) {
   if (sums.destinations.length === 0) return null;
   return (
     <Scroll label="Events by destination">
-      <table>
+      <table class="cards">
         <caption>By destination, in events</caption>
         <thead>
           <tr>
             <th scope="col">Destination</th>
-            {["Released", "Acknowledged", "Refused", "Unknown", "Open"].map((name) => (
+            {DESTINATION_FIGURES.map((name) => (
               <th key={name} scope="col" class="n">
                 {name}
               </th>
@@ -231,13 +233,13 @@ function Destinations({ sums }: { sums: Sums }) {
         <tbody>
           {sums.destinations.map((to) => (
             <tr key={to.name}>
-              <th scope="row">{to.name}</th>
+              <th scope="row" data-label="Destination">{to.name}</th>
               {[to.released, to.acknowledged, to.refused, to.unknown, to.open].map((n, at) => (
-                <td key={at} class="n">
+                <td key={at} class="n" data-label={DESTINATION_FIGURES[at]}>
                   {count(n)}
                 </td>
               ))}
-              <td>
+              <td data-label="Sum">
                 <Sum left={to.released} right={to.acknowledged + to.refused + to.unknown + to.open} />
               </td>
             </tr>
@@ -308,7 +310,7 @@ function Classes({ value }: { value: Summary }) {
     <Card title="Classes of decisions" aside={<span class="quiet">{count(value.classes.length + classes)}</span>}>
       <p class="fine">Events with the same decision are counted together. A class names what the policy decided, and nothing of an event.</p>
       <Scroll label="Classes of decisions">
-        <table>
+        <table class="cards">
           <caption class="unseen">Events by class of decision</caption>
           <thead>
             <tr>
@@ -324,21 +326,21 @@ function Classes({ value }: { value: Summary }) {
           <tbody>
             {rows.map((one) => (
               <tr key={one.n}>
-                <th scope="row">
+                <th scope="row" data-label="Came in as">
                   {cameAs(one)}
                   {several && <span class="sub">under policy {shortDigest(one.policy)}</span>}
                 </th>
-                <td>{decided(one)}</td>
-                <td>{[one.jurisdiction, one.age === "unknown" ? null : one.age].filter(Boolean).join(", ") || "–"}</td>
-                <td>{Object.entries(one.to).map(([to, purposes]) => `${to} (${purposes.join(", ")})`).join("; ") || "nobody"}</td>
-                <td class="n">{count(one.events)}</td>
+                <td data-label="Decided">{decided(one)}</td>
+                <td data-label="Where">{[one.jurisdiction, one.age === "unknown" ? null : one.age].filter(Boolean).join(", ") || "–"}</td>
+                <td data-label="Leaves for">{Object.entries(one.to).map(([to, purposes]) => `${to} (${purposes.join(", ")})`).join("; ") || "nobody"}</td>
+                <td class="n" data-label="Events">{count(one.events)}</td>
               </tr>
             ))}
             {classes > 0 && all && (
               <tr>
-                <th scope="row">{count(classes)} more classes</th>
-                <td colSpan={3}>counted together</td>
-                <td class="n">{count(events)}</td>
+                <th scope="row" data-label="Besides">{count(classes)} more classes</th>
+                <td colSpan={3} data-label="Decided">counted together</td>
+                <td class="n" data-label="Events">{count(events)}</td>
               </tr>
             )}
           </tbody>

@@ -121,7 +121,7 @@ function Outcome({ report, seconds }: { report: Report; seconds: number }) {
       {report.gaps.length > 0 && <Items title="Gaps that the log states" kind="note" items={report.gaps.map(placed)} />}
       <Card title="Incarnations">
         <Scroll label="Incarnations">
-          <table>
+          <table class="cards">
             <caption class="unseen">Incarnations that were verified</caption>
             <thead>
               <tr>
@@ -137,13 +137,13 @@ function Outcome({ report, seconds }: { report: Report; seconds: number }) {
             <tbody>
               {report.incarnations.map((one) => (
                 <tr key={one.number}>
-                  <th scope="row" class="n">{one.number}</th>
-                  <td>{one.origin}</td>
-                  <td class="n">{count(one.records)}</td>
-                  <td>{one.end}</td>
-                  <td class="time">{moment(one.fromMs)}</td>
-                  <td class="time">{moment(one.toMs)}</td>
-                  <td><code>{one.root}</code></td>
+                  <th scope="row" class="n" data-label="No.">{one.number}</th>
+                  <td data-label="Origin">{one.origin}</td>
+                  <td class="n" data-label="Records">{count(one.records)}</td>
+                  <td data-label="End">{one.end}</td>
+                  <td class="time" data-label="From (UTC)">{moment(one.fromMs)}</td>
+                  <td class="time" data-label="To (UTC)">{moment(one.toMs)}</td>
+                  <td data-label="Root"><code>{one.root}</code></td>
                 </tr>
               ))}
             </tbody>

@@ -27,6 +27,7 @@ use std::thread;
 use std::time::Duration;
 
 use privet_audit_log::counts::{Delta, NUMBER_MAX};
+use privet_audit_log::note::VerifierKey;
 use privet_audit_log::policies::{self, Files};
 use privet_audit_log::record::{
     BypassCheck, Declaration, DpCharge, DpRelease, Name, NameKind, PolicyLoad, PolicyRefused, Record,
@@ -135,6 +136,7 @@ struct Shared {
     lease: u64,
     log_dir: PathBuf,
     anchor: Option<PathBuf>,
+    verifier: VerifierKey,
     incarnation: u64,
     /// Digests of the policies that this process loaded; locked while bundles are stored or removed.
     bundles: Mutex<BTreeSet<String>>,
@@ -216,6 +218,7 @@ impl Recorder {
             lease,
             log_dir: log_dir.clone(),
             anchor,
+            verifier: log.verifier().clone(),
             incarnation: recovered.incarnation,
             bundles: Mutex::default(),
         });
@@ -232,6 +235,12 @@ impl Recorder {
     #[must_use]
     pub fn healthy(&self) -> bool {
         self.shared.healthy.load(Ordering::Relaxed)
+    }
+
+    /// The key that checks what this process signs.
+    #[must_use]
+    pub fn verifier(&self) -> &VerifierKey {
+        &self.shared.verifier
     }
 
     /// What the log of this process holds so far.

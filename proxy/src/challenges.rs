@@ -1,17 +1,21 @@
 //! Knows an auditor's canaries among requests.
 //!
 //! Promise: a canary is decided, counted and forwarded as any request is; beside
-//! that, the log says that it was one. Its header leaves for nobody. What is
-//! said more than [`A_MINUTE`] times a minute is not recorded as a challenge: a
-//! header that somebody got hold of must not fill the log.
+//! that, the log says that it was one, once: a header that somebody got hold of
+//! and sends again makes its request no canary, takes no other's room and costs no
+//! signature, as long as it is among the last [`REMEMBERED_MAX`] of this process.
+//! Its header leaves for nobody. More than [`A_MINUTE`] canaries a minute are not
+//! recorded as challenges.
 //!
 //! Source: `docs/auditor-guide.md`, "Challenges".
 
+use std::collections::{HashSet, VecDeque};
 use std::num::NonZeroU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::HeaderMap;
-use privet_audit_log::challenge::{self, AuditorKey};
+use privet_audit_log::challenge::{self, AuditorKey, TOKEN_DIGITS};
 use privet_audit_log::tree::Hash;
 
 /// Challenges recorded a minute at most.
@@ -20,12 +24,76 @@ const A_MINUTE: NonZeroU32 = NonZeroU32::new(60).expect("it is not zero");
 /// Signatures looked at a minute at most.
 const TRIES_A_MINUTE: NonZeroU32 = NonZeroU32::new(1200).expect("it is not zero");
 
+/// Tokens of recorded challenges that are known again: at [`A_MINUTE`] those of 18 hours, in about 5 MiB.
+const REMEMBERED_MAX: usize = 65_536;
+
 /// Whose canaries are known.
 pub struct Challenges {
     auditors: Vec<AuditorKey>,
     room: DefaultDirectRateLimiter,
     /// Bounds the work that headers of nobody's can cause.
     tries: DefaultDirectRateLimiter,
+    /// Locked for a look, by requests that carry the header alone.
+    spent: Mutex<Spent>,
+}
+
+/// The hashes of tokens that were recorded, or are about to be.
+#[derive(Default)]
+struct Spent {
+    known: HashSet<Hash>,
+    /// In the order in which they came.
+    order: VecDeque<Hash>,
+}
+
+impl Spent {
+    /// Keeps one more, and lets the oldest go; whether it is new.
+    fn add(&mut self, token: Hash) -> bool {
+        if !self.known.insert(token) {
+            return false;
+        }
+        self.order.push_back(token);
+        if self.order.len() > REMEMBERED_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
+
+    fn take_back(&mut self, token: Hash) {
+        if self.known.remove(&token)
+            && let Some(at) = self.order.iter().rposition(|known| *known == token)
+        {
+            self.order.remove(at);
+        }
+    }
+}
+
+/// A request that is a canary. Unless it comes to be recorded, its token may come once more.
+pub(crate) struct Canary<'c> {
+    challenges: &'c Challenges,
+    token: Hash,
+    recorded: bool,
+}
+
+impl Canary<'_> {
+    /// The hash of its token.
+    pub(crate) const fn token(&self) -> Hash {
+        self.token
+    }
+
+    /// It stands in the log.
+    pub(crate) const fn recorded(&mut self) {
+        self.recorded = true;
+    }
+}
+
+impl Drop for Canary<'_> {
+    fn drop(&mut self) {
+        if !self.recorded {
+            self.challenges.spent().take_back(self.token);
+        }
+    }
 }
 
 impl Challenges {
@@ -33,18 +101,33 @@ impl Challenges {
     #[must_use]
     pub fn of(auditors: Vec<AuditorKey>) -> Self {
         let [room, tries] = [A_MINUTE, TRIES_A_MINUTE].map(|most| RateLimiter::direct(Quota::per_minute(most)));
-        Self { auditors, room, tries }
+        Self { auditors, room, tries, spent: Mutex::default() }
     }
 
-    /// Takes the header out of a request, and gives the hash of the token where it makes it a canary.
-    pub(crate) fn take(&self, headers: &mut HeaderMap) -> Option<Hash> {
+    /// Takes the header out of a request, and tells where it makes it a canary.
+    pub(crate) fn take(&self, headers: &mut HeaderMap) -> Option<Canary<'_>> {
         if self.auditors.is_empty() {
             return None;
         }
         let value = headers.remove(challenge::HEADER)?;
+        if self.is_spent(value.as_bytes()) {
+            return None;
+        }
         self.tries.check().ok()?;
-        let token = challenge::open(value.as_bytes(), &self.auditors)?;
-        self.room.check().ok().map(|()| token.hash())
+        let token = challenge::open(value.as_bytes(), &self.auditors)?.hash();
+        // Two requests with one token may come at a time.
+        let new = self.spent().add(token);
+        let canary = new.then_some(Canary { challenges: self, token, recorded: false })?;
+        self.room.check().ok().map(|()| canary)
+    }
+
+    /// Whether a header's token was recorded already, whoever signed it.
+    fn is_spent(&self, header: &[u8]) -> bool {
+        header.get(..TOKEN_DIGITS).is_some_and(|token| self.spent().known.contains(&Hash::of(token)))
+    }
+
+    fn spent(&self) -> MutexGuard<'_, Spent> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -71,18 +154,47 @@ mod tests {
     fn a_canary_is_known_by_its_auditor_and_its_header_goes_no_further() {
         let token = Token::new([5; 16]);
         let mut canary = headers(&token.sign(&pair(1)));
-        assert_eq!(challenges().take(&mut canary).map(|hash| hash.to_address()), Some(token.digest()));
+        let challenges = challenges();
+        assert_eq!(challenges.take(&mut canary).map(|canary| canary.token().to_address()), Some(token.digest()));
         assert!(canary.is_empty());
         let mut forged = headers(&token.sign(&pair(2)));
-        assert_eq!(challenges().take(&mut forged), None);
+        assert!(challenges.take(&mut forged).is_none());
         assert!(forged.is_empty());
     }
 
     #[test]
-    fn a_header_that_is_sent_on_and_on_does_not_fill_the_log() {
+    fn a_header_that_is_sent_on_and_on_is_one_canary_and_takes_no_others_room() {
         let challenges = challenges();
         let value = Token::new([5; 16]).sign(&pair(1));
-        let known = (0..200).filter(|_| challenges.take(&mut headers(&value)).is_some()).count();
-        assert!((60..=62).contains(&known), "{known}");
+        let take = |value: &str| challenges.take(&mut headers(value)).map(|mut canary| canary.recorded()).is_some();
+        let known = (0..2_000).filter(|_| take(&value)).count();
+        assert_eq!(known, 1, "of 2,000 times the same one");
+        // More than there are tries for: none of them was spent on the header above.
+        let others =
+            (0..200_u8).filter(|n| take(&Token::new([*n, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7]).sign(&pair(1))));
+        let others = others.count();
+        assert!((59..=61).contains(&others), "{others}");
+    }
+
+    #[test]
+    fn a_canary_that_was_not_recorded_may_come_again() {
+        let challenges = challenges();
+        let value = Token::new([5; 16]).sign(&pair(1));
+        let first = challenges.take(&mut headers(&value));
+        assert!(first.is_some() && challenges.take(&mut headers(&value)).is_none(), "while one is under way");
+        drop(first);
+        let mut second = challenges.take(&mut headers(&value)).unwrap();
+        second.recorded();
+        drop(second);
+        assert!(challenges.take(&mut headers(&value)).is_none());
+    }
+
+    #[test]
+    fn no_more_tokens_are_remembered_than_there_is_room_for() {
+        let mut spent = Spent::default();
+        let token = |n: usize| Hash::of(&n.to_be_bytes());
+        assert!((0..REMEMBERED_MAX + 10).all(|n| spent.add(token(n))));
+        assert_eq!((spent.known.len(), spent.order.len()), (REMEMBERED_MAX, REMEMBERED_MAX));
+        assert!(!spent.add(token(10)) && spent.add(token(9)), "the oldest have gone");
     }
 }

@@ -4,7 +4,7 @@
 //! files, which wait for the disk in groups.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,13 +37,17 @@ pub(crate) fn place(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
     }
 }
 
-/// Reads a file that may not be there.
-pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+/// Reads a file of at most `bytes_max` bytes that may not be there; a longer one is [`io::ErrorKind::FileTooLarge`], and
+/// no more of it is in memory.
+pub(crate) fn read_at_most(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    let read = file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if read as u64 > bytes_max { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(Some(bytes)) }
 }
 
 /// Takes a directory for one process; the lock ends with the file that is given back.
@@ -102,11 +106,22 @@ mod tests {
         let path = dir.path().join("a/b/file");
         assert!(place(&path, b"one", SECRET).unwrap());
         assert!(!place(&path, b"two", SECRET).unwrap());
-        assert_eq!(read(&path).unwrap().unwrap(), b"one");
+        assert_eq!(fs::read(&path).unwrap(), b"one");
         replace(&path, b"three").unwrap();
-        assert_eq!(read(&path).unwrap().unwrap(), b"three");
+        assert_eq!(fs::read(&path).unwrap(), b"three");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
-        assert_eq!(read(&dir.path().join("none")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_its_bound_and_not_beyond() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        assert_eq!(read_at_most(&path, 3).unwrap(), None);
+        fs::write(&path, b"abc").unwrap();
+        assert_eq!(read_at_most(&path, 3).unwrap().unwrap(), b"abc");
+        assert_eq!(read_at_most(&path, 2).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        // What has no length beforehand has an end all the same.
+        assert_eq!(read_at_most(Path::new("/dev/zero"), 1 << 20).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 
     #[test]

@@ -13,7 +13,6 @@ use std::time::Instant;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::Response;
-use privet_audit_log::tree::Hash;
 use privet_dp::window::PolicyDigest;
 use privet_policy::consent::{Heard, Memory};
 use privet_policy::decide::{Decision, Outcome, Refusal as Refused};
@@ -24,7 +23,7 @@ use crate::accept::{self, Carry, Held};
 use crate::audit::{
     Arrival, CannotRecord, ClassNo, Delivery as Fate, DestNo, ListenerNo, PolicyNo, Recorder, RefusedAs, Tally,
 };
-use crate::challenges::Challenges;
+use crate::challenges::{Canary, Challenges};
 use crate::consent::{Answers, ConsentStore, SubjectKey};
 use crate::contained::{Panicked, contained};
 use crate::decide::{Surroundings, decide};
@@ -214,7 +213,7 @@ impl Line {
         raw: &RawRequest,
         room: Held<'_>,
         arrival: &mut Arrival,
-        challenge: Option<Hash>,
+        canary: Option<Canary<'_>>,
         watch: &mut Watch,
     ) -> Result<Response<Bytes>, Stopped> {
         let in_force = self.in_force.load_full().ok_or_else(|| Stopped::unready(raw, Unready::Policy))?;
@@ -226,9 +225,13 @@ impl Line {
             },
         };
         let begun = Instant::now();
-        let recorded = Recorded::by(&self.recorder, arrival, minimized, &tally, challenge).await;
+        let token = canary.as_ref().map(Canary::token);
+        let recorded = Recorded::by(&self.recorder, arrival, minimized, &tally, token).await;
         self.metrics.audit_seconds.record(begun.elapsed());
         let recorded = recorded.map_err(|error| self.unrecorded(format, error))?;
+        if let Some(mut canary) = canary {
+            canary.recorded();
+        }
         watch.done(Step::Record);
         let answer = forward(&in_force, raw, format, recorded).await;
         watch.done(Step::Forward);
@@ -533,9 +536,9 @@ impl Carry for Line {
             return self.say(&raw, &Stopped::unready(&raw, Unready::Log));
         };
         let mut arrival = self.recorder.arrived(listener, raw.body.len() as u64);
-        let challenge = self.challenges.take(&mut raw.headers);
+        let canary = self.challenges.take(&mut raw.headers);
         let mut watch = self.tracer.begin(raw.received_at);
-        let stopped = match contained(self.take(&raw, room, &mut arrival, challenge, &mut watch)).await {
+        let stopped = match contained(self.take(&raw, room, &mut arrival, canary, &mut watch)).await {
             Ok(Ok(answer)) => {
                 arrival.answered();
                 self.tracer.end(watch, &raw.listener.name, answer.status().as_u16(), None);

@@ -28,6 +28,17 @@ pub(crate) fn sender(tls: ClientConfig, kept: usize) -> Sender {
     legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(kept).build(connector)
 }
 
+/// Why there was no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unanswered {
+    /// Not in time.
+    #[error("not within {0} s")]
+    Late(u64),
+    /// No connection, or not one that spoke HTTP to its end.
+    #[error(transparent)]
+    Broken(#[from] legacy::Error),
+}
+
 /// Connects anew for each request: one that is kept would be dead by the next.
 #[derive(Clone)]
 pub(crate) struct Outbound(Sender);
@@ -40,7 +51,15 @@ impl Outbound {
 
     /// The status of the answer; nothing where there was none in time.
     pub(crate) async fn status(&self, request: Request<Full<Bytes>>, within: Duration) -> Option<StatusCode> {
-        let answer = tokio::time::timeout(within, self.0.request(request)).await.ok()?;
-        Some(answer.ok()?.status())
+        self.ask(request, within).await.ok()
+    }
+
+    /// The status of the answer.
+    ///
+    /// # Errors
+    /// Why there was none in time.
+    pub(crate) async fn ask(&self, request: Request<Full<Bytes>>, within: Duration) -> Result<StatusCode, Unanswered> {
+        let answer = tokio::time::timeout(within, self.0.request(request)).await;
+        Ok(answer.map_err(|_| Unanswered::Late(within.as_secs()))??.status())
     }
 }

@@ -1,6 +1,8 @@
 //! The order in which the sidecar starts and stops.
 //!
-//! Promise: health answers before anything else can fail; no request is served
+//! Promise: health answers before anything else can fail; what can fail of the
+//! configuration, certificates and addresses included, fails before the log is
+//! opened, so that no start is recorded that never served; no request is served
 //! before a policy is in force, and none after the log is closed. Stopping is:
 //! not ready, wait, close the listeners, finish what is under way or cut it
 //! off at the deadline, flush, close the log.
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
+use tokio::net::TcpSocket;
 
 use crate::accept::{Carry, Door, Parts, Shell};
 use crate::admin::{self, Admin, BEAT_EVERY, Health, Pages};
@@ -26,6 +29,7 @@ use crate::export::intake;
 use crate::forward::Client;
 use crate::metrics::{Metrics, Reloaded};
 use crate::reload::{self, Place, Source, Timing, Watch, contents_digest};
+use crate::request::ListenerFacts;
 use crate::shadow::Board;
 use crate::tasks::{Finish, Signal, TaskSet};
 use crate::telemetry::Telemetry;
@@ -60,6 +64,8 @@ pub struct Foundation {
     /// Where metrics are served.
     pub metrics_address: SocketAddr,
     identity: Option<Arc<ClientIdentity>>,
+    /// The listeners' addresses, held and not listened on yet.
+    held: Vec<HeldDoor>,
     /// Kept for its drop, which ends the thread.
     _admin: Admin,
 }
@@ -90,10 +96,11 @@ pub enum StartError {
 }
 
 impl Foundation {
-    /// Serves health, which says "not ready", and prepares the rest.
+    /// Serves health, which says "not ready", holds the listeners' addresses and prepares the rest.
+    /// Inside of a runtime, for the sockets.
     ///
     /// # Errors
-    /// [`StartError`] when an address or an identity cannot be used.
+    /// [`StartError`] when an address, a certificate or an identity cannot be used.
     pub fn lay(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let (health, metrics) = (Arc::new(Health::default()), Arc::new(Metrics::new()));
         let (shadow, consent) = (Arc::new(Board::default()), Arc::new(desk::Place::default()));
@@ -114,6 +121,7 @@ impl Foundation {
         let telemetry = Telemetry::new(config.telemetry.as_ref(), Arc::clone(&metrics), Arc::clone(&clock))?;
         let (tls, identity) = tls::client(&config.upstream)?;
         let client = Client::new(tls, config.limits.upstream_timeout, Arc::clone(&metrics), tasks.clone());
+        let held = config.listeners.iter().map(HeldDoor::hold).collect::<Result<_, _>>()?;
         Ok(Self {
             health,
             metrics,
@@ -129,6 +137,7 @@ impl Foundation {
             admin_address: admin.admin_address,
             metrics_address: admin.metrics_address,
             identity,
+            held,
             _admin: admin,
         })
     }
@@ -149,18 +158,18 @@ pub struct Open<C> {
 /// `sources` are watched beside the certificates, each with the contents that are in force already.
 ///
 /// # Errors
-/// [`StartError`] when a listener cannot be opened or files cannot be watched.
+/// [`StartError`] when the system does not let us listen after all, or files cannot be watched.
 pub async fn open<C: Carry>(
     config: &Config,
-    foundation: Foundation,
+    mut foundation: Foundation,
     line: Arc<C>,
     mut sources: Vec<(Source, [u8; 32])>,
 ) -> Result<Open<C>, StartError> {
     let mut doors = Vec::new();
     let mut served = Vec::new();
-    for listener in &config.listeners {
-        let tls = listener.tls.as_ref().map(Served::load).transpose()?;
-        doors.push(door(listener, tls.as_ref()).await?);
+    for held in std::mem::take(&mut foundation.held) {
+        let (door, tls) = held.open()?;
+        doors.push(door);
         served.extend(tls);
     }
     foundation.health.listening();
@@ -195,14 +204,45 @@ impl Served {
     }
 }
 
-async fn door(listener: &Listener, tls: Option<&Served>) -> Result<Door, StartError> {
-    let socket = tokio::net::TcpListener::bind(listener.address).await.map_err(|source| StartError::Listener {
-        name: listener.facts.name.clone(),
-        address: listener.address,
-        source,
-    })?;
-    let tls = tls.map(|served| Arc::clone(&served.current));
-    Ok(Door { socket, facts: Arc::clone(&listener.facts), tls })
+/// How many connections the system keeps until they are accepted.
+const BACKLOG: u32 = 1024;
+
+/// A listener whose address is ours and whose files work, with nobody listening yet: whoever
+/// connects is told so, and tries again.
+struct HeldDoor {
+    socket: TcpSocket,
+    facts: Arc<ListenerFacts>,
+    address: SocketAddr,
+    tls: Option<Served>,
+}
+
+impl HeldDoor {
+    fn hold(listener: &Listener) -> Result<Self, StartError> {
+        let (facts, address) = (Arc::clone(&listener.facts), listener.address);
+        let tls = listener.tls.as_ref().map(Served::load).transpose()?;
+        let socket = bound(address).map_err(cannot_listen(&facts, address))?;
+        Ok(Self { socket, facts, address, tls })
+    }
+
+    fn open(self) -> Result<(Door, Option<Served>), StartError> {
+        let socket = self.socket.listen(BACKLOG).map_err(cannot_listen(&self.facts, self.address))?;
+        let current = self.tls.as_ref().map(|served| Arc::clone(&served.current));
+        Ok((Door { socket, facts: self.facts, tls: current }, self.tls))
+    }
+}
+
+/// A socket with an address of ours. The address is taken where somebody listens on it, not where
+/// connections of the process before still end.
+fn bound(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+fn cannot_listen(facts: &ListenerFacts, address: SocketAddr) -> impl FnOnce(std::io::Error) -> StartError {
+    let name = facts.name.clone();
+    move |source| StartError::Listener { name, address, source }
 }
 
 /// All certificate files as one source: new connections use the new ones, open ones stay as they are.

@@ -20,10 +20,11 @@ use tokio::sync::Notify;
 
 use crate::admin::Health;
 use crate::audit::{Recorder, told};
+use crate::bearer::Token;
 use crate::challenges::Challenges;
 use crate::clock::Clock;
 use crate::config::{self, Config, Signatures};
-use crate::consent::desk::Desk;
+use crate::consent::desk::{self, Desk};
 use crate::consent::{CannotOpen, ConsentStore, Ground};
 use crate::console::{self, Console};
 use crate::decode::DecodeLimits;
@@ -39,7 +40,7 @@ use crate::remember::WireRefusals;
 use crate::run::{Foundation, chain};
 use crate::sentinel::Sentinel;
 use crate::shadow::{Board, Shadow};
-use crate::ship::{self, CannotShip, Shipping};
+use crate::ship::{self, CannotShip, Shipper, Shipping};
 use crate::signing::{self, Refused};
 use crate::transform::Enforcement;
 
@@ -85,18 +86,14 @@ impl Sidecar {
     /// cannot be used leaves the line closed, with a note that says why.
     ///
     /// # Errors
-    /// [`CannotAssemble`] where not even the log can be opened.
+    /// [`CannotAssemble`] where something of the configuration does not work, and then the log was
+    /// not opened; or where it cannot be opened.
     pub fn assemble(config: &Config, foundation: &Foundation) -> Result<Self, CannotAssemble> {
+        let Ready { consent, administrator, poster, auditors, shipper } = Ready::make(config, foundation)?;
         let (recorder, recovered) = Recorder::open(log_settings(config), Arc::clone(&foundation.clock))?;
         tracing::info!(incarnation = recovered.incarnation, "enforcement log open");
         let before = recovered.policy.filter(|_| config.signatures.is_some());
         let before = before.and_then(|digest| in_force_before(&config.log.directory, &digest));
-        let ground = Ground {
-            health: Arc::clone(&foundation.health),
-            metrics: Arc::clone(&foundation.metrics),
-            clock: Arc::clone(&foundation.clock),
-        };
-        let consent = ConsentStore::open(&config.consent, ground)?;
         let line = Arc::new(Line::new(Parts {
             recorder: recorder.clone(),
             refusals: WireRefusals::default(),
@@ -110,19 +107,14 @@ impl Sidecar {
                 ..DecodeLimits::default()
             },
         }));
-        if let Some(token_file) = &config.consent.token_file {
+        if let Some(token) = administrator {
             let (store, clock) = (consent.clone(), Arc::clone(&foundation.clock));
-            foundation.consent.open(Desk::new(store, Arc::clone(&line), clock, token_file)?);
+            foundation.consent.open(Desk::new(store, Arc::clone(&line), clock, token));
         }
-        let (token_file, clock) = (config.exports.token_file.as_deref(), Arc::clone(&foundation.clock));
-        if token_file.is_some() || config.admin.ip().is_loopback() {
-            let intake = Intake::new(Arc::clone(&line), clock, token_file).map_err(|source| {
-                let file = token_file.map(|file| file.display().to_string()).unwrap_or_default();
-                CannotAssemble::PostingToken { file, source }
-            })?;
-            foundation.intake.open(intake);
+        if poster.is_some() || config.admin.ip().is_loopback() {
+            foundation.intake.open(Intake::new(Arc::clone(&line), Arc::clone(&foundation.clock), poster));
         }
-        foundation.console.open(Console::new(config, Arc::clone(&line), recorder.clone())?);
+        foundation.console.open(Console::new(config, auditors, Arc::clone(&line), recorder.clone()));
         let exports = export::Settings {
             ledger: export::ledger_in(&config.exports.directory),
             shared: config.exports.shared.clone(),
@@ -170,7 +162,7 @@ impl Sidecar {
         }
         foundation.background.spawn(watch_memory(Arc::clone(&loader)));
         foundation.background.spawn(watch_exports(Arc::clone(&loader)));
-        let shipping = shipping(config, foundation)?;
+        let shipping = shipper.map(|shipper| Shipping::start(shipper, recorder.verifier())).transpose()?;
         Ok(Self { line, recorder, consent, loader, shipping })
     }
 
@@ -248,18 +240,49 @@ impl Sidecar {
     }
 }
 
-fn shipping(config: &Config, foundation: &Foundation) -> Result<Option<Shipping>, CannotShip> {
-    let start = |ship: &config::Ship| {
-        Shipping::start(ship::Parts {
-            ship: ship.clone(),
-            log: config.log.directory.clone(),
-            origin: config.log.origin.clone(),
+/// What of the configuration may turn out not to work, made before the log is opened: a start that
+/// fails here leaves no trace in it.
+struct Ready {
+    consent: ConsentStore,
+    /// Who may read and change decisions.
+    administrator: Option<Token>,
+    /// Who may post tables.
+    poster: Option<Token>,
+    /// Who may read the console.
+    auditors: console::Access,
+    shipper: Option<Shipper>,
+}
+
+impl Ready {
+    fn make(config: &Config, foundation: &Foundation) -> Result<Self, CannotAssemble> {
+        let administrator = config.consent.token_file.as_deref().map(desk::token).transpose()?;
+        let poster = config.exports.token_file.as_deref().map(posting_token).transpose()?;
+        let auditors = console::Access::of(&config.console, config.admin)?;
+        let shipper = config.log.ship.as_ref().map(|ship| shipper(ship, config, foundation)).transpose()?;
+        let ground = Ground {
             health: Arc::clone(&foundation.health),
             metrics: Arc::clone(&foundation.metrics),
             clock: Arc::clone(&foundation.clock),
-        })
-    };
-    config.log.ship.as_ref().map(start).transpose()
+        };
+        let consent = ConsentStore::open(&config.consent, ground)?;
+        Ok(Self { consent, administrator, poster, auditors, shipper })
+    }
+}
+
+fn posting_token(file: &Path) -> Result<Token, CannotAssemble> {
+    Token::in_file(file).map_err(|source| CannotAssemble::PostingToken { file: file.display().to_string(), source })
+}
+
+fn shipper(ship: &config::Ship, config: &Config, foundation: &Foundation) -> Result<Shipper, CannotShip> {
+    Shipper::new(ship::Parts {
+        ship: ship.clone(),
+        log: config.log.directory.clone(),
+        origin: config.log.origin.clone(),
+        keys: ship::anchored_keys(&config.log.anchor_dir)?,
+        health: Arc::clone(&foundation.health),
+        metrics: Arc::clone(&foundation.metrics),
+        clock: Arc::clone(&foundation.clock),
+    })
 }
 
 /// Publishes what may be published of the open windows, and ends the export line.

@@ -47,6 +47,17 @@ pub enum TlsError {
     },
 }
 
+impl TlsError {
+    /// The file that does not work.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::Unreadable { file, .. } | Self::Unusable { file, .. } => file,
+            Self::NoCertificate(file) | Self::NoKey(file) => file,
+        }
+    }
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }

@@ -8,16 +8,29 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 
 use crate::config::Upstream;
 use crate::outbound::{Sender, sender};
 use crate::tls::{self, TlsError};
 
-/// No answer that could be used: none at all, none in time, or a longer one.
+/// No answer that could be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no answer in time, or one that is too long")]
-pub(crate) struct NoAnswer;
+pub(crate) enum NoAnswer {
+    /// None at all, or none in time.
+    #[error("no answer in time")]
+    InTime,
+    /// A longer one than was asked for.
+    #[error("an answer that is too long")]
+    ShortEnough,
+}
+
+impl NoAnswer {
+    /// Why a body was not read whole.
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        if error.is::<LengthLimitError>() { Self::ShortEnough } else { Self::InTime }
+    }
+}
 
 /// A client with pooled connections.
 pub(crate) struct Web {
@@ -35,12 +48,12 @@ impl Web {
     /// Asks, and reads an answer of at most `most` bytes.
     pub(crate) async fn ask(&self, request: Request<Full<Bytes>>, most: usize) -> Result<Response<Bytes>, NoAnswer> {
         let asking = async {
-            let answer = self.http.request(request).await.map_err(|_| NoAnswer)?;
+            let answer = self.http.request(request).await.map_err(|_| NoAnswer::InTime)?;
             let (head, body) = answer.into_parts();
-            let body = Limited::new(body, most).collect().await.map_err(|_| NoAnswer)?;
+            let body = Limited::new(body, most).collect().await.map_err(|error| NoAnswer::of(&*error))?;
             Ok(Response::from_parts(head, body.to_bytes()))
         };
-        tokio::time::timeout(self.timeout, asking).await.map_err(|_| NoAnswer)?
+        tokio::time::timeout(self.timeout, asking).await.map_err(|_| NoAnswer::InTime)?
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use privet_audit_log::ledger;
+use privet_audit_log::ledger::{self, Ledger};
 use privet_audit_log::note::{Checkpoint, Signer, VerifierKey};
 use privet_audit_log::proof::consistency;
 use privet_audit_log::quorum::TrustPolicy;
@@ -156,19 +156,11 @@ fn copy(from: &Path, to: &Path) {
 fn a_pods_log_is_shipped_rolled_and_cosigned_and_one_that_is_cut_is_found_out() {
     let dir = tempfile::tempdir().unwrap();
     let (root, store) = (dir.path(), dir.path().join("store"));
-    let key = printed(root, &["ledger", "init", "ledger.key", "--origin", "privet.example.org/ledger"]);
-    let mut witnesses = Vec::new();
-    for name in ["w1.example.org", "w2.example.org"] {
-        let vkey = printed(root, &["witness", "init", "--dir", name, "--name", name]);
-        let port = free_port();
-        let listen = format!("127.0.0.1:{port}");
-        let process = Process::start(root, &["witness", "run", "--dir", name, "--listen", &listen, "--log", &key]);
-        until(root, "a witness listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        witnesses.push((vkey, port, process));
-    }
-    let asked: String = witnesses
+    let made = ["w1.example.org", "w2.example.org"]
+        .map(|name| (name, printed(root, &["witness", "init", "--dir", name, "--name", name]), free_port()));
+    let asked: String = made
         .iter()
-        .map(|(vkey, port, _)| format!("  - {{url: \"http://127.0.0.1:{port}\", vkey: \"{vkey}\"}}\n"))
+        .map(|(_, vkey, port)| format!("  - {{url: \"http://127.0.0.1:{port}\", vkey: \"{vkey}\"}}\n"))
         .collect();
     let config = format!(
         "apiVersion: privet.dev/v1alpha1\nkind: Ledger\nstore: {{directory: store}}\n\
@@ -177,6 +169,14 @@ fn a_pods_log_is_shipped_rolled_and_cosigned_and_one_that_is_cut_is_found_out() 
         free_port()
     );
     fs::write(root.join("ledger.yaml"), config).unwrap();
+    let key = printed(root, &["ledger", "init", "--config", "ledger.yaml"]);
+    let mut witnesses = Vec::new();
+    for (name, vkey, port) in made {
+        let listen = format!("127.0.0.1:{port}");
+        let process = Process::start(root, &["witness", "run", "--dir", name, "--listen", &listen, "--log", &key]);
+        until(root, "a witness listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        witnesses.push((vkey, process));
+    }
     let events = free_port();
     lay_out(root, events, &store);
     let pod = Process::start(root, &["run", "--config", "privet.yaml"]);
@@ -207,21 +207,22 @@ fn a_pods_log_is_shipped_rolled_and_cosigned_and_one_that_is_cut_is_found_out() 
         witnesses[0].0, witnesses[1].0
     );
     let trust = TrustPolicy::parse(&trust).unwrap();
-    let said = ledger::check(&root.join("ledger"), &trust, &mirror, &mut report).unwrap();
+    let said = ledger::check(&Ledger { log: &root.join("ledger"), policy: &trust, anchor: None }, &mirror, &mut report)
+        .unwrap();
     assert!(report.is_clean(), "{:#?}", report.findings);
     assert_eq!((said.witnesses.len(), said.rolled[&1].0), (2, said.rolled[&1].1), "all of it is rolled");
 
     // What was whole at its time is fewer records than witnesses have seen.
     let mut cut = verify(&earlier, &Options::default()).unwrap();
     assert!(cut.is_clean(), "by itself nothing is wrong with it: {:#?}", cut.findings);
-    ledger::check(&root.join("ledger"), &trust, &earlier, &mut cut).unwrap();
+    ledger::check(&Ledger { log: &root.join("ledger"), policy: &trust, anchor: None }, &earlier, &mut cut).unwrap();
     let codes: Vec<_> = cut.findings.iter().map(|finding| finding.code).collect();
     assert_eq!(codes, ["ledger_truncated"]);
     // One that nobody cosigned is no ledger.
     let alone = Signer::from_seed("privet.example.org/ledger/1", &[1; 32]).unwrap();
     let other = TrustPolicy::parse(&format!("log {}\nquorum none\n", alone.verifier())).unwrap();
     let mut report = verify(&mirror, &Options::default()).unwrap();
-    ledger::check(&root.join("ledger"), &other, &mirror, &mut report).unwrap();
+    ledger::check(&Ledger { log: &root.join("ledger"), policy: &other, anchor: None }, &mirror, &mut report).unwrap();
     let codes: Vec<_> = report.findings.iter().map(|finding| finding.code).collect();
     assert!(codes.contains(&"ledger_checkpoint") && codes.contains(&"ledger_log"), "{codes:?}");
 }

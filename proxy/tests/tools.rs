@@ -360,3 +360,61 @@ fn detect_answers_line_by_line_and_names_a_bad_line_by_its_number() {
     assert!(second.starts_with(r#"{"error":"line 2: "#) && !second.contains("secret"), "{second}");
     assert_eq!(privet(&["detect", "--detectors", "EMAIL"], "").status.code(), Some(2));
 }
+
+/// What `privet run` says of a configuration with these lines, and how it ends; nothing where it goes on running.
+fn failed_start(root: &Path, more: &str) -> Option<(i32, String)> {
+    let config = format!(
+        "apiVersion: privet.dev/v1alpha1\nkind: Config\n\
+         admin: {{address: \"127.0.0.1:0\"}}\nmetrics: {{address: \"127.0.0.1:0\"}}\npolicies: policies\n\
+         log: {{directory: log, anchor_dir: anchor, origin: privet.example.org/start}}\n{more}"
+    );
+    fs::write(root.join("privet.yaml"), config).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_privet"))
+        .args(["run", "--config", "privet.yaml"])
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = std::time::Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > std::time::Duration::from_secs(30) {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return None;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let ended = child.wait_with_output().unwrap();
+    Some((ended.status.code()?, String::from_utf8(ended.stderr).unwrap()))
+}
+
+#[test]
+fn a_start_that_fails_for_its_configuration_leaves_nothing_in_the_log() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    let events = "listeners: [{name: events, address: \"127.0.0.1:0\", formats: [segment]}]\n";
+    let at = |address: &str| format!("listeners: [{{name: events, address: \"{address}\", formats: [segment]}}]\n");
+    let served = "listeners:\n- {name: a, address: \"127.0.0.1:0\", formats: [segment], tls: {certificate: no.crt, key: no.key}}\n";
+    // Each with what has to be said: of files the place too, of a port its owner.
+    for (more, said) in [
+        (format!("{events}console: {{token_file: notthere}}\n"), "privet.yaml:8:23"),
+        (format!("{events}console: {{token_file: short}}\n"), "fewer than 16 bytes"),
+        (format!("{events}consent: {{token_file: notthere}}\n"), "privet.yaml:8:23"),
+        (format!("{events}exports: {{directory: e, token_file: notthere}}\n"), "privet.yaml:8:37"),
+        (format!("{events}upstream: {{ca: notthere}}\n"), "privet.yaml:8:16"),
+        (served.to_owned(), "privet.yaml:8:76"),
+        (at(&taken.to_string()), "the listener `events` cannot listen on"),
+        // The store is a file, so its directory cannot be made.
+        (format!("{events}consent: {{directory: short/within}}\n"), "embedded store"),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("policies")).unwrap();
+        fs::write(root.path().join("short"), "0123456789").unwrap();
+        let (code, told) = failed_start(root.path(), &more).unwrap_or_else(|| panic!("it runs with {more}"));
+        assert_eq!(code, 2, "{told}");
+        assert!(told.contains(said), "{more}: wants `{said}`: {told}");
+        assert!(!root.path().join("log/1").exists(), "{more}: an incarnation is there: {told}");
+    }
+}

@@ -71,20 +71,20 @@ function declarations() {
 
 /**
  * A log of incarnations with so many batches each and what else they say, the last one running: its files by path below `/v1/log/`, its keys, and its newest
- * checkpoint.
+ * checkpoint. `first` is the number of the first one, which `head` begins after its `open`.
  */
-export function makeLog(batches, said = []) {
+export function makeLog(batches, said = [], { first = 1, head = [] } = {}) {
   const files = new Map();
   const keys = [];
   let prev = null;
   let checkpoint;
   batches.forEach((count, at) => {
-    const number = at + 1;
+    const number = at + first;
     const origin = `privet.example/made/${number}`;
     const key = keyFor(origin);
     const open = { t: "open", origin, incarnation: number, vkey: key.vkey, prev, lease: 0, refusals: ["unparseable"], software: "made" };
     const end = at < batches.length - 1 ? [{ t: "close", abandoned_requests: 0, abandoned_events: 0, unknown: 0 }] : [];
-    const records = [open, ...declarations(), ...traffic(count), ...(said[at]?.(prev) ?? []), ...end].map((record, seq) => Buffer.from(canonical({ v: 1, seq, ts: 1795344000000 + seq * 100, mono: seq * 100, ...record })));
+    const records = [open, ...(at === 0 ? head : []), ...declarations(), ...traffic(count), ...(said[at]?.(prev) ?? []), ...end].map((record, seq) => Buffer.from(canonical({ v: 1, seq, ts: 1795344000000 + seq * 100, mono: seq * 100, ...record })));
     const leaves = records.map(leaf);
     chunks(records).forEach((chunk, index) => {
       const bundle = Buffer.concat(chunk.flatMap((record) => [Buffer.of(record.length >> 8, record.length & 255), record]));

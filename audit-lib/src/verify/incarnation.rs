@@ -22,7 +22,11 @@ use crate::volume::class_path;
 use super::budget::Budgets;
 use super::pulse::Pulse;
 use super::report::{AbsentReason, AbsentReport, ClassReport, DestinationReport, IncarnationReport, Report};
+use super::suspects::Stretch;
 use super::tiles::TileCheck;
+
+/// The record of a ledger's log that says that another process goes on with it.
+const RESUMED: &str = "resumed";
 
 /// What is carried from one incarnation to the next.
 #[derive(Debug, Default)]
@@ -88,6 +92,7 @@ pub(super) struct Incarnation<'a> {
     signed: u64,
     first: (i64, u64),
     pulse: Pulse,
+    suspects: Option<Stretch>,
     config: Option<Config>,
     last_alive_ms: i64,
     latest_ms: i64,
@@ -115,6 +120,7 @@ impl<'a> Incarnation<'a> {
             signed: 0,
             first: (0, 0),
             pulse: Pulse::default(),
+            suspects: None,
             config: None,
             last_alive_ms: 0,
             latest_ms: i64::MIN,
@@ -145,7 +151,7 @@ impl<'a> Incarnation<'a> {
         }
         self.check_end(&extent, is_last);
         let published = claimed.and_then(Result::ok).map_or(0, |claimed| claimed.size);
-        self.check_tiles(published, &extent)?;
+        self.check_tiles(published, self.books.ended && !is_last, &extent)?;
         self.sum_up();
         Ok(Verified {
             end: Previous {
@@ -240,6 +246,10 @@ impl<'a> Incarnation<'a> {
     }
 
     fn entry(&mut self, entry: &Entry) {
+        if entry.record.kind() == RESUMED {
+            let silent = self.pulse.resume(entry, self.last_alive_ms);
+            silent.into_iter().for_each(|silent| self.gap(RESUMED, silent));
+        }
         for (code, message) in self.pulse.feel(entry) {
             self.finding(code, message);
         }
@@ -281,13 +291,14 @@ impl<'a> Incarnation<'a> {
                     format!("the wall clock moved by {} ms; the order of records is theirs", clock.moved_ms),
                 );
             }
-            Record::BypassCheck(check) => self.sockets(check),
+            Record::BypassCheck(check) => self.sockets(check, (entry.seq, entry.mono)),
             Record::Retired(retired) => self.retired(retired, entry),
             Record::Challenge(challenge) => {
                 let totals = &mut self.carried.report.totals;
                 totals.challenges += 1;
                 totals.challenged_events = totals.challenged_events.saturating_add(challenge.events);
             }
+            Record::Unknown(kind, _) if kind == RESUMED => {}
             Record::Unknown(kind, _) => {
                 let message = format!(
                     "record {} has the type `{kind}`: its bytes are proved, its meaning is not checked",
@@ -395,14 +406,25 @@ impl<'a> Incarnation<'a> {
         }
     }
 
-    fn sockets(&mut self, check: &BypassCheck) {
+    fn sockets(&mut self, check: &BypassCheck, at: (u64, u64)) {
         self.carried.report.totals.bypass_checks += 1;
-        if check.suspect > 0 {
-            let reasons: Vec<String> =
-                check.reasons.iter().map(|(reason, sockets)| format!("{sockets} {reason}")).collect();
-            let message = format!("{} sockets may be a way around the sidecar: {}", check.suspect, reasons.join(", "));
-            self.finding("bypass_suspect", message);
+        if check.suspect == 0 {
+            self.suspects = None;
+            return;
         }
+        if let Some(stretch) = self.suspects.as_mut().filter(|stretch| stretch.same(check)) {
+            stretch.take(check, at);
+            let listed = stretch.listed.and_then(|listed| self.carried.report.findings.get_mut(listed));
+            if let Some(finding) = listed {
+                finding.message = stretch.message();
+            }
+            return;
+        }
+        let mut stretch = Stretch::begin(check, at);
+        let before = self.carried.report.findings.len();
+        self.finding("bypass_suspect", stretch.message());
+        stretch.listed = (self.carried.report.findings.len() > before).then_some(before);
+        self.suspects = Some(stretch);
     }
 
     fn refused_policy(&mut self, refused: &PolicyRefused) {
@@ -530,8 +552,10 @@ impl<'a> Incarnation<'a> {
         }
     }
 
-    fn check_tiles(&mut self, published: u64, extent: &Extent) -> io::Result<()> {
-        for (code, message) in self.tiles.check(&self.tree, published, self.books.ended, &extent.bundles)? {
+    /// The next start publishes what the end of the last incarnation is short of, so `succeeded` says whether
+    /// there was one.
+    fn check_tiles(&mut self, published: u64, succeeded: bool, extent: &Extent) -> io::Result<()> {
+        for (code, message) in self.tiles.check(&self.tree, published, succeeded, &extent.bundles)? {
             self.finding(code, message);
         }
         Ok(())

@@ -39,6 +39,27 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
+    /// A kept log goes on in another process: its monotonic clock begins anew, and what its wall clock says of the time
+    /// between, since a record at `before_ms`, cannot be held against anything. What there is to state, if it is long.
+    pub(super) fn resume(&mut self, entry: &Entry, before_ms: i64) -> Option<String> {
+        (self.last_mono, self.looked) = (Some(entry.mono), None);
+        self.apart = Some(entry.ts.saturating_sub_unsigned(entry.mono));
+        let seconds = entry.ts.saturating_sub(before_ms) / 1000;
+        let silent = entry.ts.abs_diff(before_ms) > SILENCE_MS_MAX;
+        let message = if seconds < 0 {
+            format!(
+                "it went on at record {} by a clock {} s behind its last record: for how long it was silent nobody knows",
+                entry.seq, -seconds
+            )
+        } else {
+            format!(
+                "nothing ran for about {seconds} s before record {}: what was shipped meanwhile was seen at its end",
+                entry.seq
+            )
+        };
+        silent.then_some(message)
+    }
+
     /// Feels one more record.
     pub(super) fn feel(&mut self, entry: &Entry) -> Vec<Irregular> {
         let mut wrong = Vec::new();

@@ -47,11 +47,17 @@ impl<'a> TileCheck<'a> {
     }
 
     /// Compares what is left, and says what is missing of what a checkpoint at `published` needs, or
-    /// one at the end if the incarnation has `ended`. `read` are the bundles that records were read
+    /// one at the end if another start has ended the incarnation (`succeeded`). `read` are the bundles that records were read
     /// from or compared with, every one.
-    pub(super) fn check(&self, tree: &Tree, published: u64, ended: bool, read: &[TileName]) -> io::Result<Vec<Wrong>> {
+    pub(super) fn check(
+        &self,
+        tree: &Tree,
+        published: u64,
+        succeeded: bool,
+        read: &[TileName],
+    ) -> io::Result<Vec<Wrong>> {
         let mut needed = needed_tiles(published.min(tree.size()));
-        if ended {
+        if succeeded {
             needed.extend(needed_tiles(tree.size()));
         }
         let read: HashSet<&TileName> = read.iter().filter(|name| end_of(name) <= tree.size()).collect();

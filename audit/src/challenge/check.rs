@@ -15,6 +15,7 @@ use crate::answer::{Answer, Printed};
 use crate::brought::{Brought, read_text};
 use crate::evidence::{Evidence, Told};
 use crate::prove::file_in;
+use crate::written::{Overwrite, outside_of_logs, write};
 
 /// Which challenge.
 #[derive(clap::Args)]
@@ -26,6 +27,8 @@ pub struct Check {
     /// Write each canary's record and its inclusion proof into this directory.
     #[arg(long, value_name = "DIR")]
     proofs: Option<PathBuf>,
+    #[command(flatten)]
+    overwrite: Overwrite,
 }
 
 /// What a `challenge` record says.
@@ -190,10 +193,11 @@ impl Check {
     fn keep(&self, expected: &Expected, seen: &Seen, proof: &TlogProof) -> Result<()> {
         let Some(dir) = &self.proofs else { return Ok(()) };
         let name = expected.token.strip_prefix("sha256:").unwrap_or(&expected.token);
-        let written = fs::create_dir_all(dir)
-            .and_then(|()| fs::write(file_in(dir, name), proof.to_string()))
-            .and_then(|()| fs::write(dir.join(format!("{name}.record")), &seen.bytes));
-        written.with_context(|| format!("cannot write the proofs into {}", dir.display()))
+        let if_there = self.overwrite.if_there();
+        outside_of_logs(dir)?;
+        fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        write(&file_in(dir, name), proof.to_string().as_bytes(), if_there)?;
+        write(&dir.join(format!("{name}.record")), &seen.bytes, if_there)
     }
 }
 

@@ -14,6 +14,8 @@ use anyhow::Result;
 
 use crate::answer::Printed;
 
+pub use key::random;
+
 /// What to do.
 #[derive(clap::Subcommand)]
 pub enum Challenge {

@@ -21,6 +21,7 @@ use super::expected::{EXPECTATION, Expectation, Expected, PRIVATE, PUBLIC, REQUE
 use super::key::{AuditorSecret, random, write_new};
 use crate::answer::Printed;
 use crate::classes;
+use crate::written::outside_of_logs;
 
 /// More canaries than this are no spot check.
 const COUNT_MAX: usize = 10_000;
@@ -77,6 +78,7 @@ impl New {
             Err(why) => bail!("the policies at {} do not compile: {why}", self.policies.display()),
         };
         let kinds = self.kinds(&policy)?;
+        outside_of_logs(&self.out)?;
         fs::create_dir(&self.out).with_context(|| format!("cannot make {}", self.out.display()))?;
         let secret = match &self.key {
             Some(path) => AuditorSecret::read(path)?,

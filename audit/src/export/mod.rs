@@ -10,8 +10,7 @@ mod ocsf;
 mod openlineage;
 mod parquet;
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
@@ -20,6 +19,7 @@ use serde_json::Value;
 use crate::answer::{Answer, Printed};
 use crate::brought::Brought;
 use crate::evidence::Evidence;
+use crate::written::{Fresh, Overwrite};
 
 /// Where all this was made, as formats that name a producer want it.
 const PRODUCER: &str = concat!("urn:privet:privet-audit:", env!("CARGO_PKG_VERSION"));
@@ -47,6 +47,8 @@ pub struct Export {
     /// The file to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    overwrite: Overwrite,
 }
 
 impl Export {
@@ -55,10 +57,12 @@ impl Export {
     /// # Errors
     /// There is no log to speak of, or the file cannot be written.
     pub fn run(&self) -> Result<Printed> {
+        // Where it cannot be written is said before a long log is read.
+        let fresh = Fresh::begin(&self.out, self.overwrite.if_there())?;
         let evidence = Evidence::gather(&self.brought)?;
         let mut answer = Answer::to(format!("What does the log say, in another format, in {}?", self.out.display()));
         if evidence.report.is_clean() {
-            let rows = self.write(&evidence)?;
+            let rows = self.write(&evidence, fresh)?;
             answer.line(format!("{rows} written"));
             answer.value = serde_json::json!({"file": self.out.display().to_string(), "written": rows});
         } else {
@@ -67,23 +71,9 @@ impl Export {
         answer.print(&evidence, self.brought.json)
     }
 
-    fn write(&self, evidence: &Evidence) -> Result<usize> {
-        let mut part = self.out.clone().into_os_string();
-        part.push(".part");
-        let part = PathBuf::from(part);
-        let said = || format!("cannot write {}", self.out.display());
-        let mut out = BufWriter::new(File::create(&part).with_context(said)?);
-        let written = self.format.write(evidence, &mut out);
-        let written = match written {
-            Ok(written) => written,
-            Err(error) => {
-                // Half a file is worse than none.
-                let _ = fs::remove_file(&part);
-                return Err(error);
-            }
-        };
-        let file = out.into_inner().map_err(io::IntoInnerError::into_error).with_context(said)?;
-        file.sync_all().and_then(|()| fs::rename(&part, &self.out)).with_context(said)?;
+    fn write(&self, evidence: &Evidence, mut fresh: Fresh) -> Result<usize> {
+        let written = self.format.write(evidence, &mut fresh)?;
+        fresh.keep()?;
         Ok(written)
     }
 }

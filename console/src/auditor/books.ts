@@ -1,6 +1,6 @@
 // Double-entry books over the records of one incarnation: what went in came out, and every number was declared.
 
-import type { Members } from "./canonical";
+import { type Members, isMembers } from "./canonical";
 
 /** Says what does not add up. */
 export type Report = (code: string, message: string) => void;
@@ -29,6 +29,12 @@ export class Books {
   private destinations: string[] = [];
   private classes = 0;
   private outstanding = new Map<string, number>();
+  private configured = false;
+  private signersRequired = 0;
+  /** What challenges of the batch to come count, by class. */
+  private challenged = new Map<number, number>();
+  /** What the batch just made counts that no challenge has, by class. */
+  private unchallenged = new Map<number, number>();
   private totals = {
     requests: { in: 0, answered: 0, aborted: 0 },
     events: { in: 0, kept: 0, dropped: 0, withheld: 0 },
@@ -53,7 +59,13 @@ export class Books {
         this.name(record);
         break;
       case "policy.load":
-        this.policy(number(record.n), String(record.digest));
+        this.policy(number(record.n), String(record.digest), list(record.signers).length);
+        break;
+      case "policy.refused":
+        this.refused(record);
+        break;
+      case "config":
+        this.config(record);
         break;
       case "class":
         this.classes = this.countUp(this.classes, number(record.n), "class");
@@ -66,7 +78,7 @@ export class Books {
         for (const row of (record.rows as number[][]) ?? []) this.outcome(row);
         break;
       case "challenge":
-        if (total((record.classes ?? []) as Pairs) !== number(record.events)) this.report("challenge", "the classes of a challenge do not sum to its events");
+        this.challenge(record);
         break;
       case "bypass.check":
         this.bypass(record);
@@ -97,7 +109,51 @@ export class Books {
     names.push(String(record.name));
   }
 
-  private policy(n: number, digest: string) {
+  private config(record: Members) {
+    const wrong = (message: string) => this.report("config", message);
+    if (this.configured || this.nextBatch > 1) wrong("`config` stands once, and before the first batch");
+    this.configured = true;
+    if ((record.durability === "lease") !== this.lease > 0) wrong(`the durability is not that of a lease of ${this.lease} events`);
+    if (!isAddress(record.digest)) wrong("the digest of the configuration is none");
+    if (!isMembers(record.signatures)) return;
+    const { required, required_to_loosen: toLoosen, signers } = record.signatures;
+    this.signersRequired = number(required);
+    const inReach = (n: unknown) => number(n) >= 1 && number(n) <= list(signers).length;
+    if (!inReach(required) || !inReach(toLoosen)) wrong("policies need signatures of none, or of more than there are signers");
+  }
+
+  private refused(record: Members) {
+    const [signed, needed] = [list(record.signers).length, number(record.required)];
+    if (signed >= needed) this.report("policy_refused", `a policy was refused that ${signed} signed where ${needed} were needed`);
+    if (typeof record.stays === "string" && !this.policies.includes(record.stays)) {
+      this.report("policy_refused", `policy ${record.stays} is said to stay in force, and never came into it`);
+    }
+  }
+
+  /** A challenge is recorded in one commit with what it counts: in the batch just made, or in the one to come. */
+  private challenge(record: Members) {
+    const [classes, batch] = [(record.classes ?? []) as Pairs, number(record.batch)];
+    this.check(classes, this.classes, "class");
+    if (number(record.events) === 0 || total(classes) !== number(record.events)) {
+      this.report("challenge", `a challenge of ${record.events} events has others by class`);
+    }
+    if (!isAddress(record.token)) this.report("challenge", "the token of a challenge is no digest");
+    if (batch === this.nextBatch) for (const [n, count] of classes) add(this.challenged, n, count);
+    else if (batch + 1 === this.nextBatch) this.takeAway(classes, batch);
+    else this.report("challenge", `a challenge names batch ${batch}, which is not now`);
+  }
+
+  /** Takes what challenges count out of what their batch counts. */
+  private takeAway(classes: Iterable<[number, number]>, batch: number) {
+    for (const [n, count] of classes) {
+      const left = this.unchallenged.get(n) ?? 0;
+      if (count > left) this.report("challenge", `batch ${batch} has ${left} events of class ${n} left, and a challenge ${count}`);
+      this.unchallenged.set(n, Math.max(0, left - count));
+    }
+  }
+
+  private policy(n: number, digest: string, signed: number) {
+    if (signed < this.signersRequired) this.report("policy_unsigned", `a policy came into force that ${signed} signed of ${this.signersRequired}`);
     const known = this.policies[n];
     if (known === undefined) {
       this.countUp(this.policies.length, n, "policy");
@@ -142,6 +198,9 @@ export class Books {
     this.check(classes, this.classes, "class");
     this.check(released, this.destinations.length, "destination");
     this.inFlight = { requests: number(requests.carry_out), events: number(events.carry_out) };
+    this.unchallenged = new Map(classes);
+    this.takeAway([...this.challenged].sort(([one], [other]) => one - other), n);
+    this.challenged.clear();
     for (const [to, events] of released) this.outstanding.set(`${n} ${to}`, events);
     this.addUp(requests, events, number(record.bytes), { refused, listeners, classes, released });
   }
@@ -192,9 +251,10 @@ export class Books {
   }
 
   private bypass(record: Members) {
-    const reasons = Object.values((record.reasons ?? {}) as Record<string, unknown>);
-    const sum = reasons.reduce<number>((sum, n) => sum + number(n), 0);
-    if (sum !== number(record.suspect)) this.report("bypass", `${record.suspect} suspect sockets, and reasons for ${sum}`);
+    const reasons = Object.entries((record.reasons ?? {}) as Record<string, unknown>);
+    const sum = reasons.reduce<number>((sum, [, n]) => sum + number(n), 0);
+    const words = reasons.every(([word, n]) => number(n) > 0 && /^[a-z_]{1,40}$/.test(word));
+    if (sum !== number(record.suspect) || !words) this.report("bypass_reasons", `${record.suspect} sockets are suspect, and ${sum} have a reason that is a word`);
   }
 
   private end(record: Members) {
@@ -202,6 +262,7 @@ export class Books {
     if (record.abandoned_requests !== this.inFlight.requests || record.abandoned_events !== this.inFlight.events) {
       this.report("abandoned", `what is stated as abandoned is not what was in flight`);
     }
+    if (this.challenged.size > 0) this.report("challenge", "a challenge was recorded, and no batch counts it");
     if (this.outstanding.size > 0) this.report("outcome_missing", `${this.outstanding.size} releases have no outcome at the end`);
   }
 
@@ -224,6 +285,10 @@ export class Books {
 }
 
 const number = (value: unknown): number => (typeof value === "number" ? value : 0);
+
+const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
+
+const isAddress = (value: unknown): boolean => typeof value === "string" && /^sha256:[0-9a-f]{64}$/.test(value);
 
 const total = (pairs: Pairs): number => pairs.reduce((sum, [, count]) => sum + count, 0);
 

@@ -83,12 +83,15 @@ class Verifier {
   };
   private readonly keys: Key[] = [];
   private readonly charges = new Map<string, Members>();
+  private readonly releases = new Map<string, Members>();
+  private readonly unborn = new Set<string>();
   private readonly bundles = new Set<string>();
   private anchor: Checkpoint | undefined;
   private anchorMet = false;
   private total = 0;
   private unable = false;
-  private readonly retired: Previous[] = [];
+  private readonly retired: (Previous & { before: number })[] = [];
+  private unlinked: number | undefined;
   private oldest: { number: number; linked: Previous } | undefined;
   private compared = false;
   private summary: { records: number; sums: Sums } | undefined;
@@ -188,7 +191,10 @@ class Verifier {
   private checkLink(number: number, open: Members | undefined, before: Previous | undefined, first: boolean) {
     if (!open) return;
     const linked = previousOf(open);
-    if (!linked && first) return;
+    if (!linked && first) {
+      this.unlinked = number;
+      return;
+    }
     if (linked && first) {
       this.oldest = { number, linked };
       return;
@@ -197,28 +203,50 @@ class Verifier {
   }
 
   retire(record: Members) {
-    this.retired.push({ origin: String(record.origin), size: Number(record.size), root: String(record.root) });
+    this.retired.push({ origin: String(record.origin), size: Number(record.size), root: String(record.root), before: Number(record.before) });
+  }
+
+  /** A start that came to nothing: its key is anchored, and it took no event. */
+  neverBorn(origin: string) {
+    this.unborn.add(origin);
+  }
+
+  private isUnborn(number: number): boolean {
+    return [...this.unborn].some((origin) => numberOf(origin) === number);
+  }
+
+  /** An incarnation before which nothing came is the first, unless a record says of each before it that it never came to be. */
+  private checkUnlinked(number: number) {
+    for (let before = 1; before < number; before += 1) {
+      if (this.isUnborn(before)) continue;
+      return this.finding("missing_incarnation", `it says that nothing came before it, and incarnation ${before} is not here`, number, 0);
+    }
   }
 
   /** What the oldest incarnation follows on was removed by retention, or is missing. Gives the number up to which incarnations were removed. */
   private checkOldest(): number {
+    if (this.unlinked) this.checkUnlinked(this.unlinked);
     if (!this.oldest) return 0;
     const { number, linked } = this.oldest;
-    if (this.retired.some((one) => same(one, linked))) {
+    const removed = this.retired.find((one) => same(one, linked));
+    if (removed) {
+      if (removed.before !== this.report.incarnations[0]?.fromMs) {
+        this.finding("retired", `\`${linked.origin}\` was removed for having ended at another time than the next began`, number, 0);
+      }
       this.gap("retired", `\`${linked.origin}\` with ${linked.size} records, and what came before it, was removed by retention`, number, 0);
-      return Number(linked.origin.slice(linked.origin.lastIndexOf("/") + 1));
+      return numberOf(linked.origin);
     }
     this.finding("missing_incarnation", `\`${linked.origin}\` with ${linked.size} records came before and is not here`, number, 0);
     return 0;
   }
 
   /** Checks the signature of a checkpoint by the key that the log's first record has. */
-  async checkSignature(number: number, checkpoint: Checkpoint, key: Key | undefined, from: string) {
-    if (!key) return this.finding("signature", `${from} cannot be checked: there is no key for it`, number);
+  async checkSignature(number: number, checkpoint: Checkpoint, key: Key | undefined, from: string, code = "signature") {
+    if (!key) return this.finding(code, `${from} cannot be checked: there is no key for it`, number);
     const signed = await signedBy(checkpoint, key);
     if (signed === "right") this.report.signatures += 1;
     else if (signed === "unable") this.unable = true;
-    else this.finding("signature", signed === "wrong" ? `the signature of ${from} is wrong` : `${from} has no signature by the incarnation's key`, number);
+    else this.finding(code, signed === "wrong" ? `the signature of ${from} is wrong` : `${from} has no signature by the incarnation's key`, number);
   }
 
   /** The anchor, where it is of this origin. */
@@ -248,8 +276,8 @@ class Verifier {
     }
     const base = baseOf(parseKey(this.opened[0]?.key ?? "")?.name);
     for (const key of this.keys.filter(({ name }) => baseOf(name) === base)) {
-      const removed = Number(key.name.slice(key.name.lastIndexOf("/") + 1)) <= retired;
-      if (!removed && !this.opened.some((one) => one.key === key.text)) {
+      const explained = numberOf(key.name) <= retired || this.unborn.has(key.name);
+      if (!explained && !this.opened.some((one) => one.key === key.text)) {
         this.finding("missing_incarnation", `a key of \`${key.name}\` was given, and the log holds no such incarnation`);
       }
     }
@@ -259,7 +287,12 @@ class Verifier {
     const seq = Number(record.seq);
     const delta = (record.delta ?? {}) as Members;
     const name = `budget \`${record.account}\``;
-    if (this.charges.has(String(record.release))) return;
+    const known = this.charges.get(String(record.release));
+    if (known) {
+      // Said again after a crash, in the same words.
+      if (!sameWords(known, record)) this.finding("budget_twice", `release \`${record.release}\` is paid for twice`, number, seq);
+      return;
+    }
     this.charges.set(String(record.release), record);
     for (const side of [record, delta]) {
       if (Number(side.before) + Number(side.amount) !== Number(side.after)) {
@@ -273,6 +306,9 @@ class Verifier {
     const paid = this.charges.get(String(record.release));
     const fits = record.local !== undefined ? !paid : paid && paid.export === record.export && paid.start === record.start && paid.end === record.end;
     if (!fits) this.finding("release_unpaid", `a release of \`${record.export}\` has no charge for its window`, number, Number(record.seq));
+    const known = this.releases.get(String(record.release));
+    if (!known) this.releases.set(String(record.release), record);
+    else if (!sameWords(known, record)) this.finding("release_twice", `\`${record.release}\` is released twice, with different bytes`, number, Number(record.seq));
   }
 
   /** The files of a policy that was loaded are those that its record names. */
@@ -330,7 +366,8 @@ class Verifier {
       if (this.keys.length > 0) proved.push("every incarnation's key is among those that were given");
       if (this.anchorMet) proved.push("the records continue the checkpoint that was given");
     }
-    if (this.anchor && !this.anchorMet) this.finding("anchor", `the anchor is of \`${this.anchor.origin}\` at ${this.anchor.size} records, which is not here`);
+    if (this.anchor && !this.anchorMet) this.finding("missing_incarnation", `the anchor is of \`${this.anchor.origin}\` at ${this.anchor.size} records, which is not here`);
+    if (this.unborn.size > 0) assumed.push("that some starts came to nothing is the word of the start after them: whoever could write the log and the anchor could have removed what they wrote; a ledger knows");
     if (this.keys.length === 0) assumed.push("no key was given: each incarnation's key was taken from the log itself, so a log written anew and signed with other keys is not excluded");
     if (!this.anchor) assumed.push("no checkpoint from elsewhere was given: records cut off after an earlier checkpoint are not excluded");
     else if (this.anchorMet) assumed.push(`the checkpoint that was given covers ${this.anchor.size} records of \`${this.anchor.origin}\`; later ones may have been cut off`);
@@ -340,6 +377,12 @@ class Verifier {
   }
 }
 
+/** Whether two records say the same, wherever and whenever they stand. */
+const sameWords = (one: Members, other: Members) => {
+  const said = ({ seq, ts, mono, ...words }: Members) => canonical(words);
+  return said(one) === said(other);
+};
+
 const same = (one: Previous, other: Previous) => one.origin === other.origin && one.size === other.size && one.root === other.root;
 
 /** What an `open` record says of the incarnation before it. */
@@ -347,6 +390,8 @@ export function previousOf(open: Members | undefined): Previous | undefined {
   const prev = open?.prev;
   return isMembers(prev) ? { origin: String(prev.origin), size: Number(prev.size), root: String(prev.root) } : undefined;
 }
+
+const numberOf = (origin: string) => Number(origin.slice(origin.lastIndexOf("/") + 1));
 
 const baseOf = (origin: string | undefined) => origin?.slice(0, origin.lastIndexOf("/"));
 
@@ -380,6 +425,7 @@ class Incarnation {
   private fromMs = 0;
   private toMs = 0;
   private aliveMono = 0;
+  private suspects: string | undefined;
   private stop = false;
 
   constructor(
@@ -493,7 +539,7 @@ class Incarnation {
   private async checkAnchor() {
     const anchor = this.anchor();
     if (!anchor) return;
-    await this.log.checkSignature(this.number, anchor, this.key, "the checkpoint that was given");
+    await this.log.checkSignature(this.number, anchor, this.key, "the checkpoint that was given", "anchor");
     if (anchor.size > this.tree.size) {
       this.log.meetAnchor();
       this.finding("truncated", `${this.tree.size} records are here, and the checkpoint that was given was signed at ${anchor.size}`);
@@ -524,14 +570,28 @@ class Incarnation {
         return;
       case "degraded": stated("degraded", `the log could not be written (${record.cause}); nothing was released`); break;
       case "gap":
-        if (isMembers(record.lost)) this.finding("lost", `\`${record.lost.origin}\`, anchored at ${record.lost.size} records, was missing at the start`);
+        if (isMembers(record.lost) && record.lost.size === 0) {
+          this.log.neverBorn(String(record.lost.origin));
+          stated("unborn", `a start before this one came to nothing: \`${record.lost.origin}\``);
+        } else if (isMembers(record.lost)) this.finding("lost", `\`${record.lost.origin}\`, anchored at ${record.lost.size} records, was missing at the start`);
         else stated("unwritable", `the log could not be written for ${Math.max(0, Math.floor((ts - Number(record.since)) / 1000))} s; nothing was released`);
         break;
+      case "bypass.check": this.sockets(record); break;
       case "clock": stated("clock", `the wall clock moved by ${record.moved_ms} ms`); break;
       default:
         if (!KNOWN_TYPES.has(String(record.t))) stated("unknown_type", `a record of the type \`${record.t}\`: its bytes are proved, its meaning is not checked`);
     }
     this.toMs = ts;
+  }
+
+  /** Suspect sockets at looks that follow one another, with the same reasons, are one finding. */
+  private sockets(record: Members) {
+    const reasons = Object.entries(isMembers(record.reasons) ? record.reasons : {});
+    const words = Number(record.suspect) > 0 ? reasons.map(([word]) => word).join(" ") : undefined;
+    if (words !== undefined && words !== this.suspects) {
+      this.finding("bypass_suspect", `${record.suspect} sockets may be a way around the sidecar: ${reasons.map(([word, n]) => `${n} ${word}`).join(", ")}`);
+    }
+    this.suspects = words;
   }
 
   private opened(record: Members, ts: number) {

@@ -1,5 +1,6 @@
 //! `privet challenge send`: sends an auditor's canaries, as any client would.
 
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 use serde::Deserialize;
 
-use crate::cli::{Outcome, cannot};
+use crate::cli::{Outcome, cannot, written};
 use crate::config::Upstream;
 use crate::outbound::Outbound;
 use crate::run::chain;
@@ -86,7 +87,10 @@ pub fn run(args: &Args) -> Outcome {
         Ok((tls, _)) => Outbound::new(tls),
         Err(error) => return cannot(&chain(&error)),
     };
-    let base = send.url.trim_end_matches('/');
+    let base = match address(&send.url) {
+        Ok(base) => base,
+        Err(why) => return cannot(&why),
+    };
     let mut requests = Vec::with_capacity(canaries.len());
     for canary in &canaries {
         match canary.request(base) {
@@ -105,6 +109,22 @@ pub fn run(args: &Args) -> Outcome {
     }
 }
 
+/// An address without a path at its end, as requests are sent to.
+fn address(url: &str) -> Result<&str, String> {
+    let wrong = |why: &str| Err(format!("cannot send to `{url}`: {why}"));
+    let uri: Uri = match url.parse() {
+        Ok(uri) => uri,
+        Err(error) => return wrong(&format!("{error}")),
+    };
+    match (uri.scheme_str(), uri.host(), uri.query()) {
+        (Some("http" | "https"), Some(host), None) if !host.is_empty() => Ok(url.trim_end_matches('/')),
+        (Some("http" | "https"), _, Some(_)) => wrong("each canary brings its own query"),
+        _ => {
+            wrong("an address begins with `http://` or `https://` and names a host, as https://events.example.org does")
+        }
+    }
+}
+
 /// The canaries of a challenge.
 fn read(challenge: &Path) -> Result<Vec<Canary>, String> {
     let file = if challenge.is_dir() { challenge.join(REQUESTS) } else { challenge.to_owned() };
@@ -119,17 +139,57 @@ fn read(challenge: &Path) -> Result<Vec<Canary>, String> {
 }
 
 /// Tells of each how it was answered; what was not answered with success may never have been counted.
-#[expect(clippy::print_stdout, reason = "the answers are the command's result")]
+/// All are sent, whether somebody reads that or not.
 async fn send_all(http: &Outbound, requests: Vec<(&Canary, Request<Full<Bytes>>)>) -> Outcome {
     let (all, mut taken) = (requests.len(), 0);
+    let mut told = Ok(());
     for (at, (canary, request)) in requests.into_iter().enumerate() {
         if at > 0 {
             tokio::time::sleep(PAUSE).await;
         }
-        let status = http.status(request, WITHIN).await;
-        taken += usize::from(status.is_some_and(|status| status.is_success()));
-        println!("{}  {}", canary.id, status.as_ref().map_or("no answer", StatusCode::as_str));
+        let answer = http.ask(request, WITHIN).await;
+        taken += usize::from(answer.as_ref().is_ok_and(StatusCode::is_success));
+        let answer = match answer {
+            Ok(status) => status.as_str().to_owned(),
+            Err(why) => format!("no answer: {}", chain(&why)),
+        };
+        told = told.and_then(|()| writeln!(io::stdout().lock(), "{}  {answer}", canary.id));
     }
-    println!("{taken} of {all} answered with success; check the log with `privet-audit challenge check`");
-    if taken == all { Outcome::Fine } else { Outcome::Findings }
+    let sum = format!("{taken} of {all} answered with success; check the log with `privet-audit challenge check`");
+    let told = told.and_then(|()| writeln!(io::stdout().lock(), "{sum}"));
+    written(told, if taken == all { Outcome::Fine } else { Outcome::Findings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_none_is_named_with_the_way_out() {
+        assert_eq!(address("https://events.example.org/in/"), Ok("https://events.example.org/in"));
+        assert_eq!(address("http://[::1]:8080"), Ok("http://[::1]:8080"));
+        for (url, said) in [
+            ("ftp://x", "begins with `http://` or `https://`"),
+            ("events.example.org", "begins with `http://` or `https://`"),
+            ("/v1/track", "begins with `http://` or `https://`"),
+            ("http://", "cannot send to `http://`"),
+            ("http://a b", "cannot send to `http://a b`"),
+            ("http://a/?x=1", "brings its own query"),
+            ("", "cannot send to ``"),
+        ] {
+            let why = address(url).unwrap_err();
+            assert!(why.contains(said), "{url}: {why}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_not_there_is_said_to_be_not_there() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let nobody = free.local_addr().unwrap();
+        drop(free);
+        let http = Outbound::new(tls::client(&Upstream::default()).unwrap().0);
+        let request = Request::post(format!("http://{nobody}/")).body(Full::default()).unwrap();
+        let why = http.ask(request, WITHIN).await.unwrap_err();
+        assert!(chain(&why).to_lowercase().contains("refused"), "{}", chain(&why));
+    }
 }

@@ -21,13 +21,13 @@ pub struct Args {
 /// What can be done with a ledger.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Makes a ledger's signing key, and prints its public half for witnesses and auditors.
+    /// Makes a ledger, once: its signing key and the first record of its log. Prints the key's public half for witnesses
+    /// and auditors.
     Init {
-        /// Where the key goes, readable by you alone. It is kept for as long as the ledger lives.
-        file: PathBuf,
-        /// The ledger's name, `log.origin` in its configuration.
-        #[arg(long)]
-        origin: String,
+        /// The configuration, `kind: Ledger`; the key goes to its `key_file`, readable by you alone, and is kept for as
+        /// long as the ledger lives.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
     },
     /// Rolls until it is told to stop.
     Run {
@@ -37,11 +37,14 @@ pub enum Command {
     },
 }
 
-/// Makes a key, or is a ledger until it is told to stop.
+/// Makes a ledger, or is one until it is told to stop.
 #[must_use]
 pub fn run(args: &Args) -> Outcome {
     match &args.command {
-        Command::Init { file, origin } => made(init(file, origin), |error| matches!(error, CannotRun::IsThere(_))),
+        Command::Init { config } => match Config::load(config) {
+            Ok(config) => made(init(&config, &SystemClock::default()), CannotRun::is_there),
+            Err(error) => cannot(&chain(&error)),
+        },
         Command::Run { config } => ledger(config).map_or_else(|why| cannot(&why), |()| Outcome::Fine),
     }
 }

@@ -1,5 +1,6 @@
 //! The commands of `privet`, one module each.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -182,11 +183,18 @@ impl Cli {
     }
 }
 
-/// Says why a command cannot run.
-#[expect(clippy::print_stderr, reason = "diagnostics of a command go to stderr")]
+/// Says why a command cannot run. Where that cannot be said either, the exit status does.
 pub(crate) fn cannot(why: &str) -> Outcome {
-    eprintln!("{why}");
+    writeln!(io::stderr().lock(), "{why}").ok();
     Outcome::CannotRun
+}
+
+/// How a command ends whose answer was written, or not. Whoever closed the pipe has read enough.
+pub(crate) fn written(answer: io::Result<()>, outcome: Outcome) -> Outcome {
+    match answer.and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => cannot(&format!("cannot write the answer: {error}")),
+        _ => outcome,
+    }
 }
 
 /// Makes a panic tell its place and nothing else: its message may quote what the code was working on.

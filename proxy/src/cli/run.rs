@@ -21,7 +21,7 @@ pub struct Args {
 /// Runs until it is told to stop.
 #[must_use]
 pub fn run(args: &Args) -> Outcome {
-    let config = match Config::load(&args.config) {
+    let config = match Config::load_to_start(&args.config) {
         Ok(config) => config,
         Err(error) => return cannot(&chain(&error)),
     };
@@ -57,7 +57,14 @@ async fn serve(config: &Config) -> Result<(), RunError> {
     let sidecar = Sidecar::assemble(config, &foundation)?;
     let sources = sidecar.load(config);
     sidecar.settle().await;
-    let open = open(config, foundation, Arc::clone(&sidecar.line), sources).await?;
+    let open = match open(config, foundation, Arc::clone(&sidecar.line), sources).await {
+        Ok(open) => open,
+        Err(error) => {
+            // The log is open by now, and says how it ended.
+            sidecar.close().await?;
+            return Err(error.into());
+        }
+    };
     for address in open.addresses() {
         tracing::info!(%address, "listening");
     }

@@ -20,6 +20,7 @@ use super::{
     Upstream,
 };
 use crate::request::ListenerFacts;
+use crate::tls;
 
 pub(super) const API_VERSION: &str = "privet.dev/v1alpha1";
 const LEASE_EVENTS_DEFAULT: NonZeroU32 = NonZeroU32::new(10_000).expect("it is not zero");
@@ -299,7 +300,13 @@ impl Reader<'_> {
         let members = self.members(node, &["certificate", "key", "client_ca"])?;
         let identity = self.identity(members);
         let client_ca = members.get("client_ca").and_then(|node| self.file(node));
-        identity.map(|Identity { certificate, key }| Tls { certificate, key, client_ca })
+        let tls = identity.map(|Identity { certificate, key }| Tls { certificate, key, client_ca })?;
+        if self.starts()
+            && let Err(error) = tls::server(&tls)
+        {
+            self.unusable(members, &error);
+        }
+        Some(tls)
     }
 
     fn identity(&mut self, members: Members<'_>) -> Option<Identity> {
@@ -402,7 +409,13 @@ impl Reader<'_> {
         let ca = members.get("ca").and_then(|node| self.file(node));
         let named = members.get("certificate").is_some() || members.get("key").is_some();
         let identity = if named { self.identity(members) } else { None };
-        Upstream { ca, identity }
+        let upstream = Upstream { ca, identity };
+        if self.starts()
+            && let Err(error) = tls::client(&upstream)
+        {
+            self.unusable(members, &error);
+        }
+        upstream
     }
 
     fn limits(&mut self, node: Option<&Node>) -> Option<Limits> {

@@ -97,7 +97,7 @@ impl Reader<'_> {
         let Some(node) = node else { return Some(consent) };
         let known: Vec<&str> = SHARED.into_iter().chain(EMBEDDED).chain(REMOTE).collect();
         let members = self.members(node, &known)?;
-        consent.token_file = members.get("token_file").and_then(|node| self.file(node));
+        consent.token_file = members.get("token_file").and_then(|node| self.token_file(node));
         self.millis(members, "timeout_ms", 1..=10_000, &mut consent.timeout);
         self.consent_cache(members, &mut consent);
         consent.store = match members.get("store").map(|node| (node, node.scalar())) {

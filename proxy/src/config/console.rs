@@ -27,7 +27,7 @@ impl Reader<'_> {
         let Some(node) = node else { return Some(Console::default()) };
         let members = self.members(node, &["enabled", "token_file"])?;
         let enabled = members.get("enabled").map_or(Some(true), |node| self.parsed(node, "`true` or `false`"));
-        let token_file = members.get("token_file").map(|node| self.file(node));
+        let token_file = members.get("token_file").map(|node| self.token_file(node));
         Some(Console { enabled: enabled?, token_file: token_file.map_or(Some(None), |file| file.map(Some))? })
     }
 }

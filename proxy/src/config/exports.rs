@@ -97,7 +97,7 @@ impl Reader<'_> {
         let shared = members.get("ledger").map_or(Some(None), |node| self.ledger(node));
         let ring = members.get("ring").map(|node| self.ring(node));
         let publish = members.get("publish").map_or(Some(Publish::default()), |node| self.publish(node));
-        let token_file = members.get("token_file").map(|node| self.file(node));
+        let token_file = members.get("token_file").map(|node| self.token_file(node));
         Some(Exports {
             directory: directory?,
             volume: volume?,

@@ -141,14 +141,14 @@ impl Reader<'_> {
         }
         let mut witnesses: Vec<Witness> = Vec::new();
         for node in nodes {
-            let witness = self.witness(node)?;
+            let Some(witness) = self.witness(node) else { continue };
             if witnesses.iter().any(|known| known.key.is_same_key(&witness.key)) {
                 let message = "this witness's key is there already: one witness is one word";
                 self.mistake(Diagnostic::error(code::CONFLICT, &node.at, message));
             }
             witnesses.push(witness);
         }
-        Some(witnesses)
+        (witnesses.len() == nodes.len()).then_some(witnesses)
     }
 
     fn witness(&mut self, node: &Node) -> Option<Witness> {

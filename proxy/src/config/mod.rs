@@ -258,6 +258,16 @@ impl Config {
         Self::load_for(file, Part::Runs)
     }
 
+    /// Reads a configuration for a start, and tries the files of tokens and certificates that the start
+    /// reads: one that does not work is a mistake where it is named. Files that are read again and again
+    /// while the sidecar runs, such as policies, are not looked at here.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_to_start(file: &Path) -> Result<Self, ConfigError> {
+        Self::load_for(file, Part::Starts)
+    }
+
     /// Reads a configuration for whoever looks at what a sidecar leaves, from anywhere: it need
     /// not say which pod this is, and the pod's name is empty then.
     ///
@@ -296,6 +306,8 @@ impl Config {
 enum Part {
     /// To be a sidecar.
     Runs,
+    /// To be one now, on this machine: its files are tried.
+    Starts,
     /// To look at what a sidecar leaves.
     Looks,
 }

@@ -11,6 +11,10 @@ use std::str::FromStr;
 use privet_policy::diagnostic::Diagnostic;
 use privet_policy::yaml::{Node, Value};
 
+use crate::bearer::Token;
+use crate::run::chain;
+use crate::tls::TlsError;
+
 /// Codes of configuration mistakes; docs/configuration.md lists them.
 pub(super) mod code {
     /// The file is no YAML.
@@ -25,6 +29,8 @@ pub(super) mod code {
     pub const VALUE: &str = "C005";
     /// Two values that cannot both be.
     pub const CONFLICT: &str = "C006";
+    /// A file that does not work.
+    pub const FILE: &str = "C007";
 }
 
 /// Walks the tree and keeps the mistakes.
@@ -139,6 +145,32 @@ impl Reader<'_> {
     /// A path in the file system, relative to the file that names it.
     pub fn file(&mut self, node: &Node) -> Option<PathBuf> {
         self.text(node).map(|written| self.base.join(written))
+    }
+
+    /// The file of a token that whoever asks here has to bring.
+    pub fn token_file(&mut self, node: &Node) -> Option<PathBuf> {
+        let file = self.file(node)?;
+        if self.starts()
+            && let Err(error) = Token::in_file(&file)
+        {
+            let message = format!("cannot read a token in `{}`: {error}", file.display());
+            let help = "write a token of 16 bytes or more into this file, and let privet read it";
+            self.mistake(Diagnostic::error(code::FILE, &node.at, message).help(help));
+        }
+        Some(file)
+    }
+
+    /// Whether the files that are named have to work now.
+    pub fn starts(&self) -> bool {
+        self.part == super::Part::Starts
+    }
+
+    /// Keeps what is wrong with files of TLS, where the one that is meant is named.
+    pub fn unusable(&mut self, members: Members<'_>, error: &TlsError) {
+        let Value::Map(written) = &members.node.value else { return };
+        let named = |node: &&Node| node.scalar().is_some_and(|written| self.base.join(written) == error.file());
+        let at = written.iter().map(|(_, node)| node).find(named).unwrap_or(members.node);
+        self.mistake(Diagnostic::error(code::FILE, &at.at, chain(error)));
     }
 
     fn wrong_kind(&mut self, node: &Node, want: &str) {

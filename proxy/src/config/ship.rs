@@ -93,9 +93,12 @@ impl Reader<'_> {
                 self.mistake(Diagnostic::error(code::MISSING, &members.node.at, message));
                 None
             }
-            (Some(_), Some(second)) => {
-                let message = "a log is shipped to a `directory` or to `s3`, not to both";
-                self.mistake(Diagnostic::error(code::CONFLICT, &second.at, message));
+            (Some(first), Some(second)) => {
+                // Whichever is kept: what is wrong with either is told now, not after the other is taken out.
+                self.file(first);
+                self.bucket(second);
+                let message = "`directory` and `s3` are two stores, and there is one";
+                self.mistake(Diagnostic::error(code::CONFLICT, &second.at, message).help("keep one of them"));
                 None
             }
         }
@@ -109,7 +112,8 @@ impl Reader<'_> {
             return None;
         }
         let want = "an age recipient: `age1` and 58 letters and digits, as `age-keygen` prints it";
-        nodes.iter().map(|node| self.parsed(node, want)).collect()
+        let recipients: Vec<Option<Recipient>> = nodes.iter().map(|node| self.parsed(node, want)).collect();
+        recipients.into_iter().collect()
     }
 
     fn bucket(&mut self, node: &Node) -> Option<Bucket> {

@@ -98,6 +98,15 @@ impl Reader<'_> {
             );
             return None;
         };
+        if let Some(signal) = ["/v1/metrics", "/v1/traces", "/v1/logs"].into_iter().find(|path| base.ends_with(path)) {
+            self.mistake(
+                Diagnostic::error(code::VALUE, &node.at, "this is the address of one signal, want the collector's own")
+                    .help(format!(
+                        "leave `{signal}` out: metrics go to `/v1/metrics` below it, traces to `/v1/traces`"
+                    )),
+            );
+            return None;
+        }
         if token && url.scheme_str() == Some("http") && !url.host().is_some_and(is_loopback) {
             self.mistake(
                 Diagnostic::error(code::CONFLICT, &node.at, "a token would cross the network in the clear")

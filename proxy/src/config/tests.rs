@@ -33,7 +33,7 @@ fn every_mistake_is_told_as_it_was_agreed() {
         assert_eq!(said, std::fs::read_to_string(&expected).unwrap(), "{name}");
         compared += 1;
     }
-    assert_eq!(compared, 29);
+    assert_eq!(compared, 31);
 }
 
 #[test]
@@ -227,4 +227,15 @@ fn a_ledgers_file_is_whole_or_refused_with_every_mistake() {
         let error = ledger::Ledger::parse("ledger.yaml", &text.replace(right, wrong), Path::new("/etc")).unwrap_err();
         assert!(error.to_string().contains(why), "{wrong}: {error}");
     }
+    // Beside two stores, all that is wrong within them and in each witness.
+    let wrong = text
+        .replace("{directory: logs}", "{directory: logs, s3: {endpoint: 'http://s3.example', region: r, buckt: b}}")
+        .replace("https://w0.example/", "http://w0.example/")
+        .replace(&keys[1], "w1.example");
+    let error = ledger::Ledger::parse("ledger.yaml", &wrong, Path::new("/etc")).unwrap_err().to_string();
+    let told = ["two stores", "want `https://HOST[:PORT]`", "no `buckt`", "`access_key_file` is missing"];
+    for why in told.into_iter().chain(["ledger.yaml:7:", "ledger.yaml:8:", "want a witness's key"]) {
+        assert!(error.contains(why), "{why}: {error}");
+    }
+    assert!(!error.contains("shipped"), "a ledger ships nothing: {error}");
 }

@@ -106,20 +106,19 @@ impl Place {
     }
 }
 
+/// The token of a desk, in a file.
+///
+/// # Errors
+/// [`CannotOpen::Token`] where it cannot be read or is too short to be a secret.
+pub(crate) fn token(file: &Path) -> Result<Token, CannotOpen> {
+    Token::in_file(file).map_err(|source| CannotOpen::Token { file: file.display().to_string(), source })
+}
+
 impl Desk {
-    /// A desk for whoever has the token in a file.
-    ///
-    /// # Errors
-    /// [`CannotOpen::Token`] where it cannot be read or is too short to be a secret.
-    pub fn new(
-        store: ConsentStore,
-        line: Arc<Line>,
-        clock: Arc<dyn Clock>,
-        token_file: &Path,
-    ) -> Result<Self, CannotOpen> {
-        let unusable = |source| CannotOpen::Token { file: token_file.display().to_string(), source };
-        let token = Token::in_file(token_file).map_err(unusable)?;
-        Ok(Self { store, line, clock, newest_ms: AtomicI64::new(i64::MIN), token })
+    /// A desk for whoever has the token.
+    #[must_use]
+    pub fn new(store: ConsentStore, line: Arc<Line>, clock: Arc<dyn Clock>, token: Token) -> Self {
+        Self { store, line, clock, newest_ms: AtomicI64::new(i64::MIN), token }
     }
 
     async fn serve(&self, path: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, Declined> {

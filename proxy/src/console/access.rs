@@ -24,7 +24,7 @@ pub struct CannotOpen {
 }
 
 /// Who may read, by the configuration.
-pub(super) enum Access {
+pub(crate) enum Access {
     /// Whoever has the token.
     Token(Token),
     /// Whoever is on this machine and says so.
@@ -61,7 +61,10 @@ const NO_TOKEN: &str = "`Authorization: Bearer TOKEN` is missing or has another 
 
 impl Access {
     /// What the configuration comes to.
-    pub(super) fn of(console: &config::Console, admin: SocketAddr) -> Result<Self, CannotOpen> {
+    ///
+    /// # Errors
+    /// A token file that cannot be used.
+    pub(crate) fn of(console: &config::Console, admin: SocketAddr) -> Result<Self, CannotOpen> {
         if !console.enabled {
             return Ok(Self::Nobody(OFF));
         }

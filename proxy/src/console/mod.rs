@@ -27,7 +27,7 @@ use tokio::sync::Semaphore;
 
 use crate::audit::Recorder;
 use crate::line::Line;
-use access::Access;
+pub(crate) use access::Access;
 pub use access::CannotOpen;
 pub use answer::{Answer, Body, whole};
 use change::Change;
@@ -113,12 +113,9 @@ impl<'p> Wanted<'p> {
 
 impl Console {
     /// A console over what runs here, for whoever may read it.
-    ///
-    /// # Errors
-    /// [`CannotOpen`]: a token file that cannot be used.
-    pub fn new(config: &crate::config::Config, line: Arc<Line>, recorder: Recorder) -> Result<Self, CannotOpen> {
-        Ok(Self {
-            access: Access::of(&config.console, config.admin)?,
+    pub(crate) fn new(config: &crate::config::Config, access: Access, line: Arc<Line>, recorder: Recorder) -> Self {
+        Self {
+            access,
             line,
             incarnation: recorder.running().incarnation,
             recorder,
@@ -127,7 +124,7 @@ impl Console {
             change: Change::new(&config.log.directory),
             exposure: Mutex::default(),
             room: Semaphore::new(1),
-        })
+        }
     }
 
     async fn answer(self: Arc<Self>, method: &Method, path: &str, headers: &HeaderMap) -> Answer {

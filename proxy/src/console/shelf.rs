@@ -9,13 +9,15 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
 use privet_audit_log::incarnations;
 use privet_audit_log::tile::TileName;
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::io::Errno;
 use serde_json::json;
 
 use super::answer::{self, Answer};
@@ -113,21 +115,33 @@ pub(super) fn pieces(path: &str) -> Option<Vec<String>> {
     (pieces.len() <= DEPTH_MAX && pieces.iter().all(plain)).then_some(pieces)
 }
 
-/// Opens a plain file below a directory, reached through plain directories.
+/// Opens a plain file below a directory, piece by piece: a link is not followed, whenever it was put there, and
+/// what is no plain file is not waited for.
 pub(super) fn open(root: &Path, pieces: &[String]) -> io::Result<(File, u64)> {
-    let mut place = root.canonicalize()?;
-    place.extend(pieces);
-    // A link anywhere leads to another name than the one that was written.
-    if place.canonicalize()? != place {
-        return Err(io::ErrorKind::NotFound.into());
+    let (name, way) = pieces.split_last().ok_or(io::ErrorKind::NotFound)?;
+    let directory = directory(root, way)?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(openat(&directory, name, flags, Mode::empty()).map_err(not_plain)?);
+    let opened = file.metadata()?;
+    if opened.is_file() { Ok((file, opened.len())) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
+/// Opens a plain directory below another, in the same way. The root itself is where the configuration says.
+fn directory(root: &Path, pieces: &[String]) -> io::Result<OwnedFd> {
+    pieces.iter().try_fold(OwnedFd::from(File::open(root)?), |directory, piece| within(&directory, piece))
+}
+
+fn within(directory: &OwnedFd, piece: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(directory, piece, flags, Mode::empty()).map_err(not_plain)
+}
+
+/// A link, a socket, or a file where a directory should be is nothing that a log has.
+fn not_plain(error: Errno) -> io::Error {
+    match error {
+        Errno::LOOP | Errno::NOTDIR | Errno::NXIO => io::ErrorKind::NotFound.into(),
+        other => other.into(),
     }
-    let file = File::open(&place)?;
-    let (opened, named) = (file.metadata()?, fs::symlink_metadata(&place)?);
-    let same = (opened.dev(), opened.ino()) == (named.dev(), named.ino());
-    if !same || !opened.is_file() {
-        return Err(io::ErrorKind::NotFound.into());
-    }
-    Ok((file, opened.len()))
 }
 
 /// Sends a plain file below a directory. Whoever reads it may be told that it is not there, and no more.
@@ -196,24 +210,21 @@ fn listing(root: &Path, running: u64) -> io::Result<serde_json::Value> {
 
 /// `{"files": ["rules/a.yaml"]}`: the plain files of a stored policy, by name.
 fn bundle(root: &Path, place: &[String]) -> io::Result<serde_json::Value> {
-    let mut at = root.canonicalize()?;
-    at.extend(place);
-    if at.canonicalize()? != at {
-        return Err(io::ErrorKind::NotFound.into());
-    }
     let mut files = Vec::new();
-    gather(&at, "", 1, &mut files)?;
+    gather(&directory(root, place)?, "", 1, &mut files)?;
     files.sort();
     Ok(json!({"files": files}))
 }
 
-fn gather(directory: &Path, below: &str, depth: usize, files: &mut Vec<String>) -> io::Result<()> {
-    for name in names(directory)? {
-        let kind = fs::symlink_metadata(directory.join(&name))?.file_type();
-        let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
-        if kind.is_dir() && depth < DEPTH_MAX {
-            gather(&directory.join(&name), &path, depth + 1, files)?;
-        } else if kind.is_file() && files.len() < LISTED_MAX {
+fn gather(directory: &OwnedFd, below: &str, depth: usize, files: &mut Vec<String>) -> io::Result<()> {
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let Some(name) = entry.file_name().to_str().ok().filter(|name| !matches!(*name, "." | "..")) else { continue };
+        let path = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
+        let kind = FileType::from_raw_mode(statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
+        if kind == FileType::Directory && depth < DEPTH_MAX {
+            gather(&within(directory, name)?, &path, depth + 1, files)?;
+        } else if kind == FileType::RegularFile && files.len() < LISTED_MAX {
             files.push(path);
         }
     }
@@ -295,5 +306,66 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::NotFound, "{parts:?}");
         }
         assert!(open(log.path(), &place(&["1"])).is_err());
+    }
+
+    /// Does it on a thread of its own, and gives up on it where it waits.
+    fn promptly<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, wait) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(work()));
+        wait.recv_timeout(std::time::Duration::from_secs(10)).expect("nothing is waited for")
+    }
+
+    #[test]
+    fn what_is_no_plain_file_is_not_waited_for() {
+        let log = tempfile::tempdir().unwrap();
+        fs::create_dir(log.path().join("1")).unwrap();
+        let pipe = log.path().join("1/checkpoint");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(log.path().join("1/socket")).unwrap();
+        for name in ["checkpoint", "socket"] {
+            let (root, place) = (log.path().to_owned(), vec!["1".to_owned(), name.to_owned()]);
+            let error = promptly(move || open(&root, &place)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_becomes_a_link_while_it_is_read_leads_nowhere() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("checkpoint"), "another's").unwrap();
+        let log = tempfile::tempdir().unwrap();
+        let [real, kept, link] = ["1", "kept", "link"].map(|name| log.path().join(name));
+        fs::create_dir(&real).unwrap();
+        fs::write(real.join("checkpoint"), "ours").unwrap();
+        std::os::unix::fs::symlink(outside.path(), &link).unwrap();
+        let root = log.path().to_owned();
+        let reader = std::thread::spawn(move || {
+            let place = ["1".to_owned(), "checkpoint".to_owned()];
+            let lengths = (0..20_000).filter_map(|_| open(&root, &place).ok());
+            lengths.filter(|(_, bytes)| *bytes != 4).count()
+        });
+        while !reader.is_finished() {
+            for (from, to) in [(&real, &kept), (&link, &real), (&real, &link), (&kept, &real)] {
+                fs::rename(from, to).unwrap();
+            }
+        }
+        assert_eq!(reader.join().unwrap(), 0, "files outside of the log were opened");
+    }
+
+    #[test]
+    fn a_stored_policy_is_listed_without_what_its_links_lead_to() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("secret.yaml"), "s").unwrap();
+        let log = tempfile::tempdir().unwrap();
+        let digest = "ab".repeat(32);
+        let policy = log.path().join("policies").join(&digest);
+        fs::create_dir_all(policy.join("rules")).unwrap();
+        fs::write(policy.join("rules/a.yaml"), "a").unwrap();
+        std::os::unix::fs::symlink(outside.path(), policy.join("more")).unwrap();
+        let place = ["policies".to_owned(), digest.clone()];
+        assert_eq!(bundle(log.path(), &place).unwrap(), json!({"files": ["rules/a.yaml"]}));
+        std::os::unix::fs::symlink(outside.path(), log.path().join("policies/linked")).unwrap();
+        let error = bundle(log.path(), &["policies".to_owned(), "linked".to_owned()]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }

@@ -4,7 +4,6 @@
 //! written nowhere, and is answered with the receipt of its release. An answer
 //! quotes nothing of the table.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
@@ -88,13 +87,10 @@ fn told(Declined(status, why): &Declined) -> Answer {
 }
 
 impl Intake {
-    /// An intake for whoever has the token in a file, or for all where there is no file.
-    ///
-    /// # Errors
-    /// A file that cannot be read, or that holds too little to be a secret.
-    pub fn new(line: Arc<Line>, clock: Arc<dyn Clock>, token_file: Option<&Path>) -> std::io::Result<Self> {
-        let token = token_file.map(Token::in_file).transpose()?;
-        Ok(Self { line, clock, token })
+    /// An intake for whoever has the token, or for all where there is none.
+    #[must_use]
+    pub fn new(line: Arc<Line>, clock: Arc<dyn Clock>, token: Option<Token>) -> Self {
+        Self { line, clock, token }
     }
 
     fn take(&self, uri: &Uri, headers: &HeaderMap, mut body: Vec<u8>) -> Result<Vec<u8>, Declined> {

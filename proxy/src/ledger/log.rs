@@ -2,7 +2,9 @@
 //!
 //! Promise: nothing is signed that is not on disk, and what is signed is kept before anybody is shown it; so a restart
 //! goes on where the last signature was and never signs a second history, as long as the disk does not go back. That it
-//! did not, the anchor and the witnesses tell before anything is added. Not here: what records say, and who cosigns.
+//! did not, the anchor and the witnesses tell before anything is added. A first record is signed once, when the log is
+//! made: a log or an anchor that is empty later is lost, and is never begun again. Not here: what records say, and who
+//! cosigns.
 //!
 //! It has the layout of an incarnation, `1/`, so that `privet-audit verify` checks it. `1/pending` is the newest signed
 //! checkpoint, `1/checkpoint` the newest that enough witnesses cosigned. A few files a round are written and synced one by
@@ -13,13 +15,21 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use privet_audit_log::Moment;
 use privet_audit_log::note::{Checkpoint, NoteError, Signer};
-use privet_audit_log::record::{Entry, Open, Record, RecordError};
+use privet_audit_log::record::{CLOCK_SKEW_MS_MAX, ClockMoved, Entry, Open, RECORD_BYTES_MAX, Record, RecordError};
 use privet_audit_log::tile::{TileName, decode_bundle, encode_bundle, encode_tile};
 use privet_audit_log::tiled::{self, Tiles, decode_tile};
 use privet_audit_log::tree::{FilledTile, Hash, TILE_WIDTH, Tree};
+use serde_json::json;
 
 use crate::durable;
+use crate::store::NOTE_BYTES_MAX;
+
+const TILE_BYTES_MAX: usize = TILE_WIDTH * 32;
+/// Each entry after its 16-bit length.
+const BUNDLE_BYTES_MAX: usize = TILE_WIDTH * (RECORD_BYTES_MAX + 2);
+const SOFTWARE: &str = concat!("privet-ledger ", env!("CARGO_PKG_VERSION"));
 
 /// Why the ledger's log cannot be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +63,29 @@ pub enum CannotKeep {
         /// The anchor's.
         anchored: u64,
     },
+    /// There is no record, not even the first.
+    #[error("the log at `{}` holds no signed record: where this ledger's key has never signed, `privet ledger init` makes key and first record together; where it has, the directory is lost or is another: restore the newest one, for a second first record under the same key would be a fork", .0.display())]
+    Empty(PathBuf),
+    /// The anchor knows less than the disk, which it is written before.
+    #[error("the anchor at `{}` does not hold {what}: it was emptied, went back or is another ledger's; restore it, or, where it is lost and the log is known to be whole, write this ledger's key to its `vkey` and copy the log's `1/checkpoint` there", at.display())]
+    Anchor {
+        /// Its directory.
+        at: PathBuf,
+        /// What is not there.
+        what: &'static str,
+    },
+    /// There is a ledger already.
+    #[error("`{}` is there already: a ledger is made once, in places of its own", .0.display())]
+    IsThere(PathBuf),
     /// A record that cannot be written: a defect.
     #[error("a record of the ledger cannot be written")]
     Record(#[from] RecordError),
+}
+
+/// A file that has to be there, of at most so many bytes.
+fn read(at: &Path, bytes_max: usize) -> Result<Vec<u8>, CannotKeep> {
+    let bytes = durable::read_at_most(at, bytes_max as u64).map_err(disk("read", at))?;
+    bytes.ok_or_else(|| disk("read", at)(io::ErrorKind::NotFound.into()))
 }
 
 fn disk(doing: &'static str, at: &Path) -> impl FnOnce(io::Error) -> CannotKeep {
@@ -73,32 +103,56 @@ pub(super) struct LedgerLog {
     tail: Vec<Vec<u8>>,
     pending: Option<String>,
     published: Option<(Checkpoint, String)>,
-    started_ms: i64,
+    /// When this process added a record last; nothing before it did.
+    last: Option<Moment>,
     _lock: File,
 }
 
+/// Whether a ledger's log and its anchor may be made there: nothing of one is there yet.
+pub(super) fn vacant(dir: &Path, anchor: &Path) -> Result<(), CannotKeep> {
+    for at in [dir.join("1"), anchor.join("vkey"), anchor.join("checkpoint")] {
+        if at.try_exists().map_err(disk("look at", &at))? {
+            return Err(CannotKeep::IsThere(at));
+        }
+    }
+    Ok(())
+}
+
 impl LedgerLog {
-    /// Opens the log in `dir`, or makes it. `visit` is shown every entry, oldest first.
-    pub(super) fn open(
-        dir: &Path,
-        anchor: &Path,
-        signer: Signer,
-        now_ms: i64,
-        visit: &mut dyn FnMut(&[u8]),
-    ) -> Result<Self, CannotKeep> {
+    /// Makes the log in `dir`: anchors its key, and signs its first record.
+    pub(super) fn create(dir: &Path, anchor: &Path, signer: Signer, now: Moment) -> Result<(), CannotKeep> {
+        let mut log = Self::take_place(dir, anchor, signer)?;
+        vacant(dir, anchor)?;
+        let at = anchor.join("vkey");
+        durable::replace(&at, format!("{}\n", log.signer.verifier()).as_bytes()).map_err(disk("write", &at))?;
+        let opening = log.opening();
+        log.append(vec![opening], now)
+    }
+
+    /// An empty log, and the directory's lock.
+    fn take_place(dir: &Path, anchor: &Path, signer: Signer) -> Result<Self, CannotKeep> {
         let lock = durable::lock(dir).map_err(disk("take", dir))?;
-        let root = dir.join("1");
-        let mut log = Self {
-            root,
+        Ok(Self {
+            root: dir.join("1"),
             anchor: anchor.to_owned(),
             signer,
             tree: Tree::default(),
             tail: Vec::new(),
             pending: None,
             published: None,
-            started_ms: now_ms,
+            last: None,
             _lock: lock,
-        };
+        })
+    }
+
+    /// Opens the log in `dir`, which [`LedgerLog::create`] made. `visit` is shown every entry, oldest first.
+    pub(super) fn open(
+        dir: &Path,
+        anchor: &Path,
+        signer: Signer,
+        visit: &mut dyn FnMut(&[u8]),
+    ) -> Result<Self, CannotKeep> {
+        let mut log = Self::take_place(dir, anchor, signer)?;
         let pending = log.signed(&log.root.join("pending"))?;
         let published = log.signed(&log.root.join("checkpoint"))?;
         let anchored = log.signed(&log.anchor.join("checkpoint"))?;
@@ -109,16 +163,32 @@ impl LedgerLog {
         {
             return Err(CannotKeep::WentBack { at: dir.to_owned(), here: size, anchored });
         }
+        if size == 0 {
+            return Err(CannotKeep::Empty(dir.to_owned()));
+        }
+        let size_of = |mark: &Option<(Checkpoint, String)>| mark.as_ref().map_or(0, |(checkpoint, _)| checkpoint.size);
+        log.check_anchor(size_of(&published), size_of(&anchored))?;
         log.replay(size, &marks.into_iter().flatten().collect::<Vec<_>>(), visit)?;
         log.pending = pending.or_else(|| published.clone()).map(|(_, note)| note);
         log.published = published;
-        log.keep_key()?;
         Ok(log)
+    }
+
+    /// The anchor has the key from the beginning, and each published checkpoint before the log has it.
+    fn check_anchor(&self, published: u64, anchored: u64) -> Result<(), CannotKeep> {
+        let missing = |what| CannotKeep::Anchor { at: self.anchor.clone(), what };
+        let at = self.anchor.join("vkey");
+        let key = durable::read_at_most(&at, NOTE_BYTES_MAX as u64).map_err(disk("read", &at))?;
+        if key.is_none_or(|key| key.trim_ascii() != self.signer.verifier().to_string().as_bytes()) {
+            return Err(missing("this ledger's key"));
+        }
+        if anchored < published { Err(missing("the newest published checkpoint")) } else { Ok(()) }
     }
 
     /// A checkpoint that this ledger signed; nothing where there is no file.
     fn signed(&self, at: &Path) -> Result<Option<(Checkpoint, String)>, CannotKeep> {
-        let Some(bytes) = durable::read(at).map_err(disk("read", at))? else { return Ok(None) };
+        let bytes = durable::read_at_most(at, NOTE_BYTES_MAX as u64).map_err(disk("read", at))?;
+        let Some(bytes) = bytes else { return Ok(None) };
         let damaged = CannotKeep::Damaged { at: at.to_owned(), what: "it is no checkpoint by its key" };
         let Ok(note) = String::from_utf8(bytes) else { return Err(damaged) };
         match Checkpoint::open(&note, self.signer.verifier()) {
@@ -134,7 +204,7 @@ impl LedgerLog {
             let (index, width) = (TILE_WIDTH as u64, size - self.tree.size());
             let width = u16::try_from(width.min(index)).unwrap_or(256);
             let at = self.root.join(TileName { level: None, index: self.tree.size() / index, width }.path());
-            let bytes = fs::read(&at).map_err(disk("read", &at))?;
+            let bytes = read(&at, BUNDLE_BYTES_MAX)?;
             let entries = decode_bundle(&bytes).filter(|entries| entries.len() == usize::from(width));
             for entry in entries.ok_or_else(|| damaged(&at, "it is no bundle of this size"))? {
                 visit(entry);
@@ -163,11 +233,6 @@ impl LedgerLog {
         }));
     }
 
-    fn keep_key(&self) -> Result<(), CannotKeep> {
-        let at = self.anchor.join("vkey");
-        durable::replace(&at, format!("{}\n", self.signer.verifier()).as_bytes()).map_err(disk("write", &at))
-    }
-
     /// Number of records.
     pub(super) fn size(&self) -> u64 {
         self.tree.size()
@@ -178,7 +243,7 @@ impl LedgerLog {
         self.published.as_ref()
     }
 
-    /// The newest signed checkpoint; nothing in a log that has no record yet.
+    /// The newest signed checkpoint.
     pub(super) fn pending(&self) -> Option<&str> {
         self.pending.as_deref()
     }
@@ -188,8 +253,13 @@ impl LedgerLog {
         self.published.as_ref().is_none_or(|(published, _)| published.size < self.size())
     }
 
+    /// What another process says first of all: that it goes on.
+    pub(super) fn resumption() -> Record {
+        Record::Unknown("resumed".to_owned(), json!({"software": SOFTWARE}))
+    }
+
     /// The first record: whose log this is.
-    pub(super) fn opening(&self) -> Record {
+    fn opening(&self) -> Record {
         let vkey = self.signer.verifier();
         Record::Open(Open {
             origin: vkey.name().to_owned(),
@@ -198,26 +268,33 @@ impl LedgerLog {
             prev: None,
             lease: 0,
             refusals: Vec::new(),
-            software: concat!("privet-ledger ", env!("CARGO_PKG_VERSION")).to_owned(),
+            software: SOFTWARE.to_owned(),
         })
     }
 
     /// Adds records, and signs the tree once they are on disk.
-    pub(super) fn append(&mut self, records: Vec<Record>, now_ms: i64) -> Result<(), CannotKeep> {
+    pub(super) fn append(&mut self, records: Vec<Record>, now: Moment) -> Result<(), CannotKeep> {
         let before = (self.tree.clone(), self.tail.clone());
-        let done = self.try_append(records, now_ms);
-        if done.is_err() {
+        let done = self.try_append(records, now);
+        match done {
+            Ok(()) => self.last = Some(now),
             // Nobody has seen a signature over it: the next attempt writes over what was written.
-            (self.tree, self.tail) = before;
+            Err(_) => (self.tree, self.tail) = before,
         }
         done
     }
 
-    fn try_append(&mut self, records: Vec<Record>, now_ms: i64) -> Result<(), CannotKeep> {
+    /// That the wall clock was set since the record before, if it was.
+    fn clock(&self, now: Moment) -> Option<Record> {
+        let apart = |moment: Moment| moment.wall_ms.saturating_sub_unsigned(moment.mono_ms);
+        let moved_ms = apart(now).saturating_sub(apart(self.last?));
+        (moved_ms.unsigned_abs() > CLOCK_SKEW_MS_MAX).then_some(Record::Clock(ClockMoved { moved_ms }))
+    }
+
+    fn try_append(&mut self, records: Vec<Record>, now: Moment) -> Result<(), CannotKeep> {
         let mut files = Vec::new();
-        for record in records {
-            let mono = u64::try_from(now_ms.saturating_sub(self.started_ms)).unwrap_or(0);
-            let entry = Entry { seq: self.tree.size(), ts: now_ms, mono, record };
+        for record in self.clock(now).into_iter().chain(records) {
+            let entry = Entry { seq: self.tree.size(), ts: now.wall_ms, mono: now.mono_ms, record };
             self.take(entry.to_bytes()?, &mut files);
         }
         files.extend(self.edge());
@@ -251,12 +328,12 @@ impl LedgerLog {
         bundle.into_iter().chain(tiles).collect()
     }
 
-    /// Publishes a cosigned checkpoint, inside and outside.
+    /// Publishes a cosigned checkpoint, outside and inside: the anchor never has less than the log.
     pub(super) fn publish(&mut self, note: String) -> Result<(), CannotKeep> {
         let checkpoint = Checkpoint::open(&note, self.signer.verifier()).map_err(|_: NoteError| {
             CannotKeep::Damaged { at: self.root.clone(), what: "a checkpoint lost its signature" }
         })?;
-        for at in [self.root.join("checkpoint"), self.anchor.join("checkpoint")] {
+        for at in [self.anchor.join("checkpoint"), self.root.join("checkpoint")] {
             durable::replace(&at, note.as_bytes()).map_err(disk("write", &at))?;
         }
         let stale = self.published.replace((checkpoint, note));
@@ -281,7 +358,7 @@ impl LedgerLog {
         let mut tiles = Tiles::new();
         for name in tiled::needed_for_consistency(old, self.size()) {
             let at = self.root.join(name.path());
-            let bytes = fs::read(&at).map_err(disk("read", &at))?;
+            let bytes = read(&at, TILE_BYTES_MAX)?;
             let what = "it is no tile of this size";
             let tile = decode_tile(&bytes, name.width).ok_or_else(|| CannotKeep::Damaged { at: at.clone(), what })?;
             tiles.insert(name, tile);
@@ -298,9 +375,22 @@ impl LedgerLog {
         Ok(digest.to_address())
     }
 
+    /// Keeps a published checkpoint with its cosignatures under its digest and gives that.
+    pub(super) fn keep_cosigned(&self, note: &str) -> Result<String, CannotKeep> {
+        let digest = Hash::of(note.as_bytes());
+        let at = cosigned_path(&self.root, &digest.to_hex());
+        durable::place(&at, note.as_bytes(), durable::PLAIN).map_err(disk("write", &at))?;
+        Ok(digest.to_address())
+    }
+
     fn list_at(&self, hex: &str) -> PathBuf {
         list_path(&self.root, hex)
     }
+}
+
+/// Where a cosigned checkpoint that a roll of a log under `root` (its `1/`) names is kept.
+pub(super) fn cosigned_path(root: &Path, hex: &str) -> PathBuf {
+    root.join("cosigned").join(hex)
 }
 
 /// Where a list of a log under `root` (its `1/`) is kept.

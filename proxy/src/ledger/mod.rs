@@ -1,9 +1,10 @@
 //! The ledger: one witnessed log that holds what every pod's log came to, every ten seconds.
 //!
 //! Promise: a pod's log, once rolled, cannot show an auditor fewer records, or others, without contradicting a checkpoint
-//! that independent witnesses cosigned. The ledger signs nothing new before the anchor and a quorum of witnesses have
-//! agreed that its disk did not go back, and publishes nothing that a quorum did not cosign. A pod's log that contradicts
-//! what was rolled is recorded and never rolled forward.
+//! that independent witnesses cosigned. The ledger signs its first record when it is made, by [`init`], and never another
+//! first one; it signs nothing new before the anchor and a quorum of witnesses have agreed that its disk did not go back,
+//! and publishes nothing that a quorum did not cosign. A pod's log that contradicts what was rolled is recorded and never
+//! rolled forward.
 //!
 //! Not here: reading records of pods (hash tiles are enough, so what is sealed stays sealed), and running witnesses.
 
@@ -23,7 +24,7 @@ use privet_audit_log::kept::{KeptKey, Use};
 use privet_audit_log::note::NoteError;
 use privet_audit_log::record::{Entry, Record};
 use privet_audit_log::tree::Hash;
-use privet_audit_log::{HEARTBEAT_MS, canonical};
+use privet_audit_log::{HEARTBEAT_MS, Moment, canonical};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -43,6 +44,9 @@ use witnesses::Witnesses;
 
 /// For one witness, from connecting to the end of its answer.
 const WITNESS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A list of as many logs as are watched, each of the longest name.
+const LIST_BYTES_MAX: u64 = 256 << 20;
 
 /// Why a ledger does not run, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -118,20 +122,30 @@ pub fn log_name(origin: &str) -> String {
     format!("{origin}/1")
 }
 
-/// Makes the kept key of a ledger and gives its public half, which witnesses and auditors need.
+/// Makes a ledger: its kept key, and its log with the first record, signed and not shown to anybody yet. Gives the key's
+/// public half, which witnesses and auditors need.
 ///
 /// # Errors
-/// [`CannotRun`], where the file is there already, too.
-pub fn init(file: &Path, origin: &str) -> Result<String, CannotRun> {
-    let wrong = |source| CannotRun::Key { at: file.to_owned(), source };
-    let key = KeptKey::generate(&log_name(origin), Use::Log).map_err(wrong)?;
+/// [`CannotRun`], where anything of a ledger is there already, too: [`CannotRun::is_there`].
+pub fn init(config: &Config, clock: &dyn Clock) -> Result<String, CannotRun> {
+    let file = &config.key_file;
+    let wrong = |source| CannotRun::Key { at: file.clone(), source };
+    let key = KeptKey::generate(&log_name(&config.origin), Use::Log).map_err(wrong)?;
     let text = key.to_text().map_err(wrong)?;
     let line = Zeroizing::new(format!("{}\n", text.as_str()));
-    let disk = |source| CannotRun::Disk { doing: "write", at: file.to_owned(), source };
-    match durable::place(file, line.as_bytes(), durable::SECRET).map_err(disk)? {
-        true => key.public().map_err(wrong),
-        false => Err(CannotRun::IsThere(file.to_owned())),
+    log::vacant(&config.directory, &config.anchor_dir)?;
+    let disk = |source| CannotRun::Disk { doing: "write", at: file.clone(), source };
+    if !durable::place(file, line.as_bytes(), durable::SECRET).map_err(disk)? {
+        return Err(CannotRun::IsThere(file.clone()));
     }
+    let signer = key.signer().map_err(wrong)?;
+    LedgerLog::create(&config.directory, &config.anchor_dir, signer, moment(clock))?;
+    key.public().map_err(wrong)
+}
+
+fn moment(clock: &dyn Clock) -> Moment {
+    let mono_ms = u64::try_from(clock.monotonic().as_millis()).unwrap_or(u64::MAX);
+    Moment { wall_ms: clock.now().as_millisecond(), mono_ms }
 }
 
 /// A ledger at work.
@@ -145,7 +159,16 @@ pub struct Ledger {
     board: Arc<Board>,
     /// Whether a quorum agreed that the disk did not go back.
     confirmed: bool,
-    last_record_ms: i64,
+    /// By the monotonic clock, which nobody sets: milliseconds at the last record, or at the start.
+    last_record_ms: u64,
+}
+
+impl CannotRun {
+    /// Whether a ledger could not be made because one is there.
+    #[must_use]
+    pub const fn is_there(&self) -> bool {
+        matches!(self, Self::IsThere(_) | Self::Log(CannotKeep::IsThere(_)))
+    }
 }
 
 impl Ledger {
@@ -157,12 +180,13 @@ impl Ledger {
         let signer = signer(config)?;
         let store = Store::open(&config.store, Arc::clone(&clock))?;
         let web = Web::open(&config.tls, WITNESS_TIMEOUT)?;
-        let now_ms = clock.now().as_millisecond();
-        let mut lists = Vec::new();
-        let log = LedgerLog::open(&config.directory, &config.anchor_dir, signer, now_ms, &mut |entry| {
-            lists.extend(list_of(entry));
+        let (root, mut rolled, mut wrong) = (config.directory.join("1"), BTreeMap::new(), None);
+        let log = LedgerLog::open(&config.directory, &config.anchor_dir, signer, &mut |entry| {
+            if let (Some(hex), None) = (list_of(entry), &wrong) {
+                wrong = replay(&root, &hex, &mut rolled).err();
+            }
         })?;
-        let rolled = replayed(&config.directory.join("1"), &lists)?;
+        wrong.map_or(Ok(()), Err)?;
         let known = log.published().map_or(0, |(published, _)| published.size);
         let witnesses = Witnesses::new(web, &config.witnesses, known);
         let (watched, board) = (Watched::new(store, rolled), Arc::new(Board::default()));
@@ -173,10 +197,10 @@ impl Ledger {
             witnesses,
             quorum: config.quorum,
             every: config.every,
+            last_record_ms: moment(&*clock).mono_ms,
             clock,
             board,
             confirmed: false,
-            last_record_ms: now_ms,
         })
     }
 
@@ -211,15 +235,12 @@ impl Ledger {
     /// [`CannotRun`], where going on would sign a second history or the ledger's disk fails.
     pub async fn round(&mut self) -> Result<(), CannotRun> {
         if !self.confirmed {
-            if self.log.size() == 0 {
-                let opening = self.log.opening();
-                self.append(vec![opening])?;
-            }
             self.confirmed = self.witness(true).await?;
             self.board.confirmed(self.confirmed);
             if !self.confirmed {
                 return Ok(());
             }
+            self.append(vec![LedgerLog::resumption()])?;
         }
         self.roll().await?;
         if self.log.is_ahead() {
@@ -254,17 +275,11 @@ impl Ledger {
     }
 
     async fn roll(&mut self) -> Result<(), CannotRun> {
-        let look = match self.watched.look().await {
-            Ok(look) => {
-                self.board.store(None);
-                look
-            }
-            Err(fault) => {
-                self.board.store(Some(fault.to_string()));
-                tracing::warn!("the shipped logs cannot be read: {fault}");
-                Look::default()
-            }
-        };
+        let (look, fault) = self.watched.look().await;
+        if let Some(fault) = fault {
+            tracing::warn!("not all shipped logs can be read: {fault}");
+        }
+        self.board.store(fault.map(|fault| fault.to_string()));
         self.board.looked(self.watched.len(), look.unread, look.contradictions.len());
         let records = self.records(&look)?;
         if !records.is_empty() {
@@ -286,21 +301,22 @@ impl Ledger {
             let list: Vec<Value> = look.moved.iter().map(|(origin, rolled)| entry_of(origin, rolled)).collect();
             let bytes = canonical::to_bytes(&Value::Array(list)).map_err(|error| CannotKeep::Record(error.into()))?;
             let list = self.log.keep_list(&bytes)?;
-            let witnessed = self.log.published().map(|(_, note)| Hash::of(note.as_bytes()).to_address());
+            // Kept before the record that names it: by it an auditor knows before when nothing of this was rolled.
+            let witnessed = self.log.published().map(|(_, note)| self.log.keep_cosigned(note)).transpose()?;
             let members = json!({"list": list, "logs": look.moved.len(), "witnessed": witnessed});
             records.push(Record::Unknown("roll".to_owned(), members));
         }
-        let silent = self.clock.now().as_millisecond().saturating_sub(self.last_record_ms);
-        if records.is_empty() && silent >= i64::try_from(HEARTBEAT_MS).unwrap_or(i64::MAX) {
+        let silent = moment(&*self.clock).mono_ms.saturating_sub(self.last_record_ms);
+        if records.is_empty() && silent >= HEARTBEAT_MS {
             records.push(Record::Heartbeat);
         }
         Ok(records)
     }
 
     fn append(&mut self, records: Vec<Record>) -> Result<(), CannotRun> {
-        let now_ms = self.clock.now().as_millisecond();
-        self.log.append(records, now_ms)?;
-        self.last_record_ms = now_ms;
+        let now = moment(&*self.clock);
+        self.log.append(records, now)?;
+        self.last_record_ms = now.mono_ms;
         Ok(())
     }
 }
@@ -344,21 +360,18 @@ fn list_of(entry: &[u8]) -> Option<String> {
     }
 }
 
-/// What every log was rolled to last.
-fn replayed(root: &Path, lists: &[String]) -> Result<BTreeMap<String, Rolled>, CannotRun> {
-    let mut rolled = BTreeMap::new();
-    for hex in lists {
-        let at = log::list_path(root, hex);
-        let bytes = durable::read(&at).map_err(|source| CannotRun::Disk { doing: "read", at: at.clone(), source })?;
-        let bytes = bytes.filter(|bytes| Hash::of(bytes).to_hex() == *hex);
-        let list: Option<Vec<(String, u64, String, String)>> =
-            bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        for (origin, size, root, key) in list.ok_or_else(|| CannotRun::List(at.clone()))? {
-            let root = Hash::from_base64(&root).ok_or_else(|| CannotRun::List(at.clone()))?;
-            rolled.insert(origin, Rolled { size, root, key });
-        }
+/// Takes over what one list says.
+fn replay(root: &Path, hex: &str, rolled: &mut BTreeMap<String, Rolled>) -> Result<(), CannotRun> {
+    let at = log::list_path(root, hex);
+    let bytes = durable::read_at_most(&at, LIST_BYTES_MAX);
+    let bytes = bytes.map_err(|source| CannotRun::Disk { doing: "read", at: at.clone(), source })?;
+    let bytes = bytes.filter(|bytes| Hash::of(bytes).to_hex() == hex);
+    let list: Option<Vec<(String, u64, String, String)>> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    for (origin, size, root, key) in list.ok_or_else(|| CannotRun::List(at.clone()))? {
+        let root = Hash::from_base64(&root).ok_or_else(|| CannotRun::List(at.clone()))?;
+        rolled.insert(origin, Rolled { size, root, key });
     }
-    Ok(rolled)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ impl Board {
         *self.store.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
-    fn readiness(&self) -> (StatusCode, String) {
+    pub(super) fn readiness(&self) -> (StatusCode, String) {
         let store = self.store.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (confirmed, cosigned) = (self.confirmed.load(Ordering::Relaxed), self.cosigned.load(Ordering::Relaxed));
         let quorum = self.quorum.load(Ordering::Relaxed);

@@ -2,8 +2,9 @@
 //!
 //! Promise: a log is rolled forward only if its checkpoint is signed by the key that was rolled first, and its tiles prove
 //! that nothing rolled before was changed. What contradicts itself is a finding, once, and stays where it was. The first
-//! key seen under an origin is believed: whoever may write the store may name logs. Bounds: 100,000 origins, 10,000
-//! findings told apart; beyond, no new log is rolled and the metric says so.
+//! key seen under an origin is believed: whoever may write the store may name logs. One log whose objects cannot be read
+//! does not stand in the way of the others. Bounds: 100,000 origins, 10,000 findings told apart; beyond, no new log is
+//! rolled and the metric says so; 200,000 names on 2,000 pages in one look; of each object what its kind may have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +13,16 @@ use privet_audit_log::note::{Checkpoint, VerifierKey};
 use privet_audit_log::proof::verify_consistency;
 use privet_audit_log::tile::TileName;
 use privet_audit_log::tiled::{self, Tiles, decode_tile};
-use privet_audit_log::tree::Hash;
+use privet_audit_log::tree::{Hash, TILE_WIDTH};
 
 use crate::ship::{HEADS, head_key};
-use crate::store::{Fault, Key, Store, Tag};
+use crate::store::{Fault, Key, NOTE_BYTES_MAX, PAGE_KEYS_MAX, Store, Tag};
 
 const LOGS_MAX: usize = 100_000;
+/// Of one look. A store that lists on and on, in names or in empty pages, is not followed.
+const NAMES_MAX: usize = PAGE_KEYS_MAX;
+const PAGES_MAX: usize = 2_000;
+const TILE_BYTES_MAX: usize = TILE_WIDTH * 32;
 const FINDINGS_MAX: usize = 10_000;
 
 /// What was rolled of one log.
@@ -109,22 +114,44 @@ impl Watched {
         self.rolled.get(origin)
     }
 
-    /// Looks at every log whose checkpoint changed since the last look.
-    pub(super) async fn look(&mut self) -> Result<Look, Fault> {
-        let (mut look, mut from) = (Look::default(), None);
+    /// Looks at every log whose checkpoint changed since the last look. What was found before a fault is part of it: it
+    /// has been seen, and would not be found again.
+    pub(super) async fn look(&mut self) -> (Look, Option<Fault>) {
+        let (mut look, mut fault) = (Look::default(), None);
+        if let Err(ended) = self.look_into(&mut look, &mut fault).await {
+            fault = Some(ended);
+        }
+        (look, fault)
+    }
+
+    /// A fault that is one object's is put into `aside`, and the others are looked at.
+    async fn look_into(&mut self, look: &mut Look, aside: &mut Option<Fault>) -> Result<(), Fault> {
         let heads = Key::new(HEADS).ok_or(Fault::Unreadable)?;
-        loop {
+        let (mut from, mut names) = (None, 0_usize);
+        for _ in 0..PAGES_MAX {
             let page = self.store.list(&heads, from.as_deref()).await?;
+            names = names.saturating_add(page.objects.len());
+            if names > NAMES_MAX {
+                return Err(Fault::TooMuch);
+            }
             for (name, tag) in page.objects {
-                if self.seen.get(&name) != Some(&tag) {
-                    self.look_at(name, tag, &mut look).await?;
+                if self.seen.get(&name) == Some(&tag) {
+                    continue;
+                }
+                match self.look_at(name, tag, look).await {
+                    Err(fault) if fault.is_of_one_object() => {
+                        look.unread += 1;
+                        aside.get_or_insert(fault);
+                    }
+                    done => done?,
                 }
             }
             from = page.next;
             if from.is_none() {
-                return Ok(look);
+                return Ok(());
             }
         }
+        Err(Fault::TooMuch)
     }
 
     async fn look_at(&mut self, name: String, tag: Tag, look: &mut Look) -> Result<(), Fault> {
@@ -152,8 +179,13 @@ impl Watched {
 
     async fn judge(&self, name: &str) -> Result<Judged, Fault> {
         let Some(head) = Key::new(format!("{HEADS}/{name}")) else { return Ok(Judged::Unread) };
-        let Some(object) = self.store.read(&head).await? else { return Ok(Judged::Unread) };
-        let note = String::from_utf8(object.bytes).unwrap_or_default();
+        let note = match self.store.read(&head, NOTE_BYTES_MAX).await {
+            Ok(Some(object)) => String::from_utf8(object.bytes).unwrap_or_default(),
+            Ok(None) => return Ok(Judged::Unread),
+            // No checkpoint is as long: what is there is none.
+            Err(Fault::TooMuch) => String::new(),
+            Err(fault) => return Err(fault),
+        };
         let claimed =
             Checkpoint::claimed(&note).ok().filter(|claimed| head_key(&claimed.origin).as_ref() == Some(&head));
         // No record could hold such a size, and no log reaches it.
@@ -193,7 +225,7 @@ impl Watched {
 
     async fn key_of(&self, origin: &str) -> Result<Option<VerifierKey>, Fault> {
         let Some(at) = Key::new(format!("{origin}/vkey")) else { return Ok(None) };
-        let Some(object) = self.store.read(&at).await? else { return Ok(None) };
+        let Some(object) = self.store.read(&at, NOTE_BYTES_MAX).await? else { return Ok(None) };
         let key = String::from_utf8(object.bytes).ok().and_then(|text| VerifierKey::parse(&text).ok());
         Ok(key.filter(|key| key.name() == origin))
     }
@@ -221,7 +253,7 @@ impl Watched {
 
     async fn tile(&self, origin: &str, name: TileName) -> Result<Option<Vec<Hash>>, Fault> {
         let Some(at) = Key::new(format!("{origin}/{}", name.path())) else { return Ok(None) };
-        let object = self.store.read(&at).await?;
+        let object = self.store.read(&at, TILE_BYTES_MAX).await?;
         Ok(object.and_then(|object| decode_tile(&object.bytes, name.width)))
     }
 

@@ -118,10 +118,7 @@ async fn a_taken_address_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = config(directory.path(), "");
     config.listeners[0].address = taken.local_addr().unwrap();
-    let foundation = Foundation::lay(&config, Arc::new(SystemClock::default())).unwrap();
-    let Err(error) = open(&config, foundation, Arc::new(Gated(Semaphore::new(0))), Vec::new()).await else {
-        panic!("the address is taken")
-    };
+    let Err(error) = Foundation::lay(&config, Arc::new(SystemClock::default())) else { panic!("the address is taken") };
     let told = chain(&error);
     assert!(told.starts_with("the listener `events` cannot listen on 127.0.0.1:"), "{told}");
     assert!(told.to_lowercase().contains("in use"), "{told}");
@@ -131,10 +128,8 @@ async fn a_taken_address_is_named() {
 async fn a_missing_certificate_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(directory.path(), ", tls: {certificate: no.crt, key: no.key}");
-    let foundation = Foundation::lay(&config, Arc::new(SystemClock::default())).unwrap();
-    let Err(error) = open(&config, foundation, Arc::new(Gated(Semaphore::new(0))), Vec::new()).await else {
-        panic!("there is no certificate")
-    };
+    let laid = Foundation::lay(&config, Arc::new(SystemClock::default()));
+    let Err(error) = laid else { panic!("there is no certificate") };
     assert!(chain(&error).contains("no.crt"), "{}", chain(&error));
 }
 

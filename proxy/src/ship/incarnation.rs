@@ -9,9 +9,10 @@ use privet_audit_log::tile::{TileName, decode_bundle, encode_bundle};
 use privet_audit_log::tiled::{self, Tiles, decode_tile};
 use privet_audit_log::tree::{Hash, TILE_WIDTH};
 
+use super::files::{CHECKPOINT, ENTRIES, HASHES};
 use super::pass::Content;
 use super::{Shipper, Unshipped, head_key};
-use crate::store::{Over, Tag};
+use crate::store::{NOTE_BYTES_MAX, Over, Tag};
 
 /// What the store holds of an incarnation.
 #[derive(Clone, Debug)]
@@ -32,18 +33,18 @@ impl Shipper {
             return Ok(());
         }
         let Some(note) = self.note(number)? else { return Ok(()) };
-        let claimed = Checkpoint::claimed(&note).map_err(|_| Unshipped::Damaged(number))?;
+        let key = self.signing_key(number)?;
+        // Before anything in the store gives way to it: what is on the volume is its writers' word, the signature is not.
+        let claimed = Checkpoint::open(&note, &key).map_err(|_| Unshipped::Damaged(number))?;
         let nothing_new = known.as_ref().is_some_and(|known| known.size == claimed.size && known.tag.is_some());
         if is_newest && nothing_new {
             return Ok(());
         }
-        let key = self.signing_key(number)?;
         let is_new = known.is_none();
         let known = match known {
             Some(known) => known,
             None => self.found(number, &key, &claimed).await?,
         };
-        self.classes(number).await?;
         if is_new {
             self.place(&format!("{number}/vkey"), format!("{key}\n").into_bytes(), Content::Proving).await?;
         }
@@ -75,7 +76,7 @@ impl Shipper {
 
     /// What the store holds when it is first looked at. Only what this incarnation signed may be there.
     async fn found(&self, number: u64, key: &VerifierKey, here: &Checkpoint) -> Result<Shipped, Unshipped> {
-        let there = self.store.read(&self.key(&format!("{number}/checkpoint"))?).await?;
+        let there = self.store.read(&self.key(&format!("{number}/checkpoint"))?, NOTE_BYTES_MAX).await?;
         let Some(there) = there else { return Ok(Shipped { size: 0, tag: None, whole: false }) };
         let opened = String::from_utf8(there.bytes).ok().and_then(|note| Checkpoint::open(&note, key).ok());
         let ours = opened.filter(|opened| opened.size < here.size || opened == here);
@@ -96,7 +97,7 @@ impl Shipper {
         if !self.store.write(&key, note.as_bytes().to_vec(), over).await? {
             // Somebody else wrote there, or our own write was not answered: look again.
             self.shipped.remove(&number);
-            return match self.store.read(&key).await? {
+            return match self.store.read(&key, NOTE_BYTES_MAX).await? {
                 Some(there) if there.bytes == note.as_bytes() => Err(Unshipped::Moved),
                 _ => Err(Unshipped::Conflict(format!("{number}/checkpoint"))),
             };
@@ -109,32 +110,27 @@ impl Shipper {
             self.store.remove(&self.key(&format!("{number}/{}{ending}", name.path()))?).await.ok();
         }
         now.size = claimed.size;
-        now.tag = self.store.read(&key).await?.map(|there| there.tag);
+        now.tag = self.store.read(&key, NOTE_BYTES_MAX).await?.map(|there| there.tag);
         Ok(())
     }
 
-    async fn tile(&self, number: u64, name: TileName) -> Result<(), Unshipped> {
-        let bytes = self.cut(number, name)?;
-        let content = match name.level {
-            None => {
-                self.check_bundle(number, name, &bytes)?;
-                Content::Telling
-            }
-            Some(_) => Content::Proving,
-        };
-        self.place(&format!("{number}/{}", name.path()), bytes, content).await
+    async fn tile(&mut self, number: u64, name: TileName) -> Result<(), Unshipped> {
+        let (bytes, at) = (self.cut(number, name)?, format!("{number}/{}", name.path()));
+        if name.level.is_some() {
+            return self.place(&at, bytes, Content::Proving).await;
+        }
+        let entries = decode_bundle(&bytes).ok_or(Unshipped::Damaged(number))?;
+        self.check_entries(number, name, &entries)?;
+        self.documents(number, &entries).await?;
+        drop(entries);
+        self.place(&at, bytes, Content::Telling(&[])).await
     }
 
     /// A bundle's entries have the hashes of the tile beside it.
-    fn check_bundle(&self, number: u64, name: TileName, bytes: &[u8]) -> Result<(), Unshipped> {
-        let beside = TileName { level: Some(0), ..name };
-        let tile = self.cut(number, beside)?;
-        let hashes = decode_tile(&tile, name.width);
-        let entries = decode_bundle(bytes);
-        let same = match (hashes, entries) {
-            (Some(hashes), Some(entries)) => entries.into_iter().map(Hash::leaf).eq(hashes),
-            _ => false,
-        };
+    fn check_entries(&self, number: u64, name: TileName, entries: &[&[u8]]) -> Result<(), Unshipped> {
+        let tile = self.cut(number, TileName { level: Some(0), ..name })?;
+        let hashes = decode_tile(&tile, name.width).ok_or(Unshipped::Damaged(number))?;
+        let same = entries.iter().map(|entry| Hash::leaf(entry)).eq(hashes);
         if same { Ok(()) } else { Err(Unshipped::Damaged(number)) }
     }
 
@@ -152,20 +148,21 @@ impl Shipper {
     }
 
     fn note(&self, number: u64) -> Result<Option<String>, Unshipped> {
-        match fs::read_to_string(self.parts.log.join(format!("{number}/checkpoint"))) {
-            Ok(note) => Ok(Some(note)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let note = self.files.read(&format!("{number}/checkpoint"), CHECKPOINT)?;
+        note.map(|note| String::from_utf8(note).map_err(|_| Unshipped::Damaged(number))).transpose()
     }
 
-    /// The key in the incarnation's first record.
+    /// The key in the incarnation's first record; where the key of that name is known from elsewhere, it has to be that.
     fn signing_key(&self, number: u64) -> Result<VerifierKey, Unshipped> {
+        let damaged = || Unshipped::Damaged(number);
         let bundle = self.cut(number, TileName { level: None, index: 0, width: 1 })?;
         let entries = decode_bundle(&bundle).unwrap_or_default();
         let open: Option<serde_json::Value> = entries.first().and_then(|entry| serde_json::from_slice(entry).ok());
         let key = open.as_ref().and_then(|open| open.get("vkey")?.as_str()).map(VerifierKey::parse);
-        key.and_then(Result::ok).ok_or(Unshipped::Damaged(number))
+        let key = key.and_then(Result::ok).ok_or_else(damaged)?;
+        let known = self.parts.keys.iter().find(|known| known.name() == key.name());
+        let is_it = key.name() == format!("{}/{number}", self.parts.origin) && known.is_none_or(|known| *known == key);
+        if is_it { Ok(key) } else { Err(damaged()) }
     }
 
     /// The bytes of a tile or bundle, from its own file or from a wider one: what a checkpoint needs may have grown since.
@@ -183,11 +180,8 @@ impl Shipper {
     }
 
     fn file(&self, number: u64, name: TileName) -> Result<Option<Vec<u8>>, Unshipped> {
-        match fs::read(self.parts.log.join(format!("{number}/{}", name.path()))) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let kind = if name.level.is_some() { HASHES } else { ENTRIES };
+        self.files.read(&format!("{number}/{}", name.path()), kind)
     }
 
     /// The tiles on the disk that reach past `size` leaves.
@@ -202,8 +196,8 @@ impl Shipper {
                 Err(error) => return Err(error.into()),
             };
             for item in listing {
-                let path = item?.path();
-                if path.is_dir() {
+                let (item, path) = item.map(|item| (item.file_type(), item.path()))?;
+                if item?.is_dir() {
                     open.push(path);
                 } else if let Some(name) =
                     path.strip_prefix(&root).ok().and_then(|path| TileName::parse(path.to_str()?))

@@ -2,8 +2,10 @@
 //!
 //! Promise: what a checkpoint covers is in the store before the checkpoint is, and was hashed again on its way; so the
 //! shipped tree verifies as a mirror does. Nothing there is written over but the checkpoint, and that only where it is the
-//! one that this log put there. A store that is away holds nothing up: the log goes on, `/readyz` says so, and the next
-//! attempt, or the next start, ships what is missing. One object is in memory at a time.
+//! one that this log put there, by one that the incarnation's key signed. What is there already and is not ours is a
+//! conflict that is told, sealed or not. Of the volume only what the log's records and hashes name goes out. A store that
+//! is away holds nothing up: the log goes on, `/readyz` says so, and the next attempt, or the next start, ships what is
+//! missing. One object is in memory at a time, or the files of one policy.
 //!
 //! Objects, below the log's origin: `<n>/checkpoint`, `<n>/vkey`, `<n>/tile/...`, `<n>/class/...`, `policies/...`; and
 //! `heads/<sha256 of the incarnation's origin>`, a second copy of its newest checkpoint, so that one listing tells which
@@ -12,26 +14,31 @@
 //!
 //! Not here: the log itself, and who may read the store; that is the store's to enforce.
 
+mod documents;
+mod files;
 mod incarnation;
 mod pass;
 pub(crate) mod seal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use privet_audit_log::note::VerifierKey;
 use privet_audit_log::tree::Hash;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Health;
 use crate::clock::Clock;
 use crate::config::Ship;
+use crate::durable;
 use crate::metrics::{Metrics, NotShipped};
 use crate::store::{Fault, Key, Store};
 use crate::tls::TlsError;
 
+use files::Files;
 pub use seal::Recipient;
 
 /// The folder of copied checkpoints.
@@ -40,6 +47,8 @@ pub(crate) const HEADS: &str = "heads";
 /// The first wait after a failure; it doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Some hundred thousand process starts.
+const KEYS_BYTES_MAX: u64 = 64 << 20;
 /// For the last of the log, once it is closed.
 const FLUSH: Duration = Duration::from_secs(5);
 
@@ -57,6 +66,15 @@ pub enum CannotShip {
     /// An origin whose parts cannot name folders.
     #[error("the origin `{0}` cannot name a folder of a store: its parts between `/` must be plain names")]
     Origin(String),
+    /// The keys of earlier incarnations.
+    #[error("cannot read the anchored keys in `{}`", at.display())]
+    Keys {
+        /// The file.
+        at: PathBuf,
+        /// What the system said, or what of it is no key.
+        #[source]
+        source: io::Error,
+    },
     /// No thread.
     #[error("cannot start the thread that ships the log")]
     Thread(#[source] io::Error),
@@ -77,8 +95,15 @@ pub(crate) enum Unshipped {
     /// A tile or bundle on the disk is not that of the checkpoint.
     #[error("a file of the log is not as its checkpoint says: incarnation {0}; run `privet-audit verify`")]
     Damaged(u64),
+    /// A file of the log is none that is read; with its kind.
+    #[error(
+        "a {0} in the log's directory is a link, no plain file, or longer than any may be: it is not shipped; put the file itself there"
+    )]
+    Foreign(&'static str),
     /// The store holds something else under this name, which is below the log's origin.
-    #[error("the store holds another log: `{0}` is there and is not ours; give each log an origin of its own")]
+    #[error(
+        "the store holds another log, or somebody wrote there: `{0}` is there and is not ours; give each log an origin of its own, and let nobody else write below it"
+    )]
     Conflict(String),
     /// No key for sealing.
     #[error(transparent)]
@@ -97,7 +122,7 @@ impl Unshipped {
             Self::Store(Fault::Unanswered) => NotShipped::Unanswered,
             Self::Store(Fault::Later(_)) => NotShipped::Later,
             Self::Store(_) => NotShipped::Refused,
-            Self::Log(_) | Self::Moved | Self::Damaged(_) | Self::Seal(_) => NotShipped::Log,
+            Self::Log(_) | Self::Moved | Self::Damaged(_) | Self::Foreign(_) | Self::Seal(_) => NotShipped::Log,
             Self::Conflict(_) => NotShipped::Conflict,
         }
     }
@@ -110,18 +135,34 @@ pub(crate) struct Parts {
     pub(crate) log: PathBuf,
     /// Its configured origin, without an incarnation.
     pub(crate) origin: String,
+    /// What is known of the incarnations' keys apart from the log: the anchored ones, and the running one's once there is
+    /// one. An incarnation that has none here is held against the key in its first record.
+    pub(crate) keys: Vec<VerifierKey>,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
+/// The keys that are anchored in `dir`.
+pub(crate) fn anchored_keys(dir: &Path) -> Result<Vec<VerifierKey>, CannotShip> {
+    let at = dir.join("vkey");
+    let read = || {
+        let text = durable::read_at_most(&at, KEYS_BYTES_MAX)?.unwrap_or_default();
+        let text = String::from_utf8(text).map_err(|_| io::ErrorKind::InvalidData)?;
+        let keys = if text.trim().is_empty() { Ok(Vec::new()) } else { VerifierKey::parse_all(&text) };
+        keys.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    };
+    read().map_err(|source| CannotShip::Keys { at: at.clone(), source })
+}
+
 /// Copies one log; see [`Shipper::pass`].
 pub(crate) struct Shipper {
     parts: Parts,
+    files: Files,
     store: Store,
     /// What the store holds of each incarnation.
     shipped: BTreeMap<u64, incarnation::Shipped>,
-    /// Policy bundles and class documents that are there, by their folder and name.
+    /// Policy bundles, by their digests, and class documents, by their names, that are there.
     documents: BTreeSet<String>,
 }
 
@@ -131,7 +172,8 @@ impl Shipper {
             return Err(CannotShip::Origin(parts.origin));
         }
         let store = Store::open(&parts.ship.to, Arc::clone(&parts.clock)).map_err(CannotShip::Tls)?;
-        Ok(Self { parts, store, shipped: BTreeMap::new(), documents: BTreeSet::new() })
+        let files = Files::new(parts.log.clone());
+        Ok(Self { parts, files, store, shipped: BTreeMap::new(), documents: BTreeSet::new() })
     }
 
     /// Ships until it is told to stop, and then once more.
@@ -173,9 +215,9 @@ pub(crate) struct Shipping {
 }
 
 impl Shipping {
-    /// Starts it.
-    pub(crate) fn start(parts: Parts) -> Result<Self, CannotShip> {
-        let shipper = Shipper::new(parts)?;
+    /// Starts it, once the log is open and signs with the key `running`.
+    pub(crate) fn start(mut shipper: Shipper, running: &VerifierKey) -> Result<Self, CannotShip> {
+        shipper.parts.keys.push(running.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CannotShip::Thread)?;
         let stop = CancellationToken::new();
         let stopped = stop.clone();

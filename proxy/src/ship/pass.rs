@@ -1,18 +1,17 @@
-//! One pass over the log: documents first, then each incarnation, oldest first.
+//! One pass over the log: each incarnation, oldest first, and with its entries the documents that they name.
 
 use std::fs;
 use std::path::Path;
 
-use privet_audit_log::policies;
-
-use super::{Shipper, Unshipped, seal};
+use super::seal::Plain;
+use super::{Shipper, Unshipped};
 use crate::store::{Key, OBJECT_BYTES_MAX, Over};
 
 /// Whether an object says what happened, and is sealed where anything is, or only proves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Content {
-    /// Entries, class documents, policies.
-    Telling,
+pub(super) enum Content<'a> {
+    /// Entries, class documents, policies; with what a guess of one has to know beside it, see [`Plain::beside`].
+    Telling(&'a [u8]),
     /// Hashes, checkpoints, keys.
     Proving,
 }
@@ -21,7 +20,6 @@ impl Shipper {
     /// Ships everything that is new since the last pass. What fails leaves the rest of its incarnation for the next pass;
     /// the other incarnations go on.
     pub(crate) async fn pass(&mut self) -> Result<(), Unshipped> {
-        self.policies().await?;
         let numbers = incarnations(&self.parts.log)?;
         let newest = numbers.last().copied();
         let mut first = Ok(());
@@ -41,62 +39,47 @@ impl Shipper {
         first
     }
 
-    /// Bundles are whole when their folder is there, and never change.
-    async fn policies(&mut self) -> Result<(), Unshipped> {
-        for name in names(&self.parts.log.join("policies"))? {
-            let folder = format!("policies/{name}");
-            if name.ends_with(".tmp") || self.documents.contains(&folder) {
-                continue;
-            }
-            let files = policies::read(&self.parts.log.join(&folder)).map_err(|error| match error {
-                policies::BundleError::Disk { source, .. } => Unshipped::from(source),
-                _ => Unshipped::Log(std::io::ErrorKind::InvalidData),
-            })?;
-            for (file, bytes) in files {
-                self.place(&format!("{folder}/{file}"), bytes, Content::Telling).await?;
-            }
-            self.documents.insert(folder);
-        }
-        Ok(())
-    }
-
-    /// Documents of one incarnation that are too long for a record.
-    pub(super) async fn classes(&mut self, number: u64) -> Result<(), Unshipped> {
-        for name in names(&self.parts.log.join(format!("{number}/class")))? {
-            let file = format!("{number}/class/{name}");
-            if name.ends_with(".json") && !self.documents.contains(&file) {
-                let bytes = fs::read(self.parts.log.join(&file))?;
-                self.place(&file, bytes, Content::Telling).await?;
-                self.documents.insert(file);
-            }
-        }
-        Ok(())
-    }
-
     /// The key of a name below the log's origin.
     pub(super) fn key(&self, name: &str) -> Result<Key, Unshipped> {
         let key = Key::new(format!("{}/{name}", self.parts.origin));
         key.ok_or(Unshipped::Log(std::io::ErrorKind::InvalidFilename))
     }
 
-    /// Places an object that never changes; one that is there already has to be the same.
-    pub(super) async fn place(&self, name: &str, bytes: Vec<u8>, content: Content) -> Result<(), Unshipped> {
-        let sealed = content == Content::Telling && !self.parts.ship.seal_to.is_empty();
-        let (key, object) = if sealed {
-            (self.key(&format!("{name}.age"))?, seal::seal(&self.parts.ship.seal_to, &bytes)?)
-        } else {
-            (self.key(name)?, bytes.clone())
-        };
+    /// Places an object that never changes; one that is there already has to be the same, or the same sealed.
+    pub(super) async fn place(&self, name: &str, bytes: Vec<u8>, content: Content<'_>) -> Result<(), Unshipped> {
+        let recipients = &self.parts.ship.seal_to;
+        let Content::Telling(beside) = content else { return self.place_open(name, bytes).await };
+        if recipients.is_empty() {
+            return self.place_open(name, bytes).await;
+        }
+        let key = self.key(&format!("{name}.age"))?;
+        let plain = Plain { name: key.as_str(), beside, bytes: &bytes };
+        if self.placed(&key, plain.seal(recipients)?).await? {
+            return Ok(());
+        }
+        // Whoever put it there had what is in it: we did, in this process or an earlier one, to these recipients or others.
+        let there = self.store.read(&key, OBJECT_BYTES_MAX).await?;
+        let is_ours = there.map_or(Ok(false), |there| plain.is_in(&there.bytes))?;
+        if is_ours { Ok(()) } else { Err(Unshipped::Conflict(format!("{name}.age"))) }
+    }
+
+    async fn place_open(&self, name: &str, bytes: Vec<u8>) -> Result<(), Unshipped> {
+        let key = self.key(name)?;
+        let is_ours = self.placed(&key, bytes.clone()).await?
+            || self.store.read(&key, OBJECT_BYTES_MAX).await?.is_some_and(|there| there.bytes == bytes);
+        if is_ours { Ok(()) } else { Err(Unshipped::Conflict(name.to_owned())) }
+    }
+
+    /// Writes an object where there is none; whether it did.
+    async fn placed(&self, key: &Key, object: Vec<u8>) -> Result<bool, Unshipped> {
         if object.len() > OBJECT_BYTES_MAX {
             return Err(Unshipped::Log(std::io::ErrorKind::FileTooLarge));
         }
-        if self.store.write(&key, object, Over::Nothing).await? {
+        let placed = self.store.write(key, object, Over::Nothing).await?;
+        if placed {
             self.parts.metrics.ship_objects.increment(1);
-            return Ok(());
         }
-        // Sealed twice, the same bytes differ; the hash tile beside a bundle tells other logs apart.
-        let same = sealed || self.store.read(&key).await?.is_some_and(|there| there.bytes == bytes);
-        if same { Ok(()) } else { Err(Unshipped::Conflict(name.to_owned())) }
+        Ok(placed)
     }
 }
 

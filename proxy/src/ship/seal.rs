@@ -1,8 +1,14 @@
 //! Sealing to auditors: the age format, version 1, with X25519 recipients (age-encryption.org/v1), so that `age -d` opens
 //! what was shipped.
 //!
-//! Promise: each object has a key of its own, which nobody but the holders of the recipients' identities can find out,
-//! this process after it returns included. Not here: opening, which needs an identity that has no business in a pod.
+//! Promise: each object has a key of its own, which nobody can find out but the holders of the recipients' identities and
+//! whoever has what is in it already. An object that is there can be told for ours without opening it, and nobody who does
+//! not have what is in it can make one that passes. Not here: opening, which needs an identity that has no business in a pod.
+//!
+//! The format asks for a random file key; ours is derived from the object's name and all that it says (message-locked
+//! encryption; Bellare, Keelveedhi, Ristenpart, <https://eprint.iacr.org/2012/631>). So whoever guesses an object's every byte can confirm
+//! the guess: no more than by the hashes beside it, which are open. Two objects under one key are the same bytes. Each
+//! sealing wraps that key anew, so headers differ; their MAC is under the key, and what follows them is always the same.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,10 +17,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use ring::agreement::{EphemeralPrivateKey, UnparsedPublicKey, X25519, agree_ephemeral};
-use ring::rand::{SecureRandom as _, SystemRandom};
+use ring::rand::SystemRandom;
 use ring::{hkdf, hmac};
 use zeroize::Zeroizing;
 
+const VERSION_LINE: &str = "age-encryption.org/v1\n";
 /// Plain bytes of one chunk of the payload.
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -113,27 +120,81 @@ fn five_bits(bytes: &[u8]) -> Vec<u8> {
     words
 }
 
-/// Seals bytes so that each of the recipients can open them.
-pub(crate) fn seal(recipients: &[Recipient], plain: &[u8]) -> Result<Vec<u8>, CannotSeal> {
-    let random = SystemRandom::new();
-    let mut file_key = Zeroizing::new([0_u8; 16]);
-    random.fill(file_key.as_mut()).map_err(|_| CannotSeal)?;
-    let mut header = "age-encryption.org/v1\n".to_owned();
-    for recipient in recipients {
-        header.push_str(&stanza(recipient, &file_key, &random)?);
+/// An object to seal: its contents, and what else its key depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain<'p> {
+    /// Its name, for two objects of one content have nothing in common.
+    pub(crate) name: &'p str,
+    /// What has to be known beside its bytes for a guess of them to be confirmed; may be empty.
+    pub(crate) beside: &'p [u8],
+    /// Its contents.
+    pub(crate) bytes: &'p [u8],
+}
+
+/// What an object's contents are encrypted under.
+struct Keys {
+    file: Zeroizing<[u8; 16]>,
+    nonce: [u8; 16],
+}
+
+impl Plain<'_> {
+    fn keys(&self) -> Result<Keys, CannotSeal> {
+        let length = (self.beside.len() as u64).to_be_bytes();
+        let secret = Zeroizing::new([length.as_slice(), self.beside, self.bytes].concat());
+        let derived = derived(&secret, self.name.as_bytes(), b"privet sealed object, 1")?;
+        let mut keys = Keys { file: Zeroizing::default(), nonce: [0; 16] };
+        let (file, nonce) = derived.split_at(16);
+        keys.file.iter_mut().zip(file).for_each(|(to, from)| *to = *from);
+        keys.nonce.iter_mut().zip(nonce).for_each(|(to, from)| *to = *from);
+        Ok(keys)
     }
-    header.push_str("---");
-    let mac = hmac::sign(
-        &hmac::Key::new(hmac::HMAC_SHA256, derived(&file_key[..], &[], b"header")?.as_ref()),
-        header.as_bytes(),
-    );
-    let mut out = format!("{header} {}\n", STANDARD_NO_PAD.encode(mac)).into_bytes();
-    let mut nonce = [0_u8; 16];
-    random.fill(&mut nonce).map_err(|_| CannotSeal)?;
-    out.extend_from_slice(&nonce);
-    let key = derived(&file_key[..], &nonce, b"payload")?;
-    stream(&key, plain, &mut out)?;
-    Ok(out)
+
+    /// Seals it so that each of the recipients can open it.
+    pub(crate) fn seal(&self, recipients: &[Recipient]) -> Result<Vec<u8>, CannotSeal> {
+        let (random, keys) = (SystemRandom::new(), self.keys()?);
+        let mut header = VERSION_LINE.to_owned();
+        for recipient in recipients {
+            header.push_str(&stanza(recipient, &keys.file, &random)?);
+        }
+        header.push_str("---");
+        let mac = hmac::sign(&keys.header()?, header.as_bytes());
+        let mut out = format!("{header} {}\n", STANDARD_NO_PAD.encode(mac)).into_bytes();
+        out.extend(keys.payload(self.bytes)?);
+        Ok(out)
+    }
+
+    /// Whether a sealed object is one of this: whoever sealed it had its contents.
+    pub(crate) fn is_in(&self, sealed: &[u8]) -> Result<bool, CannotSeal> {
+        let Some((header, mac, payload)) = parts(sealed) else { return Ok(false) };
+        let keys = self.keys()?;
+        let is_meant = hmac::verify(&keys.header()?, header, &mac).is_ok();
+        Ok(is_meant && keys.payload(self.bytes)? == payload)
+    }
+}
+
+impl Keys {
+    /// The key of the header's MAC.
+    fn header(&self) -> Result<hmac::Key, CannotSeal> {
+        Ok(hmac::Key::new(hmac::HMAC_SHA256, derived(&self.file[..], &[], b"header")?.as_ref()))
+    }
+
+    /// All that follows the header.
+    fn payload(&self, plain: &[u8]) -> Result<Vec<u8>, CannotSeal> {
+        let mut out = self.nonce.to_vec();
+        let key = derived(&self.file[..], &self.nonce, b"payload")?;
+        stream(&key, plain, &mut out)?;
+        Ok(out)
+    }
+}
+
+/// Header up to its MAC, the MAC, and what follows; nothing where these are no parts of the format.
+fn parts(sealed: &[u8]) -> Option<(&[u8], Vec<u8>, &[u8])> {
+    let begin = b"\n--- ";
+    let at = memchr::memmem::find(sealed, begin)?;
+    let (header, rest) = sealed.split_at_checked(at + begin.len() - 1)?;
+    let (line, payload) = rest.split_at_checked(memchr::memchr(b'\n', rest)?)?;
+    let mac = STANDARD_NO_PAD.decode(line.strip_prefix(b" ")?).ok()?;
+    header.starts_with(VERSION_LINE.as_bytes()).then_some((header, mac, payload.get(1..)?))
 }
 
 /// The file key, wrapped for one recipient.
@@ -207,6 +268,36 @@ mod tests {
         }
     }
 
+    fn object(bytes: &[u8]) -> Plain<'_> {
+        Plain { name: "log/1/tile/entries/000", beside: b"", bytes }
+    }
+
+    #[test]
+    fn an_object_is_told_for_ours_without_its_identity_and_no_other_passes() {
+        let to = [DOCUMENTED.parse().unwrap()];
+        let plain = vec![7; CHUNK_BYTES + 9];
+        let (first, second) = (object(&plain).seal(&to).unwrap(), object(&plain).seal(&to).unwrap());
+        assert_ne!(first, second, "each sealing wraps the key anew");
+        assert!(object(&plain).is_in(&first).unwrap() && object(&plain).is_in(&second).unwrap());
+        // Somebody who seals to the same recipients, but has other contents, name or company.
+        let mut other = plain.clone();
+        other[CHUNK_BYTES] ^= 1;
+        let named = Plain { name: "log/2/tile/entries/000", ..object(&plain) };
+        let beside = Plain { beside: b"more", ..object(&plain) };
+        let shifted = Plain { beside: &plain[..1], ..object(&plain[1..]) };
+        for stranger in [object(&other), object(b""), named, beside, shifted] {
+            assert!(!object(&plain).is_in(&stranger.seal(&to).unwrap()).unwrap(), "{}", stranger.name);
+        }
+        // Whatever byte is changed, in a stanza, the MAC or the contents, and whatever is cut off or put behind.
+        for at in (0..first.len()).step_by(first.len() / 300).chain(0..400) {
+            let mut changed = first.clone();
+            changed[at] ^= 1;
+            assert!(!object(&plain).is_in(&changed).unwrap(), "{at}");
+            assert!(!object(&plain).is_in(&first[..at]).unwrap(), "{at}");
+        }
+        assert!(!object(&plain).is_in(&[first, vec![0]].concat()).unwrap());
+    }
+
     fn age(program: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
         let mut child = Command::new(program)
             .args(args)
@@ -242,12 +333,12 @@ mod tests {
         let ((first, one), (second, two), (stranger, _)) = (identity("a"), identity("b"), identity("c"));
         for length in [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES] {
             let plain: Vec<u8> = (0..length).map(|n| u8::try_from(n % 251).unwrap()).collect();
-            let sealed = seal(&[one.clone(), two.clone()], &plain).unwrap();
+            let sealed = object(&plain).seal(&[one.clone(), two.clone()]).unwrap();
             assert_eq!(age("age", &["-d", "-i", &first], &sealed), plain, "{length}");
             assert_eq!(age("age", &["-d", "-i", &second], &sealed), plain, "{length}");
         }
         let sealed = dir.path().join("sealed");
-        std::fs::write(&sealed, seal(&[one], b"x").unwrap()).unwrap();
+        std::fs::write(&sealed, object(b"x").seal(&[one]).unwrap()).unwrap();
         let refused = Command::new("age").args(["-d", "-i", &stranger]).arg(&sealed).output().unwrap();
         assert!(!refused.status.success());
     }

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Fault, Key, OBJECT_BYTES_MAX, Object, Over, Page, Tag};
+use super::{Fault, Key, Object, Over, PAGE_KEYS_MAX, Page, Tag};
 use crate::durable;
 
 #[derive(Debug)]
@@ -25,13 +25,14 @@ impl Directory {
         self.root.join(key.as_str())
     }
 
-    pub(super) fn read(&self, key: &Key) -> Result<Option<Object>, Fault> {
+    pub(super) fn read(&self, key: &Key, bytes_max: usize) -> Result<Option<Object>, Fault> {
         let path = self.path(key);
         let Some(tag) = tag_of(&path)? else { return Ok(None) };
-        if fs::metadata(&path)?.len() > OBJECT_BYTES_MAX as u64 {
-            return Err(Fault::Unreadable);
+        match durable::read_at_most(&path, bytes_max as u64) {
+            Ok(bytes) => Ok(bytes.map(|bytes| Object { bytes, tag })),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(Fault::TooMuch),
+            Err(error) => Err(error.into()),
         }
-        Ok(durable::read(&path)?.map(|bytes| Object { bytes, tag }))
     }
 
     pub(super) fn write(&self, key: &Key, bytes: &[u8], over: Over<'_>) -> Result<bool, Fault> {
@@ -57,6 +58,9 @@ impl Directory {
             // What is being written has a name that begins with a dot.
             let name = item.file_name().into_string().ok().filter(|name| !name.starts_with('.'));
             if let (Some(name), Some(tag)) = (name, tag_of(&item.path())?) {
+                if objects.len() >= PAGE_KEYS_MAX {
+                    return Err(Fault::TooMuch);
+                }
                 objects.push((name, tag));
             }
         }

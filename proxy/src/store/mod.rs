@@ -1,8 +1,9 @@
 //! Where logs are shipped to: a directory, or a bucket of an S3-compatible store.
 //!
 //! Promise: what is placed is never written over, and what is replaced is replaced only where it is what the caller
-//! believes. Errors are of a closed set and say nothing of contents. Bounds: one object of at most
-//! [`OBJECT_BYTES_MAX`] at a time. Not here: what objects mean; [`crate::ship`] writes them, [`crate::ledger`] reads them.
+//! believes. Errors are of a closed set and say nothing of contents. Bounds: one object at a time, of at most what its
+//! reader expects and [`OBJECT_BYTES_MAX`]; a page of a listing has at most [`PAGE_KEYS_MAX`] names. Not here: what objects
+//! mean; [`crate::ship`] writes them, [`crate::ledger`] reads them.
 
 mod directory;
 mod s3;
@@ -24,6 +25,12 @@ use s3::S3;
 
 /// The longest object: 256 entries of 65,535 bytes with their lengths, sealed.
 pub(crate) const OBJECT_BYTES_MAX: usize = 17 << 20;
+
+/// The longest checkpoint or key that is read: more than a name, a root and a hundred signatures take.
+pub(crate) const NOTE_BYTES_MAX: usize = 64 << 10;
+
+/// The most names in one page of a listing; a directory is one page.
+pub(crate) const PAGE_KEYS_MAX: usize = 200_000;
 
 /// The longest key that S3 takes.
 const KEY_BYTES_MAX: usize = 1024;
@@ -87,6 +94,9 @@ pub(crate) enum Fault {
     /// It says that it will not.
     #[error("the store answers {0}: look at its name, its keys and what they may do")]
     Refused(StatusCode),
+    /// There is more of it than there can be.
+    #[error("the store holds an object, or lists more names, than any of that kind may be: somebody else writes there")]
+    TooMuch,
     /// Its answer is none.
     #[error("the store's answer cannot be read")]
     Unreadable,
@@ -96,6 +106,13 @@ pub(crate) enum Fault {
     /// The disk said no.
     #[error("the store's directory: {0}")]
     Disk(std::io::ErrorKind),
+}
+
+impl Fault {
+    /// Whether it may be about one object alone, so that it is worth going on with the others.
+    pub(crate) const fn is_of_one_object(self) -> bool {
+        matches!(self, Self::Refused(_) | Self::TooMuch | Self::Unreadable | Self::Disk(_))
+    }
 }
 
 impl From<std::io::Error> for Fault {
@@ -119,11 +136,12 @@ impl Store {
         })
     }
 
-    /// An object; nothing where there is none.
-    pub(crate) async fn read(&self, key: &Key) -> Result<Option<Object>, Fault> {
+    /// An object of at most `bytes_max` bytes; nothing where there is none. A longer one is [`Fault::TooMuch`].
+    pub(crate) async fn read(&self, key: &Key, bytes_max: usize) -> Result<Option<Object>, Fault> {
+        let bytes_max = bytes_max.min(OBJECT_BYTES_MAX);
         match self {
-            Self::Directory(store) => store.read(key),
-            Self::S3(store) => store.read(key).await,
+            Self::Directory(store) => store.read(key, bytes_max),
+            Self::S3(store) => store.read(key, bytes_max).await,
         }
     }
 

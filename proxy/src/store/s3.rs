@@ -17,11 +17,11 @@ use quick_xml::events::Event;
 use zeroize::Zeroizing;
 
 use super::sigv4::{Credentials, Scope, Signed, authorization, encode, query_text};
-use super::{Fault, Key, OBJECT_BYTES_MAX, Object, Over, Page, Tag};
+use super::{Fault, Key, Object, Over, Page, Tag};
 use crate::clock::Clock;
 use crate::config::Bucket;
 use crate::tls::TlsError;
-use crate::web::Web;
+use crate::web::{NoAnswer, Web};
 
 /// A listing of 1,000 keys takes less.
 const LISTING_BYTES_MAX: usize = 4 << 20;
@@ -42,8 +42,8 @@ impl S3 {
         Ok(Self { web, at: at.clone(), authority, clock })
     }
 
-    pub(super) async fn read(&self, key: &Key) -> Result<Option<Object>, Fault> {
-        let answer = self.ask(Method::GET, &self.path(Some(key)), &[], &[], Vec::new(), OBJECT_BYTES_MAX).await?;
+    pub(super) async fn read(&self, key: &Key, bytes_max: usize) -> Result<Option<Object>, Fault> {
+        let answer = self.ask(Method::GET, &self.path(Some(key)), &[], &[], Vec::new(), bytes_max).await?;
         match answer.status() {
             StatusCode::NOT_FOUND => Ok(None),
             StatusCode::OK => {
@@ -125,7 +125,10 @@ impl S3 {
         let scope = Scope { region: &self.at.region, time: &time };
         headers.push(("authorization", authorization(&self.credentials()?, &scope, &signed)));
         let request = self.request(method, path, query, headers, body).ok_or(Fault::Unreadable)?;
-        self.web.ask(request, most).await.map_err(|_| Fault::Unanswered)
+        self.web.ask(request, most).await.map_err(|why| match why {
+            NoAnswer::InTime => Fault::Unanswered,
+            NoAnswer::ShortEnough => Fault::TooMuch,
+        })
     }
 
     fn request(

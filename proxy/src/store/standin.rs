@@ -45,6 +45,8 @@ pub(crate) struct Inside {
     /// Of every object that was written, in order.
     pub(crate) written: Vec<String>,
     pub(crate) wrongly_signed: usize,
+    /// Every page of a listing has another after it.
+    pub(crate) endless: bool,
 }
 
 /// The store; it ends with its tasks.
@@ -190,7 +192,7 @@ impl Inside {
         let (prefix, after) = (value("prefix").unwrap(), value("continuation-token").unwrap_or_default());
         let mut keys = self.objects.iter().filter(|(key, _)| key.starts_with(&prefix) && **key > after);
         let page: Vec<_> = keys.by_ref().take(2).collect();
-        let more = keys.next().is_some();
+        let more = self.endless || keys.next().is_some();
         let contents: String = page
             .iter()
             .map(|(key, bytes)| {
@@ -198,7 +200,7 @@ impl Inside {
                 format!("<Contents><Key>{key}</Key><ETag>{tag}</ETag><Size>{}</Size></Contents>", bytes.len())
             })
             .collect();
-        let next = page.last().map(|(key, _)| key.to_string()).unwrap_or_default();
+        let next = page.last().map_or(after, |(key, _)| key.to_string());
         let next = if more { format!("<NextContinuationToken>{next}</NextContinuationToken>") } else { String::new() };
         let xml = format!(
             "<?xml version=\"1.0\"?><ListBucketResult><IsTruncated>{more}</IsTruncated>{contents}{next}</ListBucketResult>"

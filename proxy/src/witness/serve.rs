@@ -10,12 +10,10 @@ use hyper::body::Incoming;
 use privet_audit_log::witness::SIZE_CONTENT_TYPE;
 use tokio::net::TcpListener;
 
-use super::{Answer, Witness};
+use super::{Answer, BODY_BYTES_MAX, Witness};
 use crate::side_door::{self, Bounds, typed};
 use crate::tasks::TaskSet;
 
-/// The largest body: 63 hashes and a checkpoint with many signatures take less than 16 KiB.
-const BODY_BYTES_MAX: usize = 64 << 10;
 const BOUNDS: Bounds = Bounds {
     connections_max: 32,
     connections_spare: 0,
@@ -49,7 +47,7 @@ fn told(answer: Answer) -> Response<Full<Bytes>> {
     match answer {
         Answer::Cosigned(line) => plain(StatusCode::OK, line),
         Answer::Failed => {
-            plain(StatusCode::INTERNAL_SERVER_ERROR, "the witness cannot keep checkpoints now\n".to_owned())
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "the witness cannot keep checkpoints of this log now\n".to_owned())
         }
         Answer::Declined(declined) => {
             let status = StatusCode::from_u16(declined.status()).unwrap_or(StatusCode::BAD_REQUEST);

@@ -97,6 +97,81 @@ fn what_was_kept_and_cannot_be_read_is_no_fresh_start() {
     assert!(matches!(witness.add_checkpoint(&request(0, 6)), Answer::Failed));
 }
 
+const OTHER: &str = "other.example/1";
+
+fn other() -> Signer {
+    Signer::from_seed(OTHER, &[5; 32]).unwrap()
+}
+
+/// The first five leaves of the other log.
+fn other_request() -> String {
+    let checkpoint = Checkpoint { origin: OTHER.into(), size: 5, root: merkle_root(&leaves(5)) };
+    AddCheckpoint { old: 0, proof: Vec::new(), note: other().sign(&checkpoint.to_text()) }.to_string()
+}
+
+fn opened_for_both(dir: &Path) -> Result<Witness, CannotWitness> {
+    let logs = vec![log().verifier().clone(), other().verifier().clone()];
+    Witness::open(dir, logs, Arc::new(SystemClock::default()))
+}
+
+#[test]
+fn what_was_kept_and_is_lost_is_no_fresh_start_and_the_other_logs_are_served() {
+    let dir = made();
+    let witness = opened_for_both(dir.path()).unwrap();
+    assert!(cosigned(&witness.add_checkpoint(&request(0, 5))));
+    // It goes while the witness runs, as in a restore of some of the files.
+    fs::remove_dir_all(dir.path().join("logs")).unwrap();
+    for (old, size) in [(0, 5), (0, 9), (5, 9)] {
+        assert!(matches!(witness.add_checkpoint(&request(old, size)), Answer::Failed), "{old} to {size}");
+    }
+    assert!(cosigned(&witness.add_checkpoint(&other_request())), "nothing of that log was lost");
+    drop(witness);
+    let alone = opened(dir.path()).err().unwrap();
+    assert!(matches!(alone, CannotWitness::Lost(_)), "{alone}");
+    assert!(alone.to_string().contains("another witness"), "{alone}");
+    let witness = opened_for_both(dir.path()).unwrap();
+    assert!(matches!(witness.add_checkpoint(&request(0, 5)), Answer::Failed));
+    assert_eq!(stale(&witness.add_checkpoint(&other_request())), Some(5), "it is served, and is where it was");
+    drop(witness);
+    // The marks go with the states: what is left is a key that has cosigned.
+    for folder in ["logs", KNOWN] {
+        fs::remove_dir_all(dir.path().join(folder)).unwrap();
+    }
+    assert!(matches!(opened_for_both(dir.path()), Err(CannotWitness::Lost(_))));
+}
+
+#[test]
+fn a_crash_between_state_and_mark_is_healed_by_the_next_cosignature() {
+    let dir = made();
+    let witness = opened(dir.path()).unwrap();
+    // Nobody asks before: a log that was never cosigned for is no loss.
+    drop(opened_for_both(made().path()).unwrap());
+    assert!(cosigned(&witness.add_checkpoint(&request(0, 5))));
+    let mark = dir.path().join(KNOWN).join(Hash::of(LOG.as_bytes()).to_hex());
+    assert_eq!(fs::read_to_string(&mark).unwrap(), format!("{LOG}\n"));
+    fs::remove_file(&mark).unwrap();
+    assert!(cosigned(&witness.add_checkpoint(&request(5, 5))), "the same again");
+    assert!(mark.exists());
+    // A mark that cannot be written: nobody is told anything.
+    fs::remove_file(&mark).unwrap();
+    fs::remove_dir(dir.path().join(KNOWN)).unwrap();
+    fs::write(dir.path().join(KNOWN), "a file, where a folder should be").unwrap();
+    assert!(matches!(witness.add_checkpoint(&request(5, 6)), Answer::Failed));
+}
+
+#[test]
+fn a_kept_checkpoint_is_read_up_to_a_bound() {
+    let dir = made();
+    drop(opened(dir.path()).unwrap().add_checkpoint(&request(0, 5)));
+    let at = dir.path().join("logs").join(Hash::of(LOG.as_bytes()).to_hex());
+    fs::write(&at, vec![b'x'; BODY_BYTES_MAX + 1]).unwrap();
+    let why = opened(dir.path()).err().unwrap();
+    assert!(
+        matches!(&why, CannotWitness::Disk { source, .. } if source.kind() == io::ErrorKind::FileTooLarge),
+        "{why}"
+    );
+}
+
 #[test]
 fn a_witness_is_made_once_runs_once_and_knows_its_logs() {
     let dir = made();

@@ -3,7 +3,7 @@
 //! Promise: neither the subject nor the token is printed or put into an address. Not
 //! here: reading a store's file or database directly. The sidecar has it, and its cache.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use http::Uri;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::cli::{Outcome, cannot};
+use crate::cli::{Outcome, cannot, written};
 use crate::config::Config;
 use crate::run::chain;
 
@@ -200,14 +200,9 @@ fn read(answer: &[u8]) -> Option<(u16, Value)> {
     Some((status, document))
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of a command goes to stdout")]
 fn print(as_json: bool, answer: &Value) -> Outcome {
-    if as_json {
-        println!("{answer}");
-    } else {
-        print!("{}", lines(answer));
-    }
-    Outcome::Fine
+    let text = if as_json { format!("{answer}\n") } else { lines(answer) };
+    written(io::stdout().lock().write_all(text.as_bytes()), Outcome::Fine)
 }
 
 /// The answer for people: a line a decision, then what else there is.
