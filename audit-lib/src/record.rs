@@ -672,7 +672,7 @@ mod tests {
             Entry::parse(bytes.as_bytes()).map(|entry| entry.record)
         };
         // Members are missing, which only a type that is known can say.
-        let known = |kind: &&str| !matches!(read(kind), Ok(Record::Unknown(..)));
+        let known = |kind: &&&str| !matches!(read(kind), Ok(Record::Unknown(..)));
         assert_eq!(Record::KINDS.iter().filter(known).count(), Record::KINDS.len());
         assert!(matches!(read("roster"), Ok(Record::Unknown(..))));
     }
