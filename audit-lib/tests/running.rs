@@ -158,6 +158,29 @@ fn a_listener_that_stays_is_one_finding_and_what_is_new_another() {
 }
 
 #[test]
+fn collectors_that_were_not_watched_are_a_gap_told_once_and_when_there_are_more() {
+    let root = support::scratch();
+    let mut clock = Hand(0);
+    let mut log = begun(settings(root.path()), clock);
+    let look = |unwatched| Record::BypassCheck(BypassCheck::new(3, 12, &[]).without(unwatched));
+    for unwatched in [0, 1, 1, 0, 1, 3] {
+        log.commit(&alone(look(unwatched)), clock.later(BYPASS_CHECK_MS)).unwrap();
+    }
+    log.close(&Delta::default(), clock.later(10)).unwrap();
+    let report = check(root.path());
+    assert!(report.is_clean(), "{:?}", report.findings);
+    let told: Vec<&str> =
+        report.gaps.iter().filter(|gap| gap.code == "bypass_unwatched").map(|gap| gap.message.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "one collector on another machine was not watched: a connection straight there was not seen",
+            "3 collectors on other machines were not watched: a connection straight there was not seen",
+        ]
+    );
+}
+
+#[test]
 fn who_does_not_say_that_sockets_are_looked_at_need_not_look() {
     let root = support::scratch();
     let mut clock = Hand(0);

@@ -121,6 +121,8 @@ label! {
         CollectorReached = "collector_reached",
         /// Somebody outside of the pod is connected to a collector's port.
         CollectorReachedFromOutside = "collector_reached_from_outside",
+        /// Somebody else in the pod is connected to the address and port of a collector on another machine.
+        CollectorReachedDirectly = "collector_reached_directly",
         /// Something else listens beyond loopback, on a port that nobody expects.
         Listens = "listens",
     }

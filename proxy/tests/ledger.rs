@@ -233,6 +233,47 @@ fn a_pods_log_is_shipped_rolled_and_cosigned_and_one_that_is_cut_is_found_out() 
     assert!(codes.contains(&"ledger_checkpoint") && codes.contains(&"ledger_log"), "{codes:?}");
 }
 
+/// Exit status and stderr of a command that ends by itself.
+fn ended(root: &Path, args: &[&str]) -> (i32, String) {
+    let done = Command::new(env!("CARGO_BIN_EXE_privet")).args(args).current_dir(root).output().unwrap();
+    (done.status.code().unwrap(), String::from_utf8(done.stderr).unwrap())
+}
+
+#[test]
+fn a_ledger_is_made_once_and_a_lost_directory_or_anchor_ends_it_with_the_way_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let config = "apiVersion: privet.dev/v1alpha1\nkind: Ledger\nstore: {directory: store}\n\
+                  log: {directory: ledger, anchor_dir: anchor, origin: privet.example.org/ledger}\n\
+                  key_file: ledger.key\nlisten: \"127.0.0.1:0\"\nevery_secs: 1\n";
+    fs::write(root.join("ledger.yaml"), config).unwrap();
+    let (init, run) = (["ledger", "init", "--config", "ledger.yaml"], ["ledger", "run", "--config", "ledger.yaml"]);
+    let (status, said) = ended(root, &run);
+    assert!(status == 2 && said.contains("ledger.key"), "{status}: {said}");
+    let key = printed(root, &init);
+    assert!(key.starts_with("privet.example.org/ledger/1+"), "{key}");
+    assert_eq!(fs::read_to_string(root.join("anchor/vkey")).unwrap().trim(), key);
+    let (status, said) = ended(root, &init);
+    assert!(status == 1 && said.contains("is there already"), "{status}: {said}");
+    let running = Process::start(root, &run);
+    until(root, "the ledger publishes", || root.join("anchor/checkpoint").exists());
+    assert_eq!(running.terminate(), 0);
+    let whole = root.join("whole");
+    for (lost, way_out) in [("ledger", "restore the newer one"), ("anchor", "copy the log's `1/checkpoint` there")] {
+        copy(&root.join(lost), &whole.join(lost));
+        fs::remove_dir_all(root.join(lost)).unwrap();
+        let (status, said) = ended(root, &run);
+        assert!(status == 2 && said.contains(way_out), "{lost}: {status}: {said}");
+        fs::remove_dir_all(root.join(lost)).ok();
+        copy(&whole.join(lost), &root.join(lost));
+    }
+    // All of it but the key.
+    ["ledger", "anchor"].iter().for_each(|lost| fs::remove_dir_all(root.join(lost)).unwrap());
+    let (status, said) = ended(root, &run);
+    assert!(status == 2 && said.contains("would be a fork"), "{status}: {said}");
+    assert!(!root.join("ledger/1").exists(), "nothing was signed");
+}
+
 #[test]
 fn a_witness_that_is_killed_at_any_moment_never_goes_back() {
     let kills: usize = std::env::var("PRIVET_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(20);

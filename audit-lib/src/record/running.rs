@@ -121,9 +121,19 @@ pub struct BypassCheck {
     pub suspect: u64,
     /// Why, each suspect under one reason. A reason is a word of the program, lower case with underscores.
     pub reasons: BTreeMap<String, u64>,
+    /// Collectors on other machines that were not watched, for their addresses were not known, or others may reach them.
+    /// Earlier versions watched none of them, and do not say how many there were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unwatched: Option<u64>,
 }
 
 impl BypassCheck {
+    /// The same, with this many collectors on other machines unwatched.
+    #[must_use]
+    pub fn without(self, unwatched: u64) -> Self {
+        Self { unwatched: Some(unwatched), ..self }
+    }
+
     /// What was seen; `reasons` says how many are suspect and why, those with none of it left out.
     #[must_use]
     pub fn new(listening: u64, established: u64, reasons: &[(&'static str, u64)]) -> Self {

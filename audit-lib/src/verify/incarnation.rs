@@ -93,6 +93,8 @@ pub(super) struct Incarnation<'a> {
     first: (i64, u64),
     pulse: Pulse,
     suspects: Option<Stretch>,
+    /// The most collectors on other machines that a look did not watch.
+    unwatched_most: u64,
     config: Option<Config>,
     last_alive_ms: i64,
     latest_ms: i64,
@@ -121,6 +123,7 @@ impl<'a> Incarnation<'a> {
             first: (0, 0),
             pulse: Pulse::default(),
             suspects: None,
+            unwatched_most: 0,
             config: None,
             last_alive_ms: 0,
             latest_ms: i64::MIN,
@@ -408,6 +411,7 @@ impl<'a> Incarnation<'a> {
 
     fn sockets(&mut self, check: &BypassCheck, at: (u64, u64)) {
         self.carried.report.totals.bypass_checks += 1;
+        self.unwatched(check);
         if check.suspect == 0 {
             self.suspects = None;
             return;
@@ -425,6 +429,21 @@ impl<'a> Incarnation<'a> {
         self.finding("bypass_suspect", stretch.message());
         stretch.listed = (self.carried.report.findings.len() > before).then_some(before);
         self.suspects = Some(stretch);
+    }
+
+    /// Said once an incarnation, and again where it gets worse.
+    fn unwatched(&mut self, check: &BypassCheck) {
+        let collectors = check.unwatched.unwrap_or(u64::MAX);
+        if collectors <= self.unwatched_most {
+            return;
+        }
+        self.unwatched_most = collectors;
+        let whom = match check.unwatched {
+            Some(1) => "one collector on another machine was".to_owned(),
+            Some(collectors) => format!("{collectors} collectors on other machines were"),
+            None => "collectors on other machines were".to_owned(),
+        };
+        self.gap("bypass_unwatched", format!("{whom} not watched: a connection straight there was not seen"));
     }
 
     fn refused_policy(&mut self, refused: &PolicyRefused) {

@@ -481,6 +481,7 @@ class Incarnation {
   private toMs = 0;
   private aliveMono = 0;
   private suspects: string | undefined;
+  private unwatchedMost = 0;
   private stop = false;
 
   constructor(
@@ -650,6 +651,10 @@ class Incarnation {
       this.finding("bypass_suspect", `${record.suspect} sockets may be a way around the sidecar: ${reasons.map(([word, n]) => `${n} ${word}`).join(", ")}`);
     }
     this.suspects = words;
+    const unwatched = record.unwatched === undefined ? Infinity : Number(record.unwatched);
+    if (unwatched <= this.unwatchedMost) return;
+    this.unwatchedMost = unwatched;
+    this.log.gap("bypass_unwatched", `${record.unwatched ?? "the"} collectors on other machines were not watched: a connection straight there was not seen`, this.number, Number(record.seq));
   }
 
   private opened(record: Members, ts: number) {

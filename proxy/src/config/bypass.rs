@@ -16,7 +16,7 @@ impl Reader<'_> {
     /// The section `bypass`; without one, or with `check: off`, nobody looks.
     pub(super) fn bypass(&mut self, node: Option<&Node>) -> Option<Option<Expected>> {
         let Some(node) = node else { return Some(None) };
-        let members = self.members(node, &["check", "allow_listening"])?;
+        let members = self.members(node, &["check", "allow_listening", "allow_reaching"])?;
         let check = match members.get("check").map(Node::scalar) {
             None | Some(Some("record")) => Some(true),
             Some(Some("off")) => Some(false),
@@ -34,7 +34,13 @@ impl Reader<'_> {
                 listening.extend(number.and_then(|number| u16::try_from(number).ok()));
             }
         }
-        Some(check?.then_some(Expected { listening }))
+        let mut reaching = BTreeSet::new();
+        if let Some(hosts) = members.get("allow_reaching").and_then(|node| self.list(node)) {
+            for node in hosts {
+                reaching.extend(self.text(node).map(|host| host.to_ascii_lowercase()));
+            }
+        }
+        Some(check?.then_some(Expected { listening, reaching }))
     }
 
     /// The section `challenges`: auditors' public keys.

@@ -431,12 +431,13 @@ async fn a_planted_head_of_a_size_that_no_record_holds_is_recorded_and_ends_noth
     let bench = Bench::new(0);
     let config = bench.config(bench.store(), Vec::new(), 0);
     let (stranger, mut pod) = (Stranger::new(&bench), Pod::new("one", bench.store()));
-    let leaves = leaves_of(0, 5);
+    let (leaves, forger) = (leaves_of(0, 5), privet_audit_log::note::Signer::from_seed(STRANGER, &[8; 32]).unwrap());
     stranger.tiles(&leaves).await;
     let mut ledger = bench.open(&config).unwrap();
     for size in [privet_audit_log::canonical::INTEGER_MAX + 1, 1 << 60, u64::MAX] {
         // Signed or not: whoever may write a head may write this.
-        for note in [stranger.note(size, leaves[0]), stranger.note(size, leaves[0]).replace("Az", "Bz")] {
+        let text = Checkpoint { origin: STRANGER.into(), size, root: leaves[0] }.to_text();
+        for note in [stranger.note(size, leaves[0]), forger.sign(&text)] {
             stranger.head(note).await;
             pod.records(1).await;
             ledger.round().await.unwrap();

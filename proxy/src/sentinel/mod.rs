@@ -4,13 +4,15 @@
 //! and within seconds what is new and suspect; numbers and reasons, no address.
 //! It prevents nothing: that a collector listens on loopback alone is the work of
 //! admission and network policies. A connection shorter than [`LOOK_EVERY`], and
-//! UDP, it does not see.
+//! UDP, it does not see; nor one to a collector on another machine whose name
+//! has no known address, which each record counts.
 
+mod remote;
 mod sockets;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use privet_audit_log::record::BypassCheck;
@@ -22,6 +24,7 @@ use crate::config::is_loopback;
 use crate::line::Line;
 use crate::metrics::{Label as _, Metrics, Suspicion};
 
+use remote::{Remote, Target, Watched};
 use sockets::{Socket, State};
 
 /// How often the sockets are looked at.
@@ -38,6 +41,17 @@ const NOTE: &str = "bypass";
 pub struct Expected {
     /// Ports that others in the pod may listen on beyond loopback.
     pub listening: BTreeSet<u16>,
+    /// Hosts of collectors that others in the pod may reach, for something else is there too. They are not watched.
+    pub reaching: BTreeSet<String>,
+}
+
+/// What is the collectors', as far as it is known.
+#[derive(Clone, Debug, Default)]
+struct Collectors {
+    /// Ports of loopback addresses that events go to.
+    local: BTreeSet<u16>,
+    /// Those on other machines.
+    remote: Watched,
 }
 
 /// What was seen at one look, or the most of each over several.
@@ -45,14 +59,16 @@ pub struct Expected {
 struct Seen {
     listening: u64,
     established: u64,
+    /// Collectors on other machines that were not watched.
+    unwatched: u64,
     /// By [`Suspicion`], in its order.
     suspect: [u64; Suspicion::ALL.len()],
 }
 
 impl Seen {
-    /// Judges sockets of others. `collectors` are the ports of loopback addresses that events go to.
-    fn at(sockets: &[Socket], expected: &Expected, collectors: &BTreeSet<u16>) -> Self {
-        let mut seen = Self::default();
+    /// Judges sockets of others.
+    fn at(sockets: &[Socket], expected: &Expected, collectors: &Collectors) -> Self {
+        let mut seen = Self { unwatched: collectors.remote.unwatched, ..Self::default() };
         for socket in sockets.iter().filter(|socket| !socket.ours) {
             match socket.state {
                 State::Listening => seen.listening += 1,
@@ -70,6 +86,7 @@ impl Seen {
     fn merge(&mut self, other: &Self) {
         self.listening = self.listening.max(other.listening);
         self.established = self.established.max(other.established);
+        self.unwatched = self.unwatched.max(other.unwatched);
         for (most, now) in self.suspect.iter_mut().zip(other.suspect) {
             *most = (*most).max(now);
         }
@@ -83,12 +100,13 @@ impl Seen {
     fn record(&self) -> BypassCheck {
         let reasons: Vec<_> =
             Suspicion::ALL.iter().zip(self.suspect).map(|(suspicion, sockets)| (suspicion.value(), sockets)).collect();
-        BypassCheck::new(self.listening, self.established, &reasons)
+        BypassCheck::new(self.listening, self.established, &reasons).without(self.unwatched)
     }
 }
 
 /// Why a socket of somebody else may be a way around the sidecar.
-fn suspicion(socket: &Socket, expected: &Expected, collectors: &BTreeSet<u16>) -> Option<Suspicion> {
+fn suspicion(socket: &Socket, expected: &Expected, collectors: &Collectors) -> Option<Suspicion> {
+    let Collectors { local: collectors, remote: elsewhere } = collectors;
     let Socket { local, remote, state, .. } = socket;
     let inside = |address: &SocketAddr| address.ip().is_loopback();
     match state {
@@ -103,6 +121,7 @@ fn suspicion(socket: &Socket, expected: &Expected, collectors: &BTreeSet<u16>) -
         State::Established if !inside(remote) && collectors.contains(&local.port()) => {
             Some(Suspicion::CollectorReachedFromOutside)
         }
+        State::Established if elsewhere.addresses.contains(remote) => Some(Suspicion::CollectorReachedDirectly),
         State::Established => None,
     }
 }
@@ -124,32 +143,54 @@ pub struct Sentinel {
 }
 
 impl Sentinel {
-    /// Looks for as long as the process serves.
+    /// Looks for as long as the process serves, and asks for collectors' names beside that.
     pub async fn run(self) {
-        let this = Arc::new(self);
+        let (this, remote) = (Arc::new(self), Arc::new(Mutex::default()));
+        tokio::join!(Arc::clone(&this).watch(Arc::clone(&remote)), this.ask(&remote));
+    }
+
+    async fn watch(self: Arc<Self>, remote: Arc<Mutex<Remote>>) {
         let mut every = tokio::time::interval(LOOK_EVERY);
         let mut told = Told::default();
         loop {
             every.tick().await;
-            let looking = Arc::clone(&this);
+            let (looking, collectors) = (Arc::clone(&self), self.collectors(&remote));
             // Reads files of the kernel: a few thousand where there are as many connections.
-            match tokio::task::spawn_blocking(move || looking.look()).await {
-                Ok(Ok(seen)) => this.tell(&mut told, &seen).await,
-                Ok(Err(error)) => this.blind(&error),
+            match tokio::task::spawn_blocking(move || looking.look(&collectors)).await {
+                Ok(Ok(seen)) => self.tell(&mut told, &seen).await,
+                Ok(Err(error)) => self.blind(&error),
                 Err(_) => return,
             }
         }
     }
 
-    fn look(&self) -> procfs::ProcResult<Seen> {
-        Ok(Seen::at(&sockets::all()?, &self.expected, &self.collectors()))
+    /// Asks for the names of collectors, one at a time. Who has no answer has none until the next turn.
+    async fn ask(&self, remote: &Mutex<Remote>) {
+        let mut every = tokio::time::interval(LOOK_EVERY);
+        loop {
+            every.tick().await;
+            let now = self.clock.monotonic();
+            let mut due = lock(remote).due(now);
+            while let Some(target) = due {
+                let addresses = target.ask().await.unwrap_or_default();
+                let now = self.clock.monotonic();
+                let mut remote = lock(remote);
+                remote.answered(&target, addresses, now);
+                due = remote.due(now);
+            }
+        }
     }
 
-    /// The ports of loopback addresses that the policy in force sends to.
-    fn collectors(&self) -> BTreeSet<u16> {
+    fn look(&self, collectors: &Collectors) -> procfs::ProcResult<Seen> {
+        Ok(Seen::at(&sockets::all()?, &self.expected, collectors))
+    }
+
+    /// Where the policy in force sends to, as far as it is known.
+    fn collectors(&self, remote: &Mutex<Remote>) -> Collectors {
         let in_force = self.line.in_force();
         let destinations = in_force.iter().flat_map(|in_force| in_force.enforcement.policy.destinations());
-        destinations.filter_map(|destination| loopback_port(&destination.url)).collect()
+        let urls: Vec<&str> = destinations.map(|destination| destination.url.as_str()).collect();
+        collectors_at(&urls, &self.expected, &mut lock(remote), self.clock.monotonic())
     }
 
     async fn tell(&self, told: &mut Told, seen: &Seen) {
@@ -174,6 +215,21 @@ impl Sentinel {
         tracing::error!(%error, "the pod's sockets cannot be looked at");
         self.health.note(NOTE, "the pod's sockets cannot be looked at: /proc/net/tcp and /proc/self/fd are needed");
     }
+}
+
+fn lock(remote: &Mutex<Remote>) -> MutexGuard<'_, Remote> {
+    remote.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is known of the collectors at these URLs. Those that others may reach count as not watched.
+fn collectors_at(urls: &[&str], expected: &Expected, remote: &mut Remote, now: Duration) -> Collectors {
+    let elsewhere: BTreeSet<Target> = urls.iter().filter_map(|url| Target::of(url)).collect();
+    let (shared, wanted): (Vec<_>, Vec<_>) =
+        elsewhere.into_iter().partition(|target| expected.reaching.contains(&target.host));
+    remote.want(wanted, now);
+    let mut watched = remote.watched(now);
+    watched.unwatched += shared.len() as u64;
+    Collectors { local: urls.iter().filter_map(|url| loopback_port(url)).collect(), remote: watched }
 }
 
 /// What was recorded last, and the most of what was seen since.
@@ -236,19 +292,40 @@ mod tests {
             socket(Listening, "[::1]:8081", "[::]:0", false),
             socket(Listening, "0.0.0.0:9100", "0.0.0.0:0", false),
             socket(Established, "10.0.0.7:50003", "198.51.100.4:443", false),
+            socket(Established, "10.0.0.7:50004", "198.51.100.5:8443", false),
+            socket(Established, "10.0.0.7:50005", "198.51.100.5:443", true),
+            // A collector on another machine, past the sidecar.
+            socket(Established, "10.0.0.7:50006", "198.51.100.5:443", false),
         ];
-        let expected = Expected { listening: [9100].into() };
-        let seen = Seen::at(&sockets, &expected, &[8081].into());
-        assert_eq!(seen, Seen { listening: 4, established: 4, suspect: [1, 1, 1, 1] });
+        let expected = Expected { listening: [9100].into(), ..Expected::default() };
+        let remote = Watched { addresses: ["198.51.100.5:443".parse().unwrap()].into(), unwatched: 2 };
+        let seen = Seen::at(&sockets, &expected, &Collectors { local: [8081].into(), remote });
+        assert_eq!(seen, Seen { listening: 4, established: 6, unwatched: 2, suspect: [1, 1, 1, 1, 1] });
         let record = seen.record();
-        assert_eq!((record.listening, record.established, record.suspect), (4, 4, 4));
-        assert_eq!(record.reasons.len(), 4);
+        assert_eq!((record.listening, record.established, record.suspect, record.unwatched), (4, 6, 5, Some(2)));
+        assert_eq!(record.reasons.len(), 5);
+    }
+
+    #[test]
+    fn collectors_elsewhere_are_watched_unless_others_may_reach_them_and_each_that_is_not_is_counted() {
+        let at = Duration::from_secs;
+        let urls = ["https://a.example", "https://b.example", "http://127.0.0.1:8081", "https://a.example/again"];
+        let expected = Expected { reaching: ["b.example".to_owned()].into(), ..Expected::default() };
+        let mut remote = Remote::default();
+        let first = collectors_at(&urls, &expected, &mut remote, at(0));
+        assert_eq!((first.local, first.remote.unwatched), ([8081].into(), 1), "b is not watched, a may yet be");
+        let target = remote.due(at(0)).unwrap();
+        assert_eq!((target.host.as_str(), remote.due(at(0))), ("a.example", None));
+        assert_eq!(collectors_at(&urls, &expected, &mut remote, at(30)).remote.unwatched, 2, "no answer came");
+        remote.answered(&target, vec!["198.51.100.5".parse().unwrap()], at(31));
+        let known = collectors_at(&urls, &expected, &mut remote, at(32)).remote;
+        assert_eq!(known, Watched { addresses: ["198.51.100.5:443".parse().unwrap()].into(), unwatched: 1 });
     }
 
     #[test]
     fn a_minute_has_a_record_and_something_new_has_one_sooner() {
         let at = Duration::from_secs;
-        let (calm, worse) = (Seen::default(), Seen { suspect: [1, 0, 0, 0], ..Seen::default() });
+        let (calm, worse) = (Seen::default(), Seen { suspect: [1, 0, 0, 0, 0], ..Seen::default() });
         let mut told = Told::default();
         assert_eq!(told.due(&calm, at(0)), Some(calm.clone()), "the first look");
         assert_eq!(told.due(&calm, at(30)), None);

@@ -76,7 +76,7 @@ impl Shipper {
 
     /// What the store holds when it is first looked at. Only what this incarnation signed may be there.
     async fn found(&self, number: u64, key: &VerifierKey, here: &Checkpoint) -> Result<Shipped, Unshipped> {
-        let there = self.store.read(&self.key(&format!("{number}/checkpoint"))?, NOTE_BYTES_MAX).await?;
+        let there = self.there(&format!("{number}/checkpoint"), NOTE_BYTES_MAX).await?;
         let Some(there) = there else { return Ok(Shipped { size: 0, tag: None, whole: false }) };
         let opened = String::from_utf8(there.bytes).ok().and_then(|note| Checkpoint::open(&note, key).ok());
         let ours = opened.filter(|opened| opened.size < here.size || opened == here);
@@ -92,14 +92,15 @@ impl Shipper {
         note: &str,
         now: &mut Shipped,
     ) -> Result<(), Unshipped> {
-        let key = self.key(&format!("{number}/checkpoint"))?;
+        let name = format!("{number}/checkpoint");
+        let key = self.key(&name)?;
         let over = now.tag.as_ref().map_or(Over::Nothing, Over::This);
         if !self.store.write(&key, note.as_bytes().to_vec(), over).await? {
             // Somebody else wrote there, or our own write was not answered: look again.
             self.shipped.remove(&number);
-            return match self.store.read(&key, NOTE_BYTES_MAX).await? {
+            return match self.there(&name, NOTE_BYTES_MAX).await? {
                 Some(there) if there.bytes == note.as_bytes() => Err(Unshipped::Moved),
-                _ => Err(Unshipped::Conflict(format!("{number}/checkpoint"))),
+                _ => Err(Unshipped::Conflict(name)),
             };
         }
         self.parts.metrics.ship_objects.increment(1);
@@ -110,7 +111,7 @@ impl Shipper {
             self.store.remove(&self.key(&format!("{number}/{}{ending}", name.path()))?).await.ok();
         }
         now.size = claimed.size;
-        now.tag = self.store.read(&key, NOTE_BYTES_MAX).await?.map(|there| there.tag);
+        now.tag = self.there(&name, NOTE_BYTES_MAX).await?.map(|there| there.tag);
         Ok(())
     }
 

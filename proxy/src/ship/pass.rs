@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::seal::Plain;
 use super::{Shipper, Unshipped};
-use crate::store::{Key, OBJECT_BYTES_MAX, Over};
+use crate::store::{Fault, Key, OBJECT_BYTES_MAX, Object, Over};
 
 /// Whether an object says what happened, and is sealed where anything is, or only proves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Shipper {
             return Ok(());
         }
         // Whoever put it there had what is in it: we did, in this process or an earlier one, to these recipients or others.
-        let there = self.store.read(&key, OBJECT_BYTES_MAX).await?;
+        let there = self.there(&format!("{name}.age"), OBJECT_BYTES_MAX).await?;
         let is_ours = there.map_or(Ok(false), |there| plain.is_in(&there.bytes))?;
         if is_ours { Ok(()) } else { Err(Unshipped::Conflict(format!("{name}.age"))) }
     }
@@ -66,8 +66,16 @@ impl Shipper {
     async fn place_open(&self, name: &str, bytes: Vec<u8>) -> Result<(), Unshipped> {
         let key = self.key(name)?;
         let is_ours = self.placed(&key, bytes.clone()).await?
-            || self.store.read(&key, OBJECT_BYTES_MAX).await?.is_some_and(|there| there.bytes == bytes);
+            || self.there(name, OBJECT_BYTES_MAX).await?.is_some_and(|there| there.bytes == bytes);
         if is_ours { Ok(()) } else { Err(Unshipped::Conflict(name.to_owned())) }
+    }
+
+    /// The object under a name below the log's origin. One that is longer than `bytes_max`, as ours never are, is a conflict.
+    pub(super) async fn there(&self, name: &str, bytes_max: usize) -> Result<Option<Object>, Unshipped> {
+        self.store.read(&self.key(name)?, bytes_max).await.map_err(|fault| match fault {
+            Fault::TooMuch => Unshipped::Conflict(name.to_owned()),
+            fault => Unshipped::Store(fault),
+        })
     }
 
     /// Writes an object where there is none; whether it did.

@@ -321,6 +321,22 @@ async fn a_sealed_object_that_somebody_put_there_before_is_a_conflict_and_no_che
 }
 
 #[tokio::test]
+async fn an_object_that_is_longer_than_any_of_ours_is_a_conflict_and_is_not_read() {
+    let log = tempfile::tempdir().unwrap();
+    let mut writer = Writer::start(log.path());
+    writer.records(300);
+    for planted in ["1/vkey", "1/checkpoint", "1/tile/0/000", "1/tile/entries/000"] {
+        let store = tempfile::tempdir().unwrap();
+        let at = store.path().join(ORIGIN).join(planted);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        // Of no blocks: only its length is there.
+        fs::File::create(&at).unwrap().set_len(1 << 40).unwrap();
+        let told = shipper(log.path(), into_dir(store.path()), Vec::new()).pass().await;
+        assert!(matches!(&told, Err(Unshipped::Conflict(name)) if name == planted), "{planted}: {told:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_an_earlier_process_sealed_is_found_to_be_ours_also_for_other_auditors() {
     let (log, store, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let ((identity, first), (_, second)) = (auditor(out.path(), "first"), auditor(out.path(), "second"));

@@ -47,6 +47,10 @@ impl Directory {
 
     /// All at once: a directory has no pages.
     pub(super) fn list(&self, under: &Key) -> Result<Page, Fault> {
+        self.list_at_most(under, PAGE_KEYS_MAX)
+    }
+
+    fn list_at_most(&self, under: &Key, keys_max: usize) -> Result<Page, Fault> {
         let listing = match fs::read_dir(self.path(under)) {
             Ok(listing) => listing,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Page::default()),
@@ -58,7 +62,7 @@ impl Directory {
             // What is being written has a name that begins with a dot.
             let name = item.file_name().into_string().ok().filter(|name| !name.starts_with('.'));
             if let (Some(name), Some(tag)) = (name, tag_of(&item.path())?) {
-                if objects.len() >= PAGE_KEYS_MAX {
+                if objects.len() >= keys_max {
                     return Err(Fault::TooMuch);
                 }
                 objects.push((name, tag));
@@ -89,5 +93,25 @@ fn tag_of(path: &Path) -> io::Result<Option<Tag>> {
         Ok(_) => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_and_an_object_have_a_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Directory::new(dir.path());
+        let key = |name: &str| Key::new(name).unwrap();
+        for name in ["heads/b", "heads/a", "heads/c"] {
+            assert!(store.write(&key(name), name.as_bytes(), Over::Nothing).unwrap());
+        }
+        let names = |page: Page| page.objects.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(names(store.list_at_most(&key("heads"), 3).unwrap()), ["a", "b", "c"]);
+        assert_eq!(store.list_at_most(&key("heads"), 2).unwrap_err(), Fault::TooMuch);
+        assert_eq!(store.read(&key("heads/a"), 7).unwrap().unwrap().bytes, b"heads/a");
+        assert_eq!(store.read(&key("heads/a"), 6).unwrap_err(), Fault::TooMuch);
     }
 }
