@@ -215,7 +215,11 @@ fn a_pods_log_is_shipped_rolled_and_cosigned_and_one_that_is_cut_is_found_out() 
     let newest = said.seen[&1].last().unwrap();
     assert!(newest.size == said.rolled[&1].1 && newest.not_after <= said.until, "{newest:?}");
     assert!(newest.not_before.is_some() && newest.not_before <= newest.not_after, "{newest:?}");
-    assert!(report.gaps.iter().all(|gap| !matches!(gap.code, "clock_witnessed" | "ledger_behind")), "{:?}", report.gaps);
+    assert!(
+        report.gaps.iter().all(|gap| !matches!(gap.code, "clock_witnessed" | "ledger_behind")),
+        "{:?}",
+        report.gaps
+    );
     assert!(report.assumptions.iter().all(|word| !word.contains("cosigned checkpoint")), "{:?}", report.assumptions);
 
     // What was whole at its time is fewer records than witnesses have seen.
