@@ -614,7 +614,7 @@ fn anchored_past(anchor: Option<&Anchor>, origin: &str, last: u64, dir: &Path) -
         size: claimed.size,
         root: claimed.root.to_base64(),
     }));
-    if took_nothing(&beyond, known, signed.is_some()) {
+    if took_nothing(&beyond, known, signed == Some(known)) {
         past.unborn.extend(beyond.iter().map(named));
     } else {
         past.lost.extend(beyond.iter().map(|number| Previous::of_nothing(named(number))));
@@ -624,8 +624,8 @@ fn anchored_past(anchor: Option<&Anchor>, origin: &str, last: u64, dir: &Path) -
 
 /// Whether the starts `beyond`, ascending, which left a key and no more, cannot have taken an event as far as the
 /// anchor tells. A start anchors its key, then its first checkpoint, then takes events. So those right after the
-/// anchored checkpoint came to nothing. Where there is no checkpoint the start after what is here may have failed
-/// before it anchored one; of more than that, the checkpoint is what somebody took away.
+/// anchored checkpoint came to nothing. Where that is of none or of an earlier one than what is known, one start may have
+/// failed before it anchored its own, and one after it; of more than that, the checkpoint is what somebody took away.
 fn took_nothing(beyond: &[u64], known: u64, is_anchored: bool) -> bool {
     let follow = (known + 1..).zip(beyond).all(|(due, number)| due == *number);
     follow && (is_anchored || beyond.len() <= 1)

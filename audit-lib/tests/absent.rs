@@ -71,6 +71,23 @@ fn a_log_cut_to_its_first_incarnation_is_not_excused_by_an_anchor_without_its_ch
 }
 
 #[test]
+fn an_anchored_checkpoint_that_is_older_than_what_is_here_excuses_one_start_and_no_more() {
+    let root = support::scratch();
+    let clock = ran(root.path(), 4);
+    fs::copy(root.path().join("log/1/checkpoint"), root.path().join("anchor/checkpoint")).unwrap();
+    remove(root.path(), 3..=4);
+    let (_, recovered) = open(root.path(), clock);
+    assert_eq!((recovered.unborn.len(), recovered.lost.len()), (0, 2));
+    // A start that ended before its checkpoint was anchored, and one before its incarnation was there.
+    let root = support::scratch();
+    let clock = ran(root.path(), 2);
+    fs::copy(root.path().join("log/1/checkpoint"), root.path().join("anchor/checkpoint")).unwrap();
+    failed_start(root.path(), 3);
+    let (_, recovered) = open(root.path(), clock);
+    assert_eq!((recovered.unborn.len(), recovered.lost.len()), (1, 0));
+}
+
+#[test]
 fn keys_that_do_not_follow_the_anchored_checkpoint_are_not_excused() {
     let root = support::scratch();
     let clock = ran(root.path(), 2);

@@ -211,6 +211,16 @@ fn a_pods_log_is_shipped_rolled_and_cosigned_and_one_that_is_cut_is_found_out() 
         .unwrap();
     assert!(report.is_clean(), "{:#?}", report.findings);
     assert_eq!((said.witnesses.len(), said.rolled[&1].0), (2, said.rolled[&1].1), "all of it is rolled");
+    // The checkpoints that rolls name are kept, and witnesses' times enclose what they saw.
+    let newest = said.seen[&1].last().unwrap();
+    assert!(newest.size == said.rolled[&1].1 && newest.not_after <= said.until, "{newest:?}");
+    assert!(newest.not_before.is_some() && newest.not_before <= newest.not_after, "{newest:?}");
+    assert!(
+        report.gaps.iter().all(|gap| !matches!(gap.code, "clock_witnessed" | "ledger_behind")),
+        "{:?}",
+        report.gaps
+    );
+    assert!(report.assumptions.iter().all(|word| !word.contains("cosigned checkpoint")), "{:?}", report.assumptions);
 
     // What was whole at its time is fewer records than witnesses have seen.
     let mut cut = verify(&earlier, &Options::default()).unwrap();

@@ -60,6 +60,8 @@ export interface Options {
 const FINDINGS_MAX = 200;
 /** Two heartbeats, and the ten seconds that times may be rounded by. */
 const SILENCE_MS_MAX = 130_000;
+const CLOCK_SKEW_MS_MAX = 2_000;
+const DAY_MS = 86_400_000;
 const KNOWN_TYPES = new Set([
   "open", "name", "policy.load", "policy.refused", "class", "batch", "outcome", "dp.charge", "dp.release", "heartbeat", "lease",
   "degraded", "gap", "recover", "close", "retired", "config", "bypass.check", "challenge", "clock",
@@ -76,6 +78,15 @@ export async function verify(source: Source, options: Options): Promise<Report> 
   return new Verifier(source, options).run();
 }
 
+/** That an incarnation is removed by retention, and who said so when: milliseconds of Unix time. */
+interface Retired extends Previous {
+  before: number;
+  days: number;
+  by: number;
+  seq: number;
+  now: number;
+}
+
 class Verifier {
   private readonly report: Report = {
     records: 0, bytes: 0, tiles: 0, signatures: 0, incarnations: [], policies: 0, classes: 0,
@@ -84,13 +95,16 @@ class Verifier {
   private readonly keys: Key[] = [];
   private readonly charges = new Map<string, Members>();
   private readonly releases = new Map<string, Members>();
-  private readonly unborn = new Set<string>();
+  /** Starts that came to nothing, and the incarnation that says so. */
+  private readonly unborn = new Map<string, number>();
   private readonly bundles = new Set<string>();
   private anchor: Checkpoint | undefined;
   private anchorMet = false;
   private total = 0;
   private unable = false;
-  private readonly retired: (Previous & { before: number })[] = [];
+  private readonly retired: Retired[] = [];
+  private readonly links = new Map<number, Previous | undefined>();
+  private readonly losers = new Set<number>();
   private unlinked: number | undefined;
   private oldest: { number: number; linked: Previous } | undefined;
   private compared = false;
@@ -116,6 +130,8 @@ class Verifier {
       this.checkLink(number, one.open, before, at === 0);
       before = end;
     }
+    this.checkUnborn();
+    this.checkRetired();
     const retired = this.checkOldest();
     this.checkKeys(retired);
     this.conclude();
@@ -191,6 +207,7 @@ class Verifier {
   private checkLink(number: number, open: Members | undefined, before: Previous | undefined, first: boolean) {
     if (!open) return;
     const linked = previousOf(open);
+    this.links.set(number, linked);
     if (!linked && first) {
       this.unlinked = number;
       return;
@@ -202,17 +219,57 @@ class Verifier {
     if (!linked || !before || !same(linked, before)) this.finding("link", `what it says came before is not the incarnation before it`, number, 0);
   }
 
-  retire(record: Members) {
-    this.retired.push({ origin: String(record.origin), size: Number(record.size), root: String(record.root), before: Number(record.before) });
+  retire(record: Members, by: number, now: number) {
+    const previous = { origin: String(record.origin), size: Number(record.size), root: String(record.root) };
+    this.retired.push({ ...previous, before: Number(record.before), days: Number(record.days), by, seq: Number(record.seq), now });
   }
 
   /** A start that came to nothing: its key is anchored, and it took no event. */
-  neverBorn(origin: string) {
-    this.unborn.add(origin);
+  neverBorn(origin: string, by: number) {
+    this.unborn.set(origin, by);
+  }
+
+  /** An incarnation that says that another was lost. */
+  lost(by: number) {
+    this.losers.add(by);
+  }
+
+  /** What a start says of starts that came to nothing is what a start can know: they lie between the one it links to and itself, and where it links to none there is at most one, the first ever. */
+  private checkUnborn() {
+    for (const { number, origin } of this.report.incarnations) {
+      const said = [...this.unborn].filter(([, by]) => by === number).map(([name]) => name);
+      const linked = this.links.get(number);
+      const before = linked ? numberOf(linked.origin) : 0;
+      const fits = (name: string) => baseOf(name) === baseOf(origin) && before < numberOf(name) && numberOf(name) < number;
+      const stray = said.find((name) => !fits(name));
+      if (stray !== undefined) this.finding("unborn", `it says that \`${stray}\` came to nothing, which is not between it and the one before it`, number, 0);
+      if (!linked && !this.losers.has(number) && said.length > 1) {
+        this.finding("unborn", `it says that ${said.length} starts before it came to nothing, and links to none: no start can know that of more than the first`, number, 0);
+      }
+    }
+  }
+
+  /** Every statement of retention is held against all that is here. */
+  private checkRetired() {
+    const first = new Map<string, Retired>();
+    for (const one of this.retired) {
+      const known = first.get(one.origin) ?? one;
+      first.set(one.origin, known);
+      const here = this.report.incarnations.find(({ number }) => number === numberOf(one.origin));
+      const next = this.report.incarnations.find(({ number }) => this.links.get(number)?.origin === one.origin);
+      const wrong = [
+        same(known, one) && known.before === one.before ? undefined : `incarnation ${known.by} said another end of it`,
+        one.now - one.before + CLOCK_SKEW_MS_MAX < one.days * DAY_MS ? `it ended fewer than ${one.days} days before that by this log's clock` : undefined,
+        numberOf(one.origin) < one.by ? undefined : "it does not come before the incarnation that says so",
+        here && numberOf(one.origin) < one.by && (here.records !== one.size || here.root !== one.root) ? "it is here, and has another end" : undefined,
+        next && next.fromMs !== one.before ? `it ended before ${one.before}, and incarnation ${next.number} began at ${next.fromMs}` : undefined,
+      ];
+      for (const why of wrong) if (why !== undefined) this.finding("retired", `of \`${one.origin}\`, said to be removed by retention: ${why}`, one.by, one.seq);
+    }
   }
 
   private isUnborn(number: number): boolean {
-    return [...this.unborn].some((origin) => numberOf(origin) === number);
+    return [...this.unborn.keys()].some((origin) => numberOf(origin) === number);
   }
 
   /** An incarnation before which nothing came is the first, unless a record says of each before it that it never came to be. */
@@ -230,9 +287,6 @@ class Verifier {
     const { number, linked } = this.oldest;
     const removed = this.retired.find((one) => same(one, linked));
     if (removed) {
-      if (removed.before !== this.report.incarnations[0]?.fromMs) {
-        this.finding("retired", `\`${linked.origin}\` was removed for having ended at another time than the next began`, number, 0);
-      }
       this.gap("retired", `\`${linked.origin}\` with ${linked.size} records, and what came before it, was removed by retention`, number, 0);
       return numberOf(linked.origin);
     }
@@ -423,6 +477,7 @@ class Incarnation {
   private key: Key | undefined;
   private end = "running";
   private fromMs = 0;
+  private fromMono = 0;
   private toMs = 0;
   private aliveMono = 0;
   private suspects: string | undefined;
@@ -563,7 +618,7 @@ class Incarnation {
       case "class": return this.classDocument(record);
       case "dp.charge": return this.log.charge(record, this.number);
       case "dp.release": return this.log.release(record, this.number);
-      case "retired": this.log.retire(record); break;
+      case "retired": this.log.retire(record, this.number, Math.max(ts, this.fromMs + mono - this.fromMono)); break;
       case "close": this.end = "closed"; break;
       case "recover":
         this.end = "recovered";
@@ -571,11 +626,14 @@ class Incarnation {
         return;
       case "degraded": stated("degraded", `the log could not be written (${record.cause}); nothing was released`); break;
       case "gap":
-        if (isMembers(record.lost) && record.lost.size === 0) {
-          this.log.neverBorn(String(record.lost.origin));
+        if (isMembers(record.lost) && record.cause === "unborn" && record.lost.size === 0) {
+          this.log.neverBorn(String(record.lost.origin), this.number);
           stated("unborn", `a start before this one came to nothing: \`${record.lost.origin}\``);
-        } else if (isMembers(record.lost)) this.finding("lost", `\`${record.lost.origin}\`, anchored at ${record.lost.size} records, was missing at the start`);
-        else stated("unwritable", `the log could not be written for ${Math.max(0, Math.floor((ts - Number(record.since)) / 1000))} s; nothing was released`);
+        } else if (isMembers(record.lost)) {
+          this.log.lost(this.number);
+          const known = record.lost.size === 0 ? "whose key was anchored" : `anchored at ${record.lost.size} records`;
+          this.finding("lost", `\`${record.lost.origin}\`, ${known}, was missing at the start`);
+        } else stated("unwritable", `the log could not be written for ${Math.max(0, Math.floor((ts - Number(record.since)) / 1000))} s; nothing was released`);
         break;
       case "bypass.check": this.sockets(record); break;
       case "clock": stated("clock", `the wall clock moved by ${record.moved_ms} ms`); break;
@@ -602,6 +660,7 @@ class Incarnation {
   private opened(record: Members, ts: number) {
     this.open = record;
     this.fromMs = ts;
+    this.fromMono = Number(record.mono);
     this.toMs = ts;
     const key = parseKey(String(record.vkey));
     this.key = key?.name === record.origin ? key : undefined;
