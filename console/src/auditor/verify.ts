@@ -3,6 +3,7 @@
 // Whoever serves the files is not trusted. What is not published, or cannot be known without a key and a
 // checkpoint from elsewhere, is said.
 
+import { type Absent, type Here, type Previous, type Removal, baseOf, numberOf, removalWrong, same, unbornWrong } from "./absent";
 import { Books, type Sums } from "./books";
 import { type Members, canonical, isMembers, parseCanonical } from "./canonical";
 import { type Checkpoint, type Key, base64, hex, parseCheckpoint, parseKey, signedBy } from "./note";
@@ -65,12 +66,7 @@ const KNOWN_TYPES = new Set([
   "degraded", "gap", "recover", "close", "retired", "config", "bypass.check", "challenge", "clock",
 ]);
 
-/** An incarnation as another one names it. */
-export interface Previous {
-  origin: string;
-  size: number;
-  root: string;
-}
+export type { Previous };
 
 export async function verify(source: Source, options: Options): Promise<Report> {
   return new Verifier(source, options).run();
@@ -84,13 +80,14 @@ class Verifier {
   private readonly keys: Key[] = [];
   private readonly charges = new Map<string, Members>();
   private readonly releases = new Map<string, Members>();
-  private readonly unborn = new Set<string>();
+  private readonly absent: Absent[] = [];
+  private readonly here: Here[] = [];
   private readonly bundles = new Set<string>();
   private anchor: Checkpoint | undefined;
   private anchorMet = false;
   private total = 0;
   private unable = false;
-  private readonly retired: (Previous & { before: number })[] = [];
+  private readonly removals: Removal[] = [];
   private unlinked: number | undefined;
   private oldest: { number: number; linked: Previous } | undefined;
   private compared = false;
@@ -114,8 +111,10 @@ class Verifier {
       const one = new Incarnation(this, number, checkpoints.get(number), successor, next === undefined);
       const end = await one.verify();
       this.checkLink(number, one.open, before, at === 0);
+      this.checkUnborn(number, one.open, end);
       before = end;
     }
+    this.checkRemovals();
     const retired = this.checkOldest();
     this.checkKeys(retired);
     this.conclude();
@@ -202,17 +201,34 @@ class Verifier {
     if (!linked || !before || !same(linked, before)) this.finding("link", `what it says came before is not the incarnation before it`, number, 0);
   }
 
-  retire(record: Members) {
-    this.retired.push({ origin: String(record.origin), size: Number(record.size), root: String(record.root), before: Number(record.before) });
+  remove(removal: Removal) {
+    this.removals.push(removal);
   }
 
-  /** A start that came to nothing: its key is anchored, and it took no event. */
-  neverBorn(origin: string) {
-    this.unborn.add(origin);
+  /** What an incarnation says of one that it did not find. */
+  miss(absent: Absent) {
+    this.absent.push(absent);
   }
 
   private isUnborn(number: number): boolean {
-    return [...this.unborn].some((origin) => numberOf(origin) === number);
+    return this.absent.some(({ reason, origin }) => reason === "unborn" && numberOf(origin) === number);
+  }
+
+  private checkUnborn(number: number, open: Members | undefined, end: Previous | undefined) {
+    if (!open || !end) return;
+    const one = { number, origin: String(open.origin), prev: previousOf(open), end, fromMs: Number(open.ts) };
+    this.here.push(one);
+    for (const wrong of unbornWrong(one, this.absent)) this.finding("unborn", wrong, number, 0);
+  }
+
+  /** Holds every statement of retention against all that is here. */
+  private checkRemovals() {
+    for (const one of this.removals) {
+      const first = this.removals.find(({ origin }) => origin === one.origin) ?? one;
+      for (const wrong of removalWrong(one, first, this.here)) {
+        this.finding("retired", `of \`${one.origin}\`, said to be removed by retention: ${wrong}`, one.by, one.record);
+      }
+    }
   }
 
   /** An incarnation before which nothing came is the first, unless a record says of each before it that it never came to be. */
@@ -228,11 +244,7 @@ class Verifier {
     if (this.unlinked) this.checkUnlinked(this.unlinked);
     if (!this.oldest) return 0;
     const { number, linked } = this.oldest;
-    const removed = this.retired.find((one) => same(one, linked));
-    if (removed) {
-      if (removed.before !== this.report.incarnations[0]?.fromMs) {
-        this.finding("retired", `\`${linked.origin}\` was removed for having ended at another time than the next began`, number, 0);
-      }
+    if (this.removals.some((one) => same(one, linked))) {
       this.gap("retired", `\`${linked.origin}\` with ${linked.size} records, and what came before it, was removed by retention`, number, 0);
       return numberOf(linked.origin);
     }
@@ -276,7 +288,7 @@ class Verifier {
     }
     const base = baseOf(parseKey(this.opened[0]?.key ?? "")?.name);
     for (const key of this.keys.filter(({ name }) => baseOf(name) === base)) {
-      const explained = numberOf(key.name) <= retired || this.unborn.has(key.name);
+      const explained = numberOf(key.name) <= retired || this.absent.some(({ reason, origin }) => reason === "unborn" && origin === key.name);
       if (!explained && !this.opened.some((one) => one.key === key.text)) {
         this.finding("missing_incarnation", `a key of \`${key.name}\` was given, and the log holds no such incarnation`);
       }
@@ -367,7 +379,7 @@ class Verifier {
       if (this.anchorMet) proved.push("the records continue the checkpoint that was given");
     }
     if (this.anchor && !this.anchorMet) this.finding("missing_incarnation", `the anchor is of \`${this.anchor.origin}\` at ${this.anchor.size} records, which is not here`);
-    if (this.unborn.size > 0) assumed.push("that some starts came to nothing is the word of the start after them: whoever could write the log and the anchor could have removed what they wrote; a ledger knows");
+    if (this.absent.some(({ reason }) => reason === "unborn")) assumed.push("that some starts came to nothing is the word of the start after them: whoever could write the log and the anchor could have removed what they wrote; a ledger knows");
     if (this.keys.length === 0) assumed.push("no key was given: each incarnation's key was taken from the log itself, so a log written anew and signed with other keys is not excluded");
     if (!this.anchor) assumed.push("no checkpoint from elsewhere was given: records cut off after an earlier checkpoint are not excluded");
     else if (this.anchorMet) assumed.push(`the checkpoint that was given covers ${this.anchor.size} records of \`${this.anchor.origin}\`; later ones may have been cut off`);
@@ -383,17 +395,11 @@ const sameWords = (one: Members, other: Members) => {
   return said(one) === said(other);
 };
 
-const same = (one: Previous, other: Previous) => one.origin === other.origin && one.size === other.size && one.root === other.root;
-
 /** What an `open` record says of the incarnation before it. */
 export function previousOf(open: Members | undefined): Previous | undefined {
   const prev = open?.prev;
   return isMembers(prev) ? { origin: String(prev.origin), size: Number(prev.size), root: String(prev.root) } : undefined;
 }
-
-const numberOf = (origin: string) => Number(origin.slice(origin.lastIndexOf("/") + 1));
-
-const baseOf = (origin: string | undefined) => origin?.slice(0, origin.lastIndexOf("/"));
 
 /** Where two summaries differ; names that only one has count as zero there. */
 export function differences(one: Sums, other: Sums): string[] {
@@ -423,6 +429,7 @@ class Incarnation {
   private key: Key | undefined;
   private end = "running";
   private fromMs = 0;
+  private fromMono = 0;
   private toMs = 0;
   private aliveMono = 0;
   private suspects: string | undefined;
@@ -563,7 +570,7 @@ class Incarnation {
       case "class": return this.classDocument(record);
       case "dp.charge": return this.log.charge(record, this.number);
       case "dp.release": return this.log.release(record, this.number);
-      case "retired": this.log.retire(record); break;
+      case "retired": this.removed(record, ts, mono); break;
       case "close": this.end = "closed"; break;
       case "recover":
         this.end = "recovered";
@@ -571,10 +578,7 @@ class Incarnation {
         return;
       case "degraded": stated("degraded", `the log could not be written (${record.cause}); nothing was released`); break;
       case "gap":
-        if (isMembers(record.lost) && record.lost.size === 0) {
-          this.log.neverBorn(String(record.lost.origin));
-          stated("unborn", `a start before this one came to nothing: \`${record.lost.origin}\``);
-        } else if (isMembers(record.lost)) this.finding("lost", `\`${record.lost.origin}\`, anchored at ${record.lost.size} records, was missing at the start`);
+        if (isMembers(record.lost)) this.missing(record.cause, record.lost, Number(record.seq));
         else stated("unwritable", `the log could not be written for ${Math.max(0, Math.floor((ts - Number(record.since)) / 1000))} s; nothing was released`);
         break;
       case "bypass.check": this.sockets(record); break;
@@ -583,6 +587,21 @@ class Incarnation {
         if (!KNOWN_TYPES.has(String(record.t))) stated("unknown_type", `a record of the type \`${record.t}\`: its bytes are proved, its meaning is not checked`);
     }
     this.toMs = ts;
+  }
+
+  /** A start did not find an incarnation whose key or checkpoint is anchored. */
+  private missing(cause: unknown, lost: Members, seq: number) {
+    const reason = cause === "unborn" && lost.size === 0 ? "unborn" : "lost";
+    this.log.miss({ origin: String(lost.origin), reason, by: this.number });
+    if (reason === "unborn") this.log.gap("unborn", `a start before this one came to nothing: \`${lost.origin}\``, this.number, seq);
+    else if (lost.size === 0) this.finding("lost", `\`${lost.origin}\`, whose key was anchored, was missing at the start: what it held nobody knows`);
+    else this.finding("lost", `\`${lost.origin}\`, anchored at ${lost.size} records, was missing at the start`);
+  }
+
+  private removed(record: Members, ts: number, mono: number) {
+    const nowMs = Math.max(ts, this.fromMs + mono - this.fromMono);
+    const end = { origin: String(record.origin), size: Number(record.size), root: String(record.root) };
+    this.log.remove({ ...end, before: Number(record.before), days: Number(record.days), by: this.number, record: Number(record.seq), nowMs });
   }
 
   /** Suspect sockets at looks that follow one another, with the same reasons, are one finding. */
@@ -602,6 +621,7 @@ class Incarnation {
   private opened(record: Members, ts: number) {
     this.open = record;
     this.fromMs = ts;
+    this.fromMono = Number(record.mono);
     this.toMs = ts;
     const key = parseKey(String(record.vkey));
     this.key = key?.name === record.origin ? key : undefined;
