@@ -217,12 +217,13 @@ def rolled(room, pod):
     path = room.path / "ledger"
     path.mkdir()
     write_keys(path)
-    key = subprocess.run([BINARIES / "privet", "ledger", "init", "ledger.key", "--origin", "privet.example.org/ledger"],
-                         cwd=path, check=True, capture_output=True, text=True).stdout.strip()
     (path / "ledger.yaml").write_text(json.dumps({
         "apiVersion": "privet.dev/v1alpha1", "kind": "Ledger", "store": room.store(), "key_file": "ledger.key",
         "log": {"directory": "log", "anchor_dir": "anchor", "origin": "privet.example.org/ledger"},
         "listen": f"127.0.0.1:{free_port()}", "every_secs": 1}))
+    made = subprocess.run([BINARIES / "privet", "ledger", "init", "--config", "ledger.yaml"], cwd=path, check=True,
+                          capture_output=True, text=True)
+    key = made.stdout.strip()
     rolling = Process(BINARIES / "privet", "ledger", "run", "--config", "ledger.yaml", cwd=path)
     until("the ledger rolls", lambda: len(list(path.glob("log/1/list/*"))) > 0, 120)
     time.sleep(2)
