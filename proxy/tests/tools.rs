@@ -418,3 +418,30 @@ fn a_start_that_fails_for_its_configuration_leaves_nothing_in_the_log() {
         assert!(!root.path().join("log/1").exists(), "{more}: an incarnation is there: {told}");
     }
 }
+
+#[test]
+fn an_answer_that_cannot_be_written_is_2_and_a_closed_pipe_is_quiet() {
+    let policies = policies();
+    let policies = policies.to_str().unwrap();
+    let commands: [&[&str]; 8] = [
+        &["schema"],
+        &["explain"],
+        &["explain", "P016"],
+        &["check", policies],
+        &["check", policies, "--json"],
+        &["exposure", policies],
+        &["diff", policies, policies],
+        &["export", "list", policies],
+    ];
+    for command in commands {
+        let to = |out: Stdio| Command::new(env!("CARGO_BIN_EXE_privet")).args(command).stdout(out).output().unwrap();
+        let full = to(fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
+        let said = String::from_utf8(full.stderr).unwrap();
+        assert_eq!(full.status.code(), Some(2), "{command:?}: {said}");
+        assert!(said.contains("cannot write the answer: No space left") && !said.contains("panic"), "{said}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let closed = to(writer.into());
+        assert_eq!((closed.status.code(), closed.stderr.as_slice()), (Some(0), b"".as_slice()), "{command:?}");
+    }
+}

@@ -106,8 +106,6 @@ const CASES = {
   "a type of a later version": [[{ t: "roster", of: [1] }]],
   "a disk that was full": [[{ t: "degraded", cause: "no_space" }, { t: "gap", cause: "disk", since: 1795344000000 }]],
   "an incarnation that was lost": [[{ t: "gap", cause: "lost", since: 1795344000000, lost: { origin: "privet.example/made/9", size: 4, root: "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" } }], "lost"],
-  "an incarnation of which only the key is known": [[{ ...nobody(9), cause: "lost" }], "lost"],
-  "an excuse for a start that comes later": [[nobody(9)], "unborn"],
   "an outcome of what was never released": [[{ t: "outcome", rows: [[2, 0, 1, 0, 0]] }], "outcome_sum"],
   "a name out of order": [[{ t: "name", kind: "destination", n: 5, name: "other" }], "numbering"],
 };
@@ -139,31 +137,41 @@ for (const [what, [head, ...found]] of Object.entries(HEADS)) {
   });
 }
 
-test("starts that came to nothing are a gap where a start can know it, and missing where no record says so", async () => {
+test("a start that came to nothing is a gap where a start can know it, and missing where no record says so", async () => {
   const said = makeLog([2], [], { first: 2, head: [nobody(1)] });
   const keys = [...makeLog([1]).keys, ...said.keys];
   for (const verifier of [byThePage, byPrivetAudit]) {
     const report = await verifier({ ...said, keys }, [2]);
-    assert.deepEqual(report.findings, [], verifier.name);
-    assert.ok(report.gaps.includes("unborn"), verifier.name);
+    assert.deepEqual([report.findings, report.gaps.includes("unborn")], [[], true], verifier.name);
     const unsaid = await verifier(makeLog([2], [], { first: 3, head: [nobody(2)] }), [3]);
     assert.deepEqual(unsaid.findings, ["missing_incarnation"], verifier.name);
-    const tooMany = await verifier(makeLog([2], [], { first: 3, head: [nobody(1), nobody(2)] }), [3]);
-    assert.deepEqual(tooMany.findings, ["unborn"], verifier.name);
+    const two = await verifier(makeLog([2], [], { first: 3, head: [nobody(1), nobody(2)] }), [3]);
+    assert.deepEqual(two.findings, ["unborn"], verifier.name);
+    const itself = await verifier(makeLog([2], [], { head: [nobody(4)] }), [1]);
+    assert.deepEqual(itself.findings, ["unborn"], verifier.name);
+    const keyAlone = await verifier(makeLog([2], [], { first: 2, head: [{ ...nobody(1), cause: "lost" }] }), [2]);
+    assert.deepEqual(keyAlone.findings, ["lost", "missing_incarnation"], verifier.name);
   }
   assert.ok((await byThePage({ ...said, keys }, [2])).assumed.some((what) => what.includes("came to nothing")));
 });
 
-test("a removal by retention is a gap where it is the one that was stated, and was of that age", async () => {
-  const stated = (members) => makeLog([20, 30], [undefined, (prev) => [{ t: "retired", ...prev, before: 1795344000000, days: 0, ...members }]]);
+test("a removal by retention is a gap where it is the one that was stated, and old enough", async () => {
+  const [BEGAN, DAYS] = [1795344000000, 30];
+  const record = (prev, members) => ({ t: "retired", ...prev, before: BEGAN, days: DAYS, ts: BEGAN + DAYS * 86_400_000, ...members });
+  const stated = (...all) => makeLog([20, 30], [undefined, (prev) => all.map((members) => record(prev, members))]);
   for (const verifier of [byThePage, byPrivetAudit]) {
     const whole = await verifier(stated({}), [2]);
     assert.deepEqual([whole.findings, whole.gaps.includes("retired")], [[], true], verifier.name);
-    assert.deepEqual((await verifier(stated({ before: 1795344000001 }), [2])).findings, ["retired"], verifier.name);
-    assert.deepEqual((await verifier(stated({ days: 30 }), [2])).findings, ["retired"], verifier.name);
-    assert.deepEqual((await verifier(stated({ size: 1 }), [2])).findings, ["missing_incarnation"], verifier.name);
-    assert.deepEqual((await verifier(stated({ size: 1 }), [1, 2])).findings, ["retired"], verifier.name);
-    assert.deepEqual((await verifier(stated({ origin: "privet.example/made/2" }), [1, 2])).findings, ["retired"], verifier.name);
+    for (const [members, ...found] of [
+      [{ before: BEGAN + 1 }, "retired"],
+      [{ ts: BEGAN + DAYS * 86_400_000 - 3_000 }, "retired"],
+      [{ size: 1 }, "missing_incarnation"],
+      [{ origin: "privet.example/made/2" }, "missing_incarnation", "retired"],
+    ]) {
+      assert.deepEqual((await verifier(stated(members), [2])).findings, found, `${verifier.name} of ${JSON.stringify(members)}`);
+    }
+    assert.deepEqual((await verifier(stated({}, { size: 7 }), [2])).findings, ["retired"], `${verifier.name} of two statements`);
+    assert.deepEqual((await verifier(stated({ size: 7 }), [1, 2])).findings, ["retired"], `${verifier.name} of one that is here`);
   }
 });
 

@@ -91,7 +91,7 @@ test("what is cut off, replayed or signed anew is found by key and checkpoint", 
 });
 
 test("an incarnation that retention removed is a stated gap, and only the one that was stated", async () => {
-  const retired = (prev) => [{ t: "retired", ...prev, before: 1795344000000, days: 0 }];
+  const retired = (prev) => [{ t: "retired", ...prev, before: 1795344000000, days: 30, ts: 1795344000000 + 30 * 86_400_000 }];
   const log = makeLog([20, 30], [undefined, retired]);
   const report = await judge(log, [2]);
   assert.deepEqual(report.findings, []);

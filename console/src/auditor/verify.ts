@@ -3,6 +3,7 @@
 // Whoever serves the files is not trusted. What is not published, or cannot be known without a key and a
 // checkpoint from elsewhere, is said.
 
+import { type Absent, type Here, type Previous, type Removal, baseOf, numberOf, removalWrong, same, unbornWrong } from "./absent";
 import { Books, type Sums } from "./books";
 import { type Members, canonical, isMembers, parseCanonical } from "./canonical";
 import { type Checkpoint, type Key, base64, hex, parseCheckpoint, parseKey, signedBy } from "./note";
@@ -60,31 +61,15 @@ export interface Options {
 const FINDINGS_MAX = 200;
 /** Two heartbeats, and the ten seconds that times may be rounded by. */
 const SILENCE_MS_MAX = 130_000;
-const CLOCK_SKEW_MS_MAX = 2_000;
-const DAY_MS = 86_400_000;
 const KNOWN_TYPES = new Set([
   "open", "name", "policy.load", "policy.refused", "class", "batch", "outcome", "dp.charge", "dp.release", "heartbeat", "lease",
   "degraded", "gap", "recover", "close", "retired", "config", "bypass.check", "challenge", "clock",
 ]);
 
-/** An incarnation as another one names it. */
-export interface Previous {
-  origin: string;
-  size: number;
-  root: string;
-}
+export type { Previous };
 
 export async function verify(source: Source, options: Options): Promise<Report> {
   return new Verifier(source, options).run();
-}
-
-/** That an incarnation is removed by retention, and who said so when: milliseconds of Unix time. */
-interface Retired extends Previous {
-  before: number;
-  days: number;
-  by: number;
-  seq: number;
-  now: number;
 }
 
 class Verifier {
@@ -95,16 +80,14 @@ class Verifier {
   private readonly keys: Key[] = [];
   private readonly charges = new Map<string, Members>();
   private readonly releases = new Map<string, Members>();
-  /** Starts that came to nothing, and the incarnation that says so. */
-  private readonly unborn = new Map<string, number>();
+  private readonly absent: Absent[] = [];
+  private readonly here: Here[] = [];
   private readonly bundles = new Set<string>();
   private anchor: Checkpoint | undefined;
   private anchorMet = false;
   private total = 0;
   private unable = false;
-  private readonly retired: Retired[] = [];
-  private readonly links = new Map<number, Previous | undefined>();
-  private readonly losers = new Set<number>();
+  private readonly removals: Removal[] = [];
   private unlinked: number | undefined;
   private oldest: { number: number; linked: Previous } | undefined;
   private compared = false;
@@ -128,10 +111,10 @@ class Verifier {
       const one = new Incarnation(this, number, checkpoints.get(number), successor, next === undefined);
       const end = await one.verify();
       this.checkLink(number, one.open, before, at === 0);
+      this.checkUnborn(number, one.open, end);
       before = end;
     }
-    this.checkUnborn();
-    this.checkRetired();
+    this.checkRemovals();
     const retired = this.checkOldest();
     this.checkKeys(retired);
     this.conclude();
@@ -207,7 +190,6 @@ class Verifier {
   private checkLink(number: number, open: Members | undefined, before: Previous | undefined, first: boolean) {
     if (!open) return;
     const linked = previousOf(open);
-    this.links.set(number, linked);
     if (!linked && first) {
       this.unlinked = number;
       return;
@@ -219,57 +201,34 @@ class Verifier {
     if (!linked || !before || !same(linked, before)) this.finding("link", `what it says came before is not the incarnation before it`, number, 0);
   }
 
-  retire(record: Members, by: number, now: number) {
-    const previous = { origin: String(record.origin), size: Number(record.size), root: String(record.root) };
-    this.retired.push({ ...previous, before: Number(record.before), days: Number(record.days), by, seq: Number(record.seq), now });
+  remove(removal: Removal) {
+    this.removals.push(removal);
   }
 
-  /** A start that came to nothing: its key is anchored, and it took no event. */
-  neverBorn(origin: string, by: number) {
-    this.unborn.set(origin, by);
-  }
-
-  /** An incarnation that says that another was lost. */
-  lost(by: number) {
-    this.losers.add(by);
-  }
-
-  /** What a start says of starts that came to nothing is what a start can know: they lie between the one it links to and itself, and where it links to none there is at most one, the first ever. */
-  private checkUnborn() {
-    for (const { number, origin } of this.report.incarnations) {
-      const said = [...this.unborn].filter(([, by]) => by === number).map(([name]) => name);
-      const linked = this.links.get(number);
-      const before = linked ? numberOf(linked.origin) : 0;
-      const fits = (name: string) => baseOf(name) === baseOf(origin) && before < numberOf(name) && numberOf(name) < number;
-      const stray = said.find((name) => !fits(name));
-      if (stray !== undefined) this.finding("unborn", `it says that \`${stray}\` came to nothing, which is not between it and the one before it`, number, 0);
-      if (!linked && !this.losers.has(number) && said.length > 1) {
-        this.finding("unborn", `it says that ${said.length} starts before it came to nothing, and links to none: no start can know that of more than the first`, number, 0);
-      }
-    }
-  }
-
-  /** Every statement of retention is held against all that is here. */
-  private checkRetired() {
-    const first = new Map<string, Retired>();
-    for (const one of this.retired) {
-      const known = first.get(one.origin) ?? one;
-      first.set(one.origin, known);
-      const here = this.report.incarnations.find(({ number }) => number === numberOf(one.origin));
-      const next = this.report.incarnations.find(({ number }) => this.links.get(number)?.origin === one.origin);
-      const wrong = [
-        same(known, one) && known.before === one.before ? undefined : `incarnation ${known.by} said another end of it`,
-        one.now - one.before + CLOCK_SKEW_MS_MAX < one.days * DAY_MS ? `it ended fewer than ${one.days} days before that by this log's clock` : undefined,
-        numberOf(one.origin) < one.by ? undefined : "it does not come before the incarnation that says so",
-        here && numberOf(one.origin) < one.by && (here.records !== one.size || here.root !== one.root) ? "it is here, and has another end" : undefined,
-        next && next.fromMs !== one.before ? `it ended before ${one.before}, and incarnation ${next.number} began at ${next.fromMs}` : undefined,
-      ];
-      for (const why of wrong) if (why !== undefined) this.finding("retired", `of \`${one.origin}\`, said to be removed by retention: ${why}`, one.by, one.seq);
-    }
+  /** What an incarnation says of one that it did not find. */
+  miss(absent: Absent) {
+    this.absent.push(absent);
   }
 
   private isUnborn(number: number): boolean {
-    return [...this.unborn.keys()].some((origin) => numberOf(origin) === number);
+    return this.absent.some(({ reason, origin }) => reason === "unborn" && numberOf(origin) === number);
+  }
+
+  private checkUnborn(number: number, open: Members | undefined, end: Previous | undefined) {
+    if (!open || !end) return;
+    const one = { number, origin: String(open.origin), prev: previousOf(open), end, fromMs: Number(open.ts) };
+    this.here.push(one);
+    for (const wrong of unbornWrong(one, this.absent)) this.finding("unborn", wrong, number, 0);
+  }
+
+  /** Holds every statement of retention against all that is here. */
+  private checkRemovals() {
+    for (const one of this.removals) {
+      const first = this.removals.find(({ origin }) => origin === one.origin) ?? one;
+      for (const wrong of removalWrong(one, first, this.here)) {
+        this.finding("retired", `of \`${one.origin}\`, said to be removed by retention: ${wrong}`, one.by, one.record);
+      }
+    }
   }
 
   /** An incarnation before which nothing came is the first, unless a record says of each before it that it never came to be. */
@@ -285,8 +244,7 @@ class Verifier {
     if (this.unlinked) this.checkUnlinked(this.unlinked);
     if (!this.oldest) return 0;
     const { number, linked } = this.oldest;
-    const removed = this.retired.find((one) => same(one, linked));
-    if (removed) {
+    if (this.removals.some((one) => same(one, linked))) {
       this.gap("retired", `\`${linked.origin}\` with ${linked.size} records, and what came before it, was removed by retention`, number, 0);
       return numberOf(linked.origin);
     }
@@ -330,7 +288,7 @@ class Verifier {
     }
     const base = baseOf(parseKey(this.opened[0]?.key ?? "")?.name);
     for (const key of this.keys.filter(({ name }) => baseOf(name) === base)) {
-      const explained = numberOf(key.name) <= retired || this.unborn.has(key.name);
+      const explained = numberOf(key.name) <= retired || this.absent.some(({ reason, origin }) => reason === "unborn" && origin === key.name);
       if (!explained && !this.opened.some((one) => one.key === key.text)) {
         this.finding("missing_incarnation", `a key of \`${key.name}\` was given, and the log holds no such incarnation`);
       }
@@ -421,7 +379,7 @@ class Verifier {
       if (this.anchorMet) proved.push("the records continue the checkpoint that was given");
     }
     if (this.anchor && !this.anchorMet) this.finding("missing_incarnation", `the anchor is of \`${this.anchor.origin}\` at ${this.anchor.size} records, which is not here`);
-    if (this.unborn.size > 0) assumed.push("that some starts came to nothing is the word of the start after them: whoever could write the log and the anchor could have removed what they wrote; a ledger knows");
+    if (this.absent.some(({ reason }) => reason === "unborn")) assumed.push("that some starts came to nothing is the word of the start after them: whoever could write the log and the anchor could have removed what they wrote; a ledger knows");
     if (this.keys.length === 0) assumed.push("no key was given: each incarnation's key was taken from the log itself, so a log written anew and signed with other keys is not excluded");
     if (!this.anchor) assumed.push("no checkpoint from elsewhere was given: records cut off after an earlier checkpoint are not excluded");
     else if (this.anchorMet) assumed.push(`the checkpoint that was given covers ${this.anchor.size} records of \`${this.anchor.origin}\`; later ones may have been cut off`);
@@ -437,17 +395,11 @@ const sameWords = (one: Members, other: Members) => {
   return said(one) === said(other);
 };
 
-const same = (one: Previous, other: Previous) => one.origin === other.origin && one.size === other.size && one.root === other.root;
-
 /** What an `open` record says of the incarnation before it. */
 export function previousOf(open: Members | undefined): Previous | undefined {
   const prev = open?.prev;
   return isMembers(prev) ? { origin: String(prev.origin), size: Number(prev.size), root: String(prev.root) } : undefined;
 }
-
-const numberOf = (origin: string) => Number(origin.slice(origin.lastIndexOf("/") + 1));
-
-const baseOf = (origin: string | undefined) => origin?.slice(0, origin.lastIndexOf("/"));
 
 /** Where two summaries differ; names that only one has count as zero there. */
 export function differences(one: Sums, other: Sums): string[] {
@@ -618,7 +570,7 @@ class Incarnation {
       case "class": return this.classDocument(record);
       case "dp.charge": return this.log.charge(record, this.number);
       case "dp.release": return this.log.release(record, this.number);
-      case "retired": this.log.retire(record, this.number, Math.max(ts, this.fromMs + mono - this.fromMono)); break;
+      case "retired": this.removed(record, ts, mono); break;
       case "close": this.end = "closed"; break;
       case "recover":
         this.end = "recovered";
@@ -626,14 +578,8 @@ class Incarnation {
         return;
       case "degraded": stated("degraded", `the log could not be written (${record.cause}); nothing was released`); break;
       case "gap":
-        if (isMembers(record.lost) && record.cause === "unborn" && record.lost.size === 0) {
-          this.log.neverBorn(String(record.lost.origin), this.number);
-          stated("unborn", `a start before this one came to nothing: \`${record.lost.origin}\``);
-        } else if (isMembers(record.lost)) {
-          this.log.lost(this.number);
-          const known = record.lost.size === 0 ? "whose key was anchored" : `anchored at ${record.lost.size} records`;
-          this.finding("lost", `\`${record.lost.origin}\`, ${known}, was missing at the start`);
-        } else stated("unwritable", `the log could not be written for ${Math.max(0, Math.floor((ts - Number(record.since)) / 1000))} s; nothing was released`);
+        if (isMembers(record.lost)) this.missing(record.cause, record.lost, Number(record.seq));
+        else stated("unwritable", `the log could not be written for ${Math.max(0, Math.floor((ts - Number(record.since)) / 1000))} s; nothing was released`);
         break;
       case "bypass.check": this.sockets(record); break;
       case "clock": stated("clock", `the wall clock moved by ${record.moved_ms} ms`); break;
@@ -641,6 +587,21 @@ class Incarnation {
         if (!KNOWN_TYPES.has(String(record.t))) stated("unknown_type", `a record of the type \`${record.t}\`: its bytes are proved, its meaning is not checked`);
     }
     this.toMs = ts;
+  }
+
+  /** A start did not find an incarnation whose key or checkpoint is anchored. */
+  private missing(cause: unknown, lost: Members, seq: number) {
+    const reason = cause === "unborn" && lost.size === 0 ? "unborn" : "lost";
+    this.log.miss({ origin: String(lost.origin), reason, by: this.number });
+    if (reason === "unborn") this.log.gap("unborn", `a start before this one came to nothing: \`${lost.origin}\``, this.number, seq);
+    else if (lost.size === 0) this.finding("lost", `\`${lost.origin}\`, whose key was anchored, was missing at the start: what it held nobody knows`);
+    else this.finding("lost", `\`${lost.origin}\`, anchored at ${lost.size} records, was missing at the start`);
+  }
+
+  private removed(record: Members, ts: number, mono: number) {
+    const nowMs = Math.max(ts, this.fromMs + mono - this.fromMono);
+    const end = { origin: String(record.origin), size: Number(record.size), root: String(record.root) };
+    this.log.remove({ ...end, before: Number(record.before), days: Number(record.days), by: this.number, record: Number(record.seq), nowMs });
   }
 
   /** Suspect sockets at looks that follow one another, with the same reasons, are one finding. */

@@ -15,7 +15,7 @@ use privet_policy::policy::AgeClass;
 use serde_json::{Value, json};
 
 use crate::cli::framing::unframed;
-use crate::cli::{Outcome, cannot};
+use crate::cli::{Outcome, cannot, complain, written};
 use crate::clock::{Clock, SystemClock};
 use crate::decode::{Scratch, path};
 use crate::formats::rudderstack;
@@ -151,12 +151,11 @@ fn policy(args: &Args) -> Result<Arc<Policy>, String> {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the contract wants a random keyring said on stderr")]
 fn keyring(args: &Args) -> Result<Keyring, String> {
     match &args.keyring {
         Some(directory) => keyring_in(directory),
         None => {
-            eprintln!("no keyring given: pseudonyms are made with a random key and will not join with others");
+            complain("no keyring given: pseudonyms are made with a random key and will not join with others");
             Keyring::random().map_err(|error| error.to_string())
         }
     }
@@ -238,7 +237,6 @@ fn path_for(format: Option<Format>, body: &[u8]) -> &'static str {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a refusal and its status are diagnostics")]
 fn tell(args: &Args, answer: &Answer) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if args.json {
@@ -250,10 +248,10 @@ fn tell(args: &Args, answer: &Answer) -> io::Result<()> {
         }
     }
     if let Some(refused) = &answer.refused {
-        eprintln!("refused with status {}: {refused}", answer.status);
+        complain(&format!("refused with status {}: {refused}", answer.status));
     }
     match &args.decision {
-        Some(file) if file.as_os_str() == "-" => eprintln!("{}", answer.decision),
+        Some(file) if file.as_os_str() == "-" => complain(&answer.decision.to_string()),
         Some(file) => fs::write(file, format!("{}\n", answer.decision))?,
         None => {}
     }
@@ -276,8 +274,9 @@ fn lines(enforcement: &Enforcement, defaults: &Defaults) -> Outcome {
             Err(error) => return cannot(&format!("cannot read a line from stdin: {error}")),
         }
         let answer = answer_line(enforcement, defaults, &line, &mut scratch);
-        if writeln!(out, "{answer}").and_then(|()| out.flush()).is_err() {
-            return Outcome::CannotRun;
+        let told = writeln!(out, "{answer}").and_then(|()| out.flush());
+        if told.is_err() {
+            return written(told, Outcome::Fine);
         }
     }
     Outcome::Fine

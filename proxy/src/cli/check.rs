@@ -31,16 +31,12 @@ pub fn run(args: &Args) -> Outcome {
         Err(error) => return super::cannot(&chain(&error)),
     };
     let (compiled, diagnostics) = compile(&files);
-    let written = match (args.sarif, args.json) {
+    let told = match (args.sarif, args.json) {
         (true, _) => tell_sarif(&files, &diagnostics),
         (_, true) => tell_machine(&files, &diagnostics, compiled),
         _ => tell(&files, &diagnostics, compiled),
     };
-    match (written, compiled) {
-        (Err(_), _) => Outcome::CannotRun,
-        (Ok(()), Some(_)) => Outcome::Fine,
-        (Ok(()), None) => Outcome::Findings,
-    }
+    super::written(told, if compiled.is_some() { Outcome::Fine } else { Outcome::Findings })
 }
 
 /// What a policy that compiles consists of.

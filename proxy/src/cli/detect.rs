@@ -13,7 +13,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use privet_policy::detect::{Detector, DetectorSet, Found, find_each};
 use serde_json::{Value, json};
 
-use crate::cli::{Outcome, cannot};
+use crate::cli::{Outcome, cannot, written};
 
 /// The arguments of `privet detect`.
 #[derive(Debug, clap::Args)]
@@ -33,12 +33,7 @@ pub fn run(args: &Args) -> Outcome {
         Ok(set) => set,
         Err(why) => return cannot(&why),
     };
-    match answer_lines(io::stdin().lock(), io::stdout().lock(), set) {
-        Ok(()) => Outcome::Fine,
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Outcome::Fine,
-        Err(error) => cannot(&format!("cannot answer on standard output: {error}")),
-    }
+    written(answer_lines(io::stdin().lock(), io::stdout().lock(), set), Outcome::Fine)
 }
 
 /// The set of the names; all of them if there are none.

@@ -7,7 +7,7 @@ use privet_policy::diff::{Change, Content, Diff, Difference, diff};
 use privet_policy::exposure::Part;
 
 use super::exposure::{ages, consent};
-use super::{Outcome, cannot, table};
+use super::{Outcome, cannot, table, written};
 use crate::policies;
 
 /// The arguments of `privet diff`.
@@ -34,13 +34,9 @@ pub fn run(args: &Args) -> Outcome {
         (_, Err(why)) => return cannot(&format!("{}: {why}", args.new.display())),
     };
     let found = diff(&old, &new);
-    let written = if args.json { writeln!(io::stdout().lock(), "{}", found.json(&old, &new)) } else { tell(&found) };
+    let told = if args.json { writeln!(io::stdout().lock(), "{}", found.json(&old, &new)) } else { tell(&found) };
     let loosens = found.count(Change::Loosen) > 0;
-    match written {
-        Err(_) => Outcome::CannotRun,
-        Ok(()) if loosens && !args.allow_loosen => Outcome::Findings,
-        Ok(()) => Outcome::Fine,
-    }
+    written(told, if loosens && !args.allow_loosen { Outcome::Findings } else { Outcome::Fine })
 }
 
 fn tell(found: &Diff) -> io::Result<()> {

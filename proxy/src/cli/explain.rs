@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use privet_policy::taxonomy::nearest;
 
-use super::{Outcome, cannot};
+use super::{Outcome, cannot, written};
 
 /// Every code and its story, as people read it in the repository.
 const STORIES: &str = include_str!("../../../docs/errors.md");
@@ -22,11 +22,10 @@ pub fn run(args: &Args) -> Outcome {
     let mut out = io::stdout().lock();
     let Some(code) = args.code.as_deref().map(|code| code.trim().to_ascii_uppercase()) else {
         let listed = stories().try_for_each(|(code, title, _)| writeln!(out, "{code}  {title}"));
-        return if listed.is_ok() { Outcome::Fine } else { Outcome::CannotRun };
+        return written(listed, Outcome::Fine);
     };
     match stories().find(|(known, _, _)| *known == code) {
-        Some((code, title, text)) if writeln!(out, "{code}: {title}\n\n{text}").is_ok() => Outcome::Fine,
-        Some(_) => Outcome::CannotRun,
+        Some((code, title, text)) => written(writeln!(out, "{code}: {title}\n\n{text}"), Outcome::Fine),
         None => {
             let near = nearest(&code, stories().map(|(known, _, _)| known));
             let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();

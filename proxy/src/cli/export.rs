@@ -10,7 +10,7 @@ mod verify;
 use std::io;
 use std::path::PathBuf;
 
-use super::{Outcome, cannot};
+use super::{Outcome, cannot, written};
 use crate::export::Plans;
 use crate::policies;
 
@@ -61,9 +61,6 @@ fn with_plans(args: &PolicyArgs, tell: fn(&Plans, bool) -> io::Result<()>) -> Ou
     }
 }
 
-fn told(written: io::Result<()>) -> Outcome {
-    match written {
-        Ok(()) => Outcome::Fine,
-        Err(error) => cannot(&format!("cannot write to stdout: {error}")),
-    }
+fn told(answer: io::Result<()>) -> Outcome {
+    written(answer, Outcome::Fine)
 }

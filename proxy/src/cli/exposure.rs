@@ -8,7 +8,7 @@ use privet_policy::diff::any_age;
 use privet_policy::exposure::{Row, exposure, report};
 use privet_policy::policy::{AgeClass, DestinationNo, Policy};
 
-use super::{Outcome, cannot, table};
+use super::{Outcome, cannot, table, written};
 use crate::policies;
 
 /// The arguments of `privet exposure`.
@@ -37,8 +37,7 @@ pub fn run(args: &Args) -> Outcome {
     };
     let rows: Vec<Row> =
         exposure(&policy).into_iter().filter(|row| to.is_none_or(|to| row.destination == to)).collect();
-    let written = if args.json { tell_machine(&policy, &rows) } else { tell(&policy, &rows) };
-    if written.is_ok() { Outcome::Fine } else { Outcome::CannotRun }
+    written(if args.json { tell_machine(&policy, &rows) } else { tell(&policy, &rows) }, Outcome::Fine)
 }
 
 /// The destination of this name.

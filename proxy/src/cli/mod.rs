@@ -183,9 +183,14 @@ impl Cli {
     }
 }
 
-/// Says why a command cannot run. Where that cannot be said either, the exit status does.
+/// Says something on standard error. Where that cannot be said either, the exit status does.
+pub(crate) fn complain(what: &str) {
+    writeln!(io::stderr().lock(), "{what}").ok();
+}
+
+/// Says why a command cannot run.
 pub(crate) fn cannot(why: &str) -> Outcome {
-    writeln!(io::stderr().lock(), "{why}").ok();
+    complain(why);
     Outcome::CannotRun
 }
 

@@ -12,7 +12,7 @@ use privet_policy::prove::{Answer, Question, Sample, WayOut, prove};
 use serde_json::{Value, json};
 
 use super::exposure::destination;
-use super::{Outcome, cannot, table};
+use super::{Outcome, cannot, table, written};
 use crate::clock::{Clock, SystemClock};
 use crate::policies;
 
@@ -79,16 +79,12 @@ pub fn run(args: &Args) -> Outcome {
         Ok(answer) => answer,
         Err(why) => return cannot(&why),
     };
-    let written = if args.json {
+    let told = if args.json {
         writeln!(io::stdout().lock(), "{}", machine(&policy, &answer))
     } else {
         tell(&policy, args, &answer)
     };
-    match written {
-        Err(_) => Outcome::CannotRun,
-        Ok(()) if answer.is_proof() => Outcome::Fine,
-        Ok(()) => Outcome::Findings,
-    }
+    written(told, if answer.is_proof() { Outcome::Fine } else { Outcome::Findings })
 }
 
 fn ask(policy: &Policy, args: &Args) -> Result<Answer, String> {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use privet_policy::schema::schema;
 
-use super::Outcome;
+use super::{Outcome, written};
 
 /// The arguments of `privet schema`: none.
 #[derive(Debug, clap::Args)]
@@ -13,8 +13,5 @@ pub struct Args {}
 /// Prints the schema.
 #[must_use]
 pub fn run(_: &Args) -> Outcome {
-    match writeln!(io::stdout().lock(), "{:#}", schema()) {
-        Ok(()) => Outcome::Fine,
-        Err(_) => Outcome::CannotRun,
-    }
+    written(writeln!(io::stdout().lock(), "{:#}", schema()), Outcome::Fine)
 }

@@ -22,7 +22,7 @@ use privet_policy::yaml::Node;
 use serde_json::{Value, json};
 
 use super::apply::{Asked, Defaults, age, format};
-use super::{Outcome, cannot};
+use super::{Outcome, cannot, written};
 use crate::decode::Scratch;
 use crate::formats::otlp::LEVELS;
 use crate::formats::snowplow::opened::{first_event, payload_of};
@@ -82,11 +82,8 @@ pub fn run(args: &Args) -> Outcome {
         secs: begun.elapsed().as_secs_f64(),
         min_coverage: args.min_coverage,
     };
-    match if args.json { report.tell_machine() } else { report.tell() } {
-        Err(_) => Outcome::CannotRun,
-        Ok(()) if report.is_fine() => Outcome::Fine,
-        Ok(()) => Outcome::Findings,
-    }
+    let told = if args.json { report.tell_machine() } else { report.tell() };
+    written(told, if report.is_fine() { Outcome::Fine } else { Outcome::Findings })
 }
 
 /// What tests run on.

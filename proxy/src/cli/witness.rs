@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use privet_audit_log::note::VerifierKey;
 
-use super::{Outcome, cannot};
+use super::{Outcome, cannot, written};
 use crate::clock::SystemClock;
 use crate::run::{chain, stop_signal};
 use crate::tasks::TaskSet;
@@ -74,7 +74,7 @@ pub(super) fn made<E: Error>(key: Result<String, E>, is_there: impl FnOnce(&E) -
 }
 
 fn told(public: &str) -> Outcome {
-    writeln!(io::stdout().lock(), "{public}").map_or_else(|error| cannot(&error.to_string()), |()| Outcome::Fine)
+    written(writeln!(io::stdout().lock(), "{public}"), Outcome::Fine)
 }
 
 /// Keys as such, or files of keys.

@@ -1,8 +1,9 @@
 //! The store in a file beside this process: redb, one transaction a write.
 //!
 //! Promise: what was written is on disk before [`Embedded::merge`] returns, and at most
-//! a configured number of subjects is kept. One process at a time has the file. Not here:
-//! other pods; they do not see it.
+//! a configured number of subjects is kept. One process at a time has the file, and it is
+//! there whole or not at all: a process that ends while it makes the file leaves none in the
+//! way of the next. Not here: other pods; they do not see it.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -28,6 +29,9 @@ const CHECK: &str = "key_check";
 const CACHE_BYTES: usize = 16 << 20;
 /// The store's file in its directory.
 const FILE: &str = "consent.redb";
+/// The store while it is made, and whose turn it is to make it.
+const MAKING_FILE: &str = "consent.redb.new";
+const TURN_FILE: &str = "consent.redb.turn";
 /// There as long as no refusal was lost for want of room: to take it away needs none.
 const WHOLE_FILE: &str = "whole";
 /// The secret of subjects' keys, where no keyring has one.
@@ -81,8 +85,10 @@ impl Embedded {
         let file = directory.join(FILE);
         let unusable =
             |error: redb::Error| OpenError::File { file: file.display().to_string(), source: Box::new(error) };
-        let database =
-            Builder::new().set_cache_size(CACHE_BYTES).create(&file).map_err(|error| unusable(error.into()))?;
+        if !file.exists() {
+            make(directory, &file)?;
+        }
+        let database = opened(&file).map_err(unusable)?;
         let inner = Inner { database, directory: directory.into(), subjects_max, subjects: AtomicU64::new(0) };
         inner.make_tables().map_err(unusable)?;
         // Without this a power loss may take the file's name.
@@ -220,6 +226,30 @@ fn remove_if_there(file: &Path) -> std::io::Result<()> {
     }
 }
 
+fn opened(file: &Path) -> Result<Database, redb::Error> {
+    Ok(Builder::new().set_cache_size(CACHE_BYTES).create(file)?)
+}
+
+/// Makes an empty store under another name, which takes its own when it is whole. One process at a time does.
+fn make(directory: &Path, file: &Path) -> Result<(), OpenError> {
+    let cannot = |source| OpenError::Directory { directory: directory.display().to_string(), source };
+    let turn = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(directory.join(TURN_FILE));
+    let turn = turn.map_err(cannot)?;
+    turn.lock().map_err(cannot)?;
+    if file.exists() {
+        return Ok(());
+    }
+    let making = directory.join(MAKING_FILE);
+    // What a process left that ended here.
+    match fs::remove_file(&making) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(cannot(error)),
+        _ => {}
+    }
+    let unusable = |error| OpenError::File { file: making.display().to_string(), source: Box::new(error) };
+    drop(opened(&making).map_err(unusable)?);
+    fs::rename(&making, file).map_err(cannot)
+}
+
 fn make_directory(directory: &Path) -> Result<(), OpenError> {
     fs::create_dir_all(directory)
         .map_err(|source| OpenError::Directory { directory: directory.display().to_string(), source })
@@ -283,6 +313,26 @@ mod tests {
         store.remove(key("u-1"), &refused(5)).unwrap();
         store.remove(key("u-2"), &refused(6)).unwrap();
         assert!(store.is_empty());
+    }
+
+    #[test]
+    fn the_file_is_there_whole_or_not_at_all_and_half_a_one_is_in_nobodys_way() {
+        const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
+        for _ in 0..20 {
+            let directory = tempfile::tempdir().unwrap();
+            fs::write(directory.path().join(MAKING_FILE), [0; 4096]).unwrap();
+            let file = directory.path().join(FILE);
+            let opener = std::thread::spawn({
+                let directory = directory.path().to_owned();
+                move || Embedded::open(&directory, 10).map(drop)
+            });
+            while !opener.is_finished() {
+                let seen = fs::read(&file).ok();
+                assert!(seen.is_none_or(|bytes| bytes.starts_with(MAGIC)), "a store that cannot be opened again");
+            }
+            opener.join().unwrap().unwrap();
+            assert!(fs::read(&file).unwrap().starts_with(MAGIC) && !directory.path().join(MAKING_FILE).exists());
+        }
     }
 
     #[test]

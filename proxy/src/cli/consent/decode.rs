@@ -15,7 +15,7 @@ use privet_policy::signals::{Said, Unreadable, att::AttStatus, gpc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::cli::Outcome;
+use crate::cli::{Outcome, complain, written};
 use crate::clock::{Clock as _, SystemClock};
 
 /// The arguments of `privet consent decode`.
@@ -78,22 +78,24 @@ pub fn run(args: &Args) -> Outcome {
         Some((kind, text)) => single(kind, text, &mut out),
         None => lines(&mut out),
     };
-    ended.and_then(|outcome| out.flush().map(|()| outcome)).unwrap_or(Outcome::CannotRun)
+    match ended {
+        Ok(outcome) => written(out.flush(), outcome),
+        Err(error) => written(Err(error), Outcome::Fine),
+    }
 }
 
-#[expect(clippy::print_stderr, reason = "what is wrong with a signal goes to stderr")]
 fn single(kind: &str, text: &str, out: &mut impl Write) -> io::Result<Outcome> {
     match Signal::read(kind, &Value::from(text)) {
         Ok(signal) => {
             serde_json::to_writer_pretty(&mut *out, &signal.decoded())?;
             writeln!(out)?;
             if let Some(why) = signal.unusable() {
-                eprintln!("it must not count as consent: {why}");
+                complain(&format!("it must not count as consent: {why}"));
             }
             Ok(Outcome::Fine)
         }
         Err(why) => {
-            eprintln!("{why}");
+            complain(&why.to_string());
             Ok(Outcome::Findings)
         }
     }
