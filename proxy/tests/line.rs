@@ -23,7 +23,7 @@ use privet::sidecar::Sidecar;
 use privet_audit_log::note::VerifierKey;
 use privet_audit_log::verify::{Options, Report, verify};
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -341,11 +341,10 @@ async fn compressed_bodies_are_read_and_broken_ones_refused_without_an_echo() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_down_is_the_clients_to_retry_and_the_logs_to_tell() {
-    let gone = {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.local_addr().unwrap()
-    };
-    let privet = Running::with(&design(gone)).await;
+    // Held and not listened on, so that nobody else listens there meanwhile.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let privet = Running::with(&design(held.local_addr().unwrap())).await;
     let (status, headers, _) = privet.post("/v1/track", &[], search("user-1", true)).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "Segment's clients read Retry-After on 429 only");
     assert!(headers.contains_key("retry-after"));
