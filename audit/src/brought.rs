@@ -13,16 +13,20 @@ use privet_audit_log::signing::SignerKey;
 use privet_audit_log::verify::{CannotVerify, Options, Report, verify};
 use privet_policy::Policy;
 
-use crate::classes;
+use crate::classes::{self, Agreed};
 
 /// A log, and what is trusted besides.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Brought {
     /// The log directory.
     pub log: PathBuf,
-    /// Your own copy of the policies, once for each that you agreed to: a policy that ran and is none of them is a finding.
+    /// Your own copy of the policies, once for each that you agreed to: that none of them ran is a finding, and another
+    /// that ran besides is a gap.
     #[arg(long, value_name = "DIR")]
     pub policies: Vec<PathBuf>,
+    /// Take the policies given for all that were agreed to: each other one that ran is a finding.
+    #[arg(long, requires = "policies")]
+    pub no_other_policies: bool,
     /// Verification keys from outside the log: `NAME+ID+KEY`, or a file with one a line.
     #[arg(long, value_name = "VKEY")]
     pub key: Option<String>,
@@ -64,13 +68,13 @@ impl Brought {
         })
     }
 
-    /// The policies that were agreed to, in the order in which they were given; nothing where none was.
+    /// The policies that were agreed to; nothing where none was given.
     ///
     /// # Errors
     /// One cannot be read, does not compile, or is of the log itself.
-    pub fn agreed(&self) -> Result<Option<Vec<Policy>>> {
-        let agreed = self.policies.iter().map(|dir| self.compiled(dir)).collect::<Result<Vec<Policy>>>()?;
-        Ok((!agreed.is_empty()).then_some(agreed))
+    pub fn agreed(&self) -> Result<Option<Agreed>> {
+        let policies = self.policies.iter().map(|dir| self.compiled(dir)).collect::<Result<Vec<Policy>>>()?;
+        Ok((!policies.is_empty()).then_some(Agreed { policies, no_others: self.no_other_policies }))
     }
 
     fn compiled(&self, dir: &Path) -> Result<Policy> {

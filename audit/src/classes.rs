@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use privet_audit_log::policies::{self, Files};
-use privet_audit_log::verify::Report;
+use privet_audit_log::verify::{Report, StatedGap};
 use privet_policy::Policy;
 use privet_policy::diagnostic::{Diagnostic, Severity, SourceFile};
 
@@ -38,9 +38,18 @@ pub struct Judged {
     pub policies: HashMap<String, Policy>,
 }
 
-/// Compiles every class of the report again; what does not agree becomes a finding, and so does each policy that ran
-/// and is none of those that were `agreed` to.
-pub fn judge(log: &Path, agreed: Option<&[Policy]>, report: &mut Report) -> Judged {
+/// The policies that an auditor brings.
+#[derive(Debug)]
+pub struct Agreed {
+    /// In the order in which they were given, at least one.
+    pub policies: Vec<Policy>,
+    /// Whether no other may have run.
+    pub no_others: bool,
+}
+
+/// Compiles every class of the report again; what does not agree becomes a finding. What ran and is none of the
+/// policies that were `agreed` to is told.
+pub fn judge(log: &Path, agreed: Option<&Agreed>, report: &mut Report) -> Judged {
     let digests: Vec<String> = report.policies.iter().map(|policy| policy.digest.clone()).collect();
     let equal_to_given = agreed.map_or_else(Vec::new, |agreed| tell_unknown(agreed, report));
     let mut policies = HashMap::new();
@@ -53,19 +62,24 @@ pub fn judge(log: &Path, agreed: Option<&[Policy]>, report: &mut Report) -> Judg
     Judged { agreed, equal_to_given, policies }
 }
 
-/// The digests of the policies that ran and were agreed to; each other one that ran is a finding.
-fn tell_unknown(agreed: &[Policy], report: &mut Report) -> Vec<String> {
-    let agreed: BTreeSet<String> = agreed.iter().map(|policy| policy.digest().to_string()).collect();
+/// The digests of the policies that ran and were agreed to. Each other one that ran is a gap, for it may have been replaced
+/// by one that was given; it is a finding where none of those given ran, or no other may have.
+fn tell_unknown(agreed: &Agreed, report: &mut Report) -> Vec<String> {
+    let given: BTreeSet<String> = agreed.policies.iter().map(|policy| policy.digest().to_string()).collect();
     let (known, unknown): (Vec<_>, Vec<_>) =
-        report.policies.iter().cloned().partition(|policy| agreed.contains(&policy.digest));
+        report.policies.iter().cloned().partition(|policy| given.contains(&policy.digest));
+    let is_finding = known.is_empty() || agreed.no_others;
     for policy in unknown {
+        let (digest, events) = (policy.digest, policy.events);
         let message = format!(
-            "policy {} ran and decided {} events, and is none of the {} that were given",
-            policy.digest,
-            policy.events,
-            agreed.len()
+            "policy {digest} ran and decided {events} events, and is none of the {} that were given",
+            given.len()
         );
-        report.finding("policy_unknown", (None, None), message);
+        if is_finding {
+            report.finding("policy_unknown", (None, None), message);
+        } else {
+            report.stated(StatedGap { code: "policy_unknown", incarnation: None, message });
+        }
     }
     known.into_iter().map(|policy| policy.digest).collect()
 }

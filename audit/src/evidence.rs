@@ -121,14 +121,19 @@ impl Evidence {
     pub fn gather(brought: &Brought) -> Result<Self> {
         let agreed = brought.agreed()?;
         let mut report = brought.verify()?;
-        let judged = classes::judge(&brought.log, agreed.as_deref(), &mut report);
+        let judged = classes::judge(&brought.log, agreed.as_ref(), &mut report);
         if agreed.is_none() {
             report.assumptions.push(
                 "no policies were given: whether the policies that ran are the ones you agreed to is not compared"
                     .to_owned(),
             );
         }
-        Ok(Self { log: brought.log.clone(), report, judged, agreed: agreed.unwrap_or_default() })
+        Ok(Self {
+            log: brought.log.clone(),
+            report,
+            judged,
+            agreed: agreed.map_or_else(Vec::new, |agreed| agreed.policies),
+        })
     }
 
     /// Visits every verified record that can be read, oldest first.

@@ -286,7 +286,7 @@ impl Report {
     }
 
     /// Adds a gap; those past the first thousand are not listed.
-    pub(crate) fn stated(&mut self, gap: StatedGap) {
+    pub fn stated(&mut self, gap: StatedGap) {
         if self.gaps.len() < LISTED_MAX {
             self.gaps.push(gap);
         }
