@@ -173,21 +173,40 @@ impl FromStr for AuditorKey {
     }
 }
 
-/// The token of a header's value, if one of these auditors signed it.
-///
-/// Costs a comparison of lengths where the value is not of the right shape, and one signature check a
-/// key where it is.
+/// A header's value of the right shape, whoever signed it.
+#[derive(Debug)]
+pub struct Signed {
+    token: Token,
+    signature: [u8; SIGNATURE_BYTES],
+}
+
+impl Signed {
+    /// Reads a header's value; nothing where it has another shape. Looks at no signature.
+    #[must_use]
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        if value.len() != TOKEN_DIGITS + 1 + SIGNATURE_DIGITS {
+            return None;
+        }
+        let (token, signature) = std::str::from_utf8(value).ok()?.split_once('.')?;
+        let token: Token = token.parse().ok()?;
+        let mut bytes = [0; SIGNATURE_BYTES + 2];
+        let length = STANDARD.decode_slice(signature, &mut bytes).ok()?;
+        let signature = bytes.get(..length)?.try_into().ok()?;
+        Some(Self { token, signature })
+    }
+
+    /// Its token, if one of these auditors signed it. Costs a signature check a key.
+    #[must_use]
+    pub fn token(self, auditors: &[AuditorKey]) -> Option<Token> {
+        let is_signed = auditors.iter().any(|key| key.signed(&message(&self.token), &self.signature));
+        is_signed.then_some(self.token)
+    }
+}
+
+/// The token of a header's value, if it has the right shape and one of these auditors signed it.
 #[must_use]
 pub fn open(value: &[u8], auditors: &[AuditorKey]) -> Option<Token> {
-    if value.len() != TOKEN_DIGITS + 1 + SIGNATURE_DIGITS {
-        return None;
-    }
-    let (token, signature) = std::str::from_utf8(value).ok()?.split_once('.')?;
-    let token: Token = token.parse().ok()?;
-    let mut bytes = [0; SIGNATURE_BYTES + 2];
-    let length = STANDARD.decode_slice(signature, &mut bytes).ok()?;
-    let signature = bytes.get(..length).filter(|bytes| bytes.len() == SIGNATURE_BYTES)?;
-    auditors.iter().any(|key| key.signed(&message(&token), signature)).then_some(token)
+    Signed::parse(value)?.token(auditors)
 }
 
 #[cfg(test)]
