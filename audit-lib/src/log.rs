@@ -210,7 +210,7 @@ impl Log {
         let note = first_records(&mut draft, &settings, &signer, recovered, now).map_err(OpenError::write(&dir))?;
         volume.commit(draft).map_err(OpenError::write(&dir))?;
         // What a reader of the checkpoint needs is there when the incarnation appears.
-        volume.publish(&note).map_err(OpenError::disk("publish the first checkpoint", &dir))?;
+        volume.publish_durably(&note).map_err(OpenError::disk("publish the first checkpoint", &dir))?;
         // The key first: an incarnation that nobody has the key of could be anybody's. A key whose
         // incarnation then does not appear is stated by the next start.
         if let Some(anchor) = &anchor {

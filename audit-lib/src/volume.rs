@@ -157,6 +157,14 @@ impl Volume {
         Ok(())
     }
 
+    /// As [`Self::publish`], and durable: where the directory is about to get its name, a power cut must not leave it
+    /// with an empty checkpoint.
+    pub(crate) fn publish_durably(&mut self, note: &str) -> io::Result<()> {
+        self.publish(note)?;
+        self.tiles.sync()?;
+        replace(&self.dir.join("checkpoint"), note.as_bytes(), true)
+    }
+
     /// Makes tiles and checkpoint durable and drops the segments that they replace.
     pub(crate) fn retire_segments(&mut self, note: &str) -> io::Result<()> {
         self.tiles.sync()?;
