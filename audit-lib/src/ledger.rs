@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::disk;
 use crate::quorum::TrustPolicy;
-use crate::record::{CLOCK_SKEW_MS_MAX, Entry};
+use crate::record::{CLOCK_SKEW_MS_MAX, Entry, Retired};
 use crate::stored::{Item, Stored, incarnations};
 use crate::tree::{Hash, Tree};
 use crate::verify::{
@@ -160,7 +160,6 @@ fn base_of(report: &Report) -> Option<String> {
 fn hold_against(log: &Path, rolls: Rolls, report: &mut Report, said: &mut LedgerReport) -> Result<(), CannotVerify> {
     let disk = |source| CannotVerify::Disk { at: log.to_owned(), source };
     let here = incarnations(log).map_err(disk)?;
-    let oldest = here.first().copied().unwrap_or(0);
     let unrolled: BTreeSet<u64> = here.iter().copied().filter(|number| !rolls.contains_key(number)).collect();
     if !unrolled.is_empty() {
         let message = format!(
@@ -173,7 +172,7 @@ fn hold_against(log: &Path, rolls: Rolls, report: &mut Report, said: &mut Ledger
         if here.contains(&number) {
             hold_one_against(&Stored::new(log, number), &rolled, report, said).map_err(disk)?;
         } else if let Some((size, roll)) = rolled.last_key_value() {
-            is_gone(number, oldest, (*size, roll.seq), report);
+            is_gone(number, (*size, roll), report);
         }
     }
     let silent = !report.findings.iter().any(|finding| finding.code.starts_with("ledger_"));
@@ -186,10 +185,15 @@ fn hold_against(log: &Path, rolls: Rolls, report: &mut Report, said: &mut Ledger
 
 /// An incarnation that was rolled and is not here: retention removes the oldest, and the log says so; anything else that
 /// the log says of it the ledger contradicts.
-fn is_gone(number: u64, oldest: u64, (size, seq): (u64, u64), report: &mut Report) {
-    let seen = format!("the ledger's record {seq} has seen {size} records of incarnation {number}, which is not here");
+fn is_gone(number: u64, (size, roll): (u64, &Roll), report: &mut Report) {
+    let seen =
+        format!("the ledger's record {} has seen {size} records of incarnation {number}, which is not here", roll.seq);
     let absent = report.absent.iter().find(|absent| number_of(&absent.origin) == Some(number));
-    let retired = report.gaps.iter().any(|gap| gap.code == "retired" && gap.incarnation == Some(oldest));
+    let ends = report.retired.iter().filter(|retired| number_of(&retired.origin) == Some(number));
+    let is_other = |retired: &&Retired| {
+        retired.size < size || (retired.size == size && Hash::from_base64(&retired.root) != Some(roll.root))
+    };
+    let other = ends.filter(is_other).map(|retired| retired.size).next();
     let place = (Some(number), None);
     match absent.map(|absent| (absent.reason, absent.said_by)) {
         Some((AbsentReason::Unborn, by)) => {
@@ -204,8 +208,14 @@ fn is_gone(number: u64, oldest: u64, (size, seq): (u64, u64), report: &mut Repor
                 format!("{seen}; incarnation {by} says that it was lost: at least so many records are missing");
             report.finding("ledger_missing", place, message);
         }
+        None if other.is_some() => {
+            let said = other.unwrap_or_default();
+            let message =
+                format!("{seen}; a statement of retention says that it ended at {said} records, with other ones");
+            report.finding("ledger_retired", place, message);
+        }
         // Retention takes the oldest first, and the log itself says that it did.
-        None if number < oldest && retired => {
+        None if number <= report.retired_to => {
             report.stated(StatedGap { code: "ledger_earlier", incarnation: Some(number), message: seen });
         }
         None => report.finding("ledger_missing", place, seen),

@@ -106,6 +106,8 @@ pub(crate) fn verify_knowing(
     absent::check_retired(&verified, &mut carried);
     let gone = absent::check(&verified, &mut carried);
     let mut report = carried.report;
+    report.retired_to = gone.retired.0;
+    report.retired = carried.retired.into_iter().map(|said| said.retired).collect();
     report.count_by_policy();
     assume_unsigned(&mut report);
     report.budgets = carried.budgets.into_accounts();

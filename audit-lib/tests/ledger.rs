@@ -8,7 +8,7 @@ use privet_audit_log::cosignature::Cosigner;
 use privet_audit_log::ledger::{BEHIND_MS_MAX, Ledger, LedgerReport, Seen, check};
 use privet_audit_log::note::{Checkpoint, Signer};
 use privet_audit_log::quorum::TrustPolicy;
-use privet_audit_log::record::{Entry, Open, Record};
+use privet_audit_log::record::{Entry, Open, Record, Retired};
 use privet_audit_log::tile::{encode_bundle, encode_tile};
 use privet_audit_log::tree::{Hash, merkle_root};
 use privet_audit_log::verify::{Options, Report, leaves, verify};
@@ -401,4 +401,32 @@ fn a_cosigned_checkpoint_of_another_history_is_a_finding() {
     let (codes, _, report) = pod.against(&forked);
     assert_eq!(codes, ["ledger_witnessed"]);
     assert!(report.findings[0].message.contains("two histories"), "{}", report.findings[0].message);
+}
+
+/// A statement of retention is a record of whoever signs the log; how far the removed one had got the ledger knows.
+#[test]
+fn a_removed_incarnation_ended_no_earlier_and_no_other_than_the_ledger_has_seen() {
+    let pod = Pod::new();
+    let all = leaves(&pod.log, 1).unwrap().leaves;
+    let (end, half) = (pod.at(1, all.len()), pod.at(1, 3));
+    let now = Moment { wall_ms: 1_795_344_000_000, mono_ms: 0 };
+    let retired =
+        Retired { origin: format!("{POD}/1"), size: end.1, root: end.2.to_base64(), before: now.wall_ms, days: 0 };
+    let (mut third, _) = Log::open(Settings::new(&pod.log, POD), now).unwrap();
+    let work = Work { records: vec![Record::Retired(retired)], checkpoint: true, ..Work::default() };
+    third.commit(&work, now).unwrap();
+    third.close(&Default::default(), now).unwrap();
+    let here = pod.at(2, 7);
+    fs::remove_dir_all(pod.log.join("1")).unwrap();
+    let other = Hash::of(b"other");
+    for (seen, found) in [
+        (end, vec![]),
+        (half, vec![]),
+        ((1, end.1, other), vec!["ledger_retired"]),
+        ((1, end.1 + 5000, other), vec!["ledger_retired"]),
+    ] {
+        let (codes, _, report) = pod.against(&[Said::Roll(vec![seen]), Said::Roll(vec![here])]);
+        assert_eq!(codes, found, "{seen:?}");
+        assert_eq!(gaps(&report).contains(&"ledger_earlier"), found.is_empty());
+    }
 }

@@ -91,6 +91,7 @@ impl Answer {
             "proved": self.proved_all(evidence),
             "assumptions": self.assumed_all(report),
             "gaps": report.gaps,
+            "gaps_unlisted": report.gaps_unlisted,
             "log_findings": report.findings,
             "log_findings_unlisted": report.findings_unlisted,
         });
@@ -124,7 +125,7 @@ impl Answer {
     fn sections(&self, evidence: &Evidence) -> [(&'static str, Vec<String>); 4] {
         let report = &evidence.report;
         let assumed = self.assumed_all(report).into_iter().map(str::to_owned).collect();
-        let gaps = report.gaps.iter().map(ToString::to_string).collect();
+        let gaps = show::gap_lines(report);
         let own = self.findings.iter().map(|found| format!("[{}] {}", found.code, found.message));
         let found = own.chain(report.findings.iter().map(|found| format!("[{}] {}", found.code, found.message)));
         [("Proved", self.proved_all(evidence)), ("Assumed", assumed), ("Gaps", gaps), ("Found", found.collect())]

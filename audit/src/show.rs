@@ -44,7 +44,7 @@ pub fn show(report: &Report, judged: &Judged, rolled: Option<&LedgerReport>, out
 /// # Errors
 /// Only what `out` itself refuses.
 pub fn gaps(report: &Report, out: &mut String) -> fmt::Result {
-    let gaps: Vec<String> = report.gaps.iter().map(ToString::to_string).collect();
+    let gaps = gap_lines(report);
     list("Gaps", gaps.iter().map(String::as_str), out)
 }
 
@@ -200,6 +200,12 @@ pub fn list<'a>(title: &str, lines: impl Iterator<Item = &'a str>, out: &mut Str
 
 fn nothing(none: bool, out: &mut String) -> fmt::Result {
     if none { writeln!(out, "  none") } else { Ok(()) }
+}
+
+/// A line a gap, and one for those that are not listed.
+pub fn gap_lines(report: &Report) -> Vec<String> {
+    let more = (report.gaps_unlisted > 0).then(|| format!("and {} more", report.gaps_unlisted));
+    report.gaps.iter().map(ToString::to_string).chain(more).collect()
 }
 
 /// What must not be in the log; nothing where there is nothing.

@@ -16,7 +16,7 @@ const DAY_MS: i64 = 86_400_000;
 /// Incarnations that are not here, and need not be.
 pub(super) struct Gone {
     /// Up to this number they were removed by retention, and which incarnation says so.
-    retired: (u64, u64),
+    pub(super) retired: (u64, u64),
     /// These never came to be, and which incarnation says so of each.
     unborn: BTreeMap<String, u64>,
 }

@@ -5,9 +5,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::record::{Config, PolicyLoad, PolicyRefused, RefusalReason};
+use crate::record::{Config, PolicyLoad, PolicyRefused, RefusalReason, Retired};
 
-/// More findings than this are counted and not listed.
+/// More findings, or gaps, than this are counted and not listed.
 const LISTED_MAX: usize = 1000;
 
 /// Of more absent incarnations than this nobody's word is taken.
@@ -254,6 +254,14 @@ pub struct Report {
     pub findings_unlisted: u64,
     /// What the log says it does not cover.
     pub gaps: Vec<StatedGap>,
+    /// Gaps past the first thousand.
+    pub gaps_unlisted: u64,
+    /// Up to this incarnation, retention removed them, as a record says; 0 where it removed none.
+    #[serde(skip)]
+    pub(crate) retired_to: u64,
+    /// What records say was removed.
+    #[serde(skip)]
+    pub(crate) retired: Vec<Retired>,
     /// What was taken on trust.
     pub assumptions: Vec<String>,
 }
@@ -285,10 +293,12 @@ impl Report {
         self.stated(StatedGap { code, incarnation: Some(incarnation), message: message.into() });
     }
 
-    /// Adds a gap; those past the first thousand are not listed.
+    /// Adds a gap; those past the first thousand are counted.
     pub fn stated(&mut self, gap: StatedGap) {
         if self.gaps.len() < LISTED_MAX {
             self.gaps.push(gap);
+        } else {
+            self.gaps_unlisted += 1;
         }
     }
 
