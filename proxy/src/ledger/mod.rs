@@ -71,7 +71,7 @@ pub enum CannotRun {
         wanted: String,
     },
     /// A key is there already.
-    #[error("`{}` is there already and is not written over", .0.display())]
+    #[error("`{}` is there already and is not written over; where no log and no anchor of it were made yet, for `init` was stopped, remove it and make it again", .0.display())]
     IsThere(PathBuf),
     /// The disk said no.
     #[error("cannot {doing} `{}`", at.display())]

@@ -4,9 +4,10 @@
 //! that nothing rolled before was changed. What contradicts itself is a finding, once, and stays where it was. The first
 //! key seen under an origin is believed: whoever may write the store may name logs. One log whose objects cannot be read
 //! does not stand in the way of the others. Bounds: 100,000 origins, 10,000 findings told apart; beyond, no new log is
-//! rolled and the metric says so; 200,000 names on 2,000 pages in one look; of each object what its kind may have.
+//! rolled and the metric says so; 200,000 names on 2,000 pages and 30 s in one look; of each object what its kind may have.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use privet_audit_log::canonical::INTEGER_MAX;
 use privet_audit_log::note::{Checkpoint, VerifierKey};
@@ -24,6 +25,9 @@ const NAMES_MAX: usize = PAGE_KEYS_MAX;
 const PAGES_MAX: usize = 2_000;
 const TILE_BYTES_MAX: usize = TILE_WIDTH * 32;
 const FINDINGS_MAX: usize = 10_000;
+/// What was not looked at by then waits for the next round: the ledger's own records must not be further apart than
+/// its verifier allows.
+const LOOK_MAX: Duration = Duration::from_secs(30);
 
 /// What was rolled of one log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +132,7 @@ impl Watched {
     async fn look_into(&mut self, look: &mut Look, aside: &mut Option<Fault>) -> Result<(), Fault> {
         let heads = Key::new(HEADS).ok_or(Fault::Unreadable)?;
         let (mut from, mut names) = (None, 0_usize);
+        let begun = Instant::now();
         for _ in 0..PAGES_MAX {
             let page = self.store.list(&heads, from.as_deref()).await?;
             names = names.saturating_add(page.objects.len());
@@ -137,6 +142,10 @@ impl Watched {
             for (name, tag) in page.objects {
                 if self.seen.get(&name) == Some(&tag) {
                     continue;
+                }
+                if begun.elapsed() > LOOK_MAX {
+                    look.unread += 1;
+                    return Ok(());
                 }
                 match self.look_at(name, tag, look).await {
                     Err(fault) if fault.is_of_one_object() => {
