@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use privet_audit_log::counts::{Delta, Fate};
 use privet_audit_log::policies::{self, Files};
@@ -13,7 +14,7 @@ use privet_audit_log::record::{
     ExportsCharged, Name, NameKind, Record, Shipped,
 };
 use privet_audit_log::tree::Hash;
-use privet_audit_log::{Durability, Log, Moment, Settings, Work};
+use privet_audit_log::{Durability, Log, Moment, OpenError, Settings, Work};
 use privet_policy::Policy;
 use privet_policy::diagnostic::SourceFile;
 use privet_policy::format::Format;
@@ -242,6 +243,18 @@ pub fn own(root: &Path, name: &str, text: &str) {
     fs::write(root.join(name).join("policy.yaml"), text).unwrap();
 }
 
+/// Opens a log again. A test beside this one that is starting a process holds the lock, too, until that process runs.
+fn reopen(settings: &Settings, now: Moment) -> Log {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match Log::open(settings.clone(), now) {
+            Ok((log, _)) => return log,
+            Err(OpenError::InUse(_)) if Instant::now() < until => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 /// A lease was open when the process died; the next start says so.
 pub fn crashed(root: &Path) {
     let [first, _] = texts();
@@ -257,7 +270,7 @@ pub fn crashed(root: &Path) {
     log.commit(&Work { delta: events(&[(0, 30)], 30), ..Work::default() }, at(700)).unwrap();
     drop(log);
     let again = |ms| Moment { wall_ms: START_MS + 500_000 + i64::try_from(ms).unwrap(), mono_ms: ms };
-    let (log, _) = Log::open(settings, again(0)).unwrap();
+    let log = reopen(&settings, again(0));
     log.close(&Delta::default(), again(1_000)).unwrap();
 }
 
